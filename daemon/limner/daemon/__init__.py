@@ -1,0 +1,1 @@
+"""The daemon: sessions, settings, supervision. Never imports torch."""

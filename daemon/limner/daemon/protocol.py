@@ -1,0 +1,234 @@
+"""The one schema of what the daemon says and hears. docs/protocol.md is generated from here.
+
+Client link: a DEALER socket (the OBS filter, `limner demo`, the CLI) to the daemon's ROUTER at `daemon.sock`.
+Worker link: the worker's DEALER to the daemon's ROUTER at `worker.sock`; see worker_protocol.py.
+Pixels never travel here: they lie in shared memory (segment.py), and a message hands a slot over.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from limner.daemon.wire import Codec, Message
+
+# A peer says something at least this often (a `ping` when it has nothing else) ...
+HEARTBEAT_S = 0.5
+# ... and is gone when it has been silent for this long.
+SILENCE_S = 2.0
+MAX_PROMPT_CHARS = 1000
+MAX_NAME_CHARS = 200
+MAX_SIDE = 8192
+
+U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Slot = Annotated[int, Meta(ge=0, le=255, description="index of a slot in the segment")]
+Generation = Annotated[int, Meta(ge=1, le=2**32 - 1, description="of the segments; older ones are ignored")]
+Sequence = Annotated[int, Meta(ge=0, le=2**63 - 1, description="frame number, counted by the client")]
+PtsNs = Annotated[int, Meta(ge=0, le=2**63 - 1, description="presentation time on the client's clock, ns")]
+Side = Annotated[int, Meta(ge=1, le=MAX_SIDE, description="pixels")]
+Name = Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
+Rev = Annotated[int, Meta(ge=0, le=2**53, description="counted by whoever sends the change")]
+State = Literal["off", "waiting", "loading", "live", "overloaded", "failed"]
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Settings to change; what is absent (or nil) stays as it is.
+
+    A style sets prompt, strength and steps to its own; a prompt without a style makes the look "custom".
+    """
+
+    style: Annotated[str, Meta(max_length=MAX_NAME_CHARS, description="name of a style")] | None = None
+    prompt: Annotated[str, Meta(max_length=MAX_PROMPT_CHARS, description="free words")] | None = None
+    strength: Annotated[float, Meta(ge=0, le=1, description="0 the source, 1 all invented")] | None = None
+    steps: Annotated[int, Meta(ge=1, le=4, description="denoising steps")] | None = None
+    seed: U32 | None = None
+    motion_aware: bool | None = None
+    bypass: Annotated[bool, Meta(description="show the source")] | None = None
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of a session, as they are in force."""
+
+    style: str = ""
+    prompt: str = ""
+    strength: float = 0.5
+    steps: int = 1
+    seed: int = 0
+    motion_aware: bool = True
+    bypass: bool = False
+
+
+class SegmentRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a segment is: POSIX shared memory `/name`; its layout is in segment.py."""
+
+    name: Name
+    size_bytes: Annotated[int, Meta(ge=4096)]
+    slots: Annotated[int, Meta(ge=1, le=256)]
+
+
+class Percentiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Running percentiles over the last few seconds, ms."""
+
+    p50: float = 0.0
+    p95: float = 0.0
+    p99: float = 0.0
+
+
+# ---- client → daemon
+
+
+class Hello(Message, frozen=True, kw_only=True):
+    """Open a session (or, as an `observer`, only listen and set). Said again, it replaces the session."""
+
+    client: Annotated[Name, Meta(description="program and version")]
+    name: Annotated[Name, Meta(description="what people call it: the filter's source, the clip's file")]
+    role: Literal["filter", "demo", "bench", "observer"]
+    pid: U32
+    source_width: Side
+    source_height: Side
+    fps: Annotated[float, Meta(gt=0, le=1000, description="frames per second that the client will send")]
+    exact_size: Annotated[
+        bool, Meta(description="wants the source's own size as working size (echo engine)")
+    ] = False
+    settings: Change = Change()
+
+
+class Frame(Message, frozen=True, kw_only=True):
+    """Slot `slot` holds this frame and is now the receiver's (input: client gives; output: daemon gives)."""
+
+    generation: Generation
+    slot: Slot
+    sequence: Sequence
+    pts_ns: PtsNs
+
+
+class Free(Message, frozen=True, kw_only=True):
+    """Slot `slot` is the receiver's again (input: daemon gives back; output: client gives back)."""
+
+    generation: Generation
+    slot: Slot
+
+
+class Set(Message, frozen=True, kw_only=True):
+    """Change settings of one session or of all."""
+
+    rev: Rev
+    change: Change
+    session: Annotated[str, Meta(description='"" own session; "*" all; else an id or a name')] = ""
+
+
+class Query(Message, frozen=True, kw_only=True):
+    """Ask for one `overview`."""
+
+
+class Ping(Message, frozen=True, kw_only=True):
+    """Nothing to say, but alive."""
+
+
+class Bye(Message, frozen=True, kw_only=True):
+    """Close the session now."""
+
+
+# ---- daemon → client
+
+
+class Welcome(Message, frozen=True, kw_only=True):
+    """The session is open: map the segments, scale frames to width × height, hand them over."""
+
+    session: Name
+    generation: Generation
+    model: Name
+    width: Side
+    height: Side
+    frames_per_chunk: Annotated[int, Meta(ge=1, le=64, description="painted frames come in such groups")]
+    input: SegmentRef
+    output: SegmentRef
+    styles: Annotated[list[Name], Meta(description="names, in the order to show them")]
+    settings: Settings
+
+
+class Accepted(Message, frozen=True, kw_only=True):
+    """A `set` (or the settings in `hello`, rev 0) was taken; what is in force now, and notes."""
+
+    rev: Rev
+    session: Name
+    settings: Settings
+    notes: list[str] = []
+
+
+class Applied(Message, frozen=True, kw_only=True):
+    """The change reached the picture: from this chunk and presentation time on."""
+
+    rev: Rev
+    session: Name
+    chunk: Sequence
+    pts_ns: PtsNs
+
+
+class Status(Message, frozen=True, kw_only=True):
+    """Twice a second to each session: how it is, for programs and in a sentence for people."""
+
+    session: Name
+    state: State
+    sentence: str
+    progress: Annotated[float, Meta(ge=0, le=1, description="of loading")] = 0.0
+    fps_in: float = 0.0
+    fps_out: float = 0.0
+    received: U32 = 0
+    painted: U32 = 0
+    dropped: U32 = 0
+    latency_ms: Percentiles = Percentiles()
+    stages_ms: dict[str, float] = {}
+    settings: Settings = Settings()
+
+
+class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The worker process as the daemon sees it."""
+
+    state: Literal["stopped", "loading", "ready", "failed"]
+    pid: int = 0
+    model: str = ""
+    device: str = ""
+    restarts: int = 0
+    memory_bytes: int = 0
+    sentence: str = ""
+
+
+class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A session in an overview."""
+
+    name: str
+    role: str
+    width: int
+    height: int
+    source_width: int
+    source_height: int
+    status: Status
+
+
+class Overview(Message, frozen=True, kw_only=True):
+    """Answer to `query`: the daemon, its worker, all sessions."""
+
+    version: str
+    pid: int
+    uptime_s: float
+    worker: WorkerInfo
+    sessions: list[SessionInfo]
+    styles: list[Name]
+
+
+class Error(Message, frozen=True, kw_only=True):
+    """Something was refused; the rest goes on. `code` for programs, `message` for people."""
+
+    code: Name
+    message: str
+    about: Annotated[str, Meta(description="type of the message refused, or empty")] = ""
+
+
+CLIENT_TO_DAEMON = (Hello, Frame, Free, Set, Query, Ping, Bye)
+DAEMON_TO_CLIENT = (Welcome, Frame, Free, Accepted, Applied, Status, Overview, Error)
+
+from_client: Codec[Message] = Codec(*CLIENT_TO_DAEMON)
+from_daemon: Codec[Message] = Codec(*DAEMON_TO_CLIENT)

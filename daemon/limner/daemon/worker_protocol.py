@@ -1,0 +1,116 @@
+"""What daemon and worker say to each other. Same wire format as protocol.py, never seen by a client."""
+
+from __future__ import annotations
+
+from limner.daemon.protocol import Generation, Name, PtsNs, Rev, SegmentRef, Sequence, Settings, Side, Slot
+from limner.daemon.wire import Codec, Message
+
+# ---- daemon → worker
+
+
+class Open(Message, frozen=True, kw_only=True):
+    """Begin to paint a session."""
+
+    session: Name
+    generation: Generation
+    width: Side
+    height: Side
+    fps: float
+    input: SegmentRef
+    output: SegmentRef
+    rev: Rev
+    settings: Settings
+
+
+class Close(Message, frozen=True, kw_only=True):
+    """End a session; its segments will go."""
+
+    session: Name
+
+
+class Update(Message, frozen=True, kw_only=True):
+    """New settings, from the next chunk on. The newest wins."""
+
+    session: Name
+    rev: Rev
+    settings: Settings
+
+
+class Give(Message, frozen=True, kw_only=True):
+    """To the worker: an input frame. To the daemon: a painted frame. The slot changes hands."""
+
+    session: Name
+    generation: Generation
+    slot: Slot
+    sequence: Sequence
+    pts_ns: PtsNs
+
+
+class Return(Message, frozen=True, kw_only=True):
+    """A slot goes back to its producer. `dropped`: its frame was not painted."""
+
+    session: Name
+    generation: Generation
+    slot: Slot
+    dropped: bool = False
+
+
+class Stop(Message, frozen=True, kw_only=True):
+    """End the process."""
+
+
+# ---- worker → daemon
+
+
+class Loading(Message, frozen=True, kw_only=True):
+    """Progress of the start, 0..1."""
+
+    progress: float
+    what: str
+
+
+class Ready(Message, frozen=True, kw_only=True):
+    """The model is loaded and warm."""
+
+    model: Name
+    device: Name
+    frames_per_chunk: int
+
+
+class Opened(Message, frozen=True, kw_only=True):
+    """Segments are mapped; from now on frames are welcome."""
+
+    session: Name
+
+
+class Done(Message, frozen=True, kw_only=True):
+    """From chunk `chunk` on, whose first frame has `pts_ns`, revision `rev` is in the picture."""
+
+    session: Name
+    rev: Rev
+    chunk: Sequence
+    pts_ns: PtsNs
+
+
+class Report(Message, frozen=True, kw_only=True):
+    """Twice a second, and proof of life: mean stage times of each session and the memory of the process."""
+
+    chunks: int
+    busy: bool
+    memory_bytes: int
+    stages_ms: dict[str, dict[str, float]] = {}
+    notes: dict[str, str] = {}
+
+
+class Failed(Message, frozen=True, kw_only=True):
+    """A session cannot be painted, or (session "") the worker cannot go on and will end."""
+
+    session: str
+    message: str
+
+
+DAEMON_TO_WORKER = (Open, Close, Update, Give, Return, Stop)
+WORKER_TO_DAEMON = (Loading, Ready, Opened, Give, Return, Done, Report, Failed)
+
+from_daemon: Codec[Message] = Codec(*DAEMON_TO_WORKER)
+from_worker: Codec[Message] = Codec(*WORKER_TO_DAEMON)

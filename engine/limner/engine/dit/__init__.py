@@ -1,0 +1,1 @@
+"""The causal diffusion transformer: Wan 2.1's architecture at any size, with a rolling KV cache."""

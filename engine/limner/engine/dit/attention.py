@@ -1,0 +1,82 @@
+"""Attention of the DiT. Legend: R rows, N tokens, D width, H heads, K width of a head, S text tokens."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class History(Protocol):
+    """What self-attention looks at besides the tokens at hand: a whole clip, or a rolling cache."""
+
+    def attend(self, layer: int, q_RNHK: Tensor, k_RNHK: Tensor, v_RNHK: Tensor) -> Tensor:
+        """Attention of the unrotated queries over the window, as [R, N, H*K]."""
+        ...
+
+
+def attention(q_RNHK: Tensor, k_RMHK: Tensor, v_RMHK: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Softmax attention, [R, N, H*K]; `mask` is true where a key may be seen, broadcast to [R, H, N, M]."""
+    out_RHNK = functional.scaled_dot_product_attention(
+        q_RNHK.transpose(1, 2), k_RMHK.transpose(1, 2), v_RMHK.transpose(1, 2), attn_mask=mask
+    )
+    return out_RHNK.transpose(1, 2).flatten(2)
+
+
+class RMSNorm(nn.Module):
+    """Root mean square norm over the last dimension, with a weight. In float32 inside."""
+
+    def __init__(self, dim: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape and type as x."""
+        return functional.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+
+
+class _Projections(nn.Module):
+    """The parameters that self- and cross-attention share, under Wan's names."""
+
+    def __init__(self, dim: int, heads: int, eps: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(dim, dim)
+        self.k = nn.Linear(dim, dim)
+        self.v = nn.Linear(dim, dim)
+        self.o = nn.Linear(dim, dim)
+        self.norm_q = RMSNorm(dim, eps)
+        self.norm_k = RMSNorm(dim, eps)
+
+    def split(self, x_RND: Tensor) -> Tensor:
+        """[R, N, D] → [R, N, H, K], a view."""
+        return x_RND.view(*x_RND.shape[:-1], self.heads, -1)
+
+
+class SelfAttention(_Projections):
+    """Attention of the tokens at hand over their history and themselves."""
+
+    def forward(self, x_RND: Tensor, layer: int, history: History) -> Tensor:
+        """[R, N, D] → [R, N, D]."""
+        q = self.split(self.norm_q(self.q(x_RND)))
+        k = self.split(self.norm_k(self.k(x_RND)))
+        v = self.split(self.v(x_RND))
+        out: Tensor = self.o(history.attend(layer, q, k, v))
+        return out
+
+
+class CrossAttention(_Projections):
+    """Attention over the text, whose keys and values are made once per prompt."""
+
+    def keys_values(self, text_RSD: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of the embedded text, [R, S, H, K] each."""
+        return self.split(self.norm_k(self.k(text_RSD))), self.split(self.v(text_RSD))
+
+    def forward(self, x_RND: Tensor, k_RSHK: Tensor, v_RSHK: Tensor, mask_R11S: Tensor | None) -> Tensor:
+        """[R, N, D] → [R, N, D]."""
+        q = self.split(self.norm_q(self.q(x_RND)))
+        out: Tensor = self.o(attention(q, k_RSHK, v_RSHK, mask_R11S))
+        return out

@@ -1,0 +1,197 @@
+"""The causal DiT, with Wan 2.1's architecture and parameter names.
+
+Legend: B clips or R rows, T latent frames, C latent channels, H×W latent pixels, L tokens of a latent frame,
+D width, S text tokens, E width of a text token. Sigma is the noise level in 0..1; the model predicts the
+velocity v of flow matching: x0 = x - sigma * v.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.engine.dit.attention import CrossAttention, History, SelfAttention
+from limner.engine.dit.clip import ClipHistory
+from limner.engine.dit.config import DiTConfig
+
+TIMESTEPS = 1000.0
+"""The model is told the timestep: 1000 times sigma."""
+
+
+@dataclass(frozen=True)
+class TextContext:
+    """What the blocks need of a prompt: keys and values per layer, made once per prompt."""
+
+    keys: tuple[Tensor, ...]
+    """Per layer [R, S, heads, head_dim]."""
+    values: tuple[Tensor, ...]
+    """Per layer [R, S, heads, head_dim]."""
+    mask: Tensor | None
+    """[R, 1, 1, S], true where a text token counts; None when all do."""
+
+
+class Block(nn.Module):
+    """Self-attention, cross-attention, feed-forward; the first and last are modulated by the noise level."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        dim = config.dim
+        self.dim, self.eps = dim, config.eps
+        self.self_attn = SelfAttention(dim, config.heads, config.eps)
+        self.norm3 = nn.LayerNorm(dim, config.eps)
+        self.cross_attn = CrossAttention(dim, config.heads, config.eps)
+        self.ffn = _mlp(dim, config.ffn_dim, dim)
+        self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
+
+    def forward(
+        self, x_RND: Tensor, time_RT6D: Tensor, layer: int, history: History, text: TextContext
+    ) -> Tensor:
+        """[R, T*L, D] → the same."""
+        frames = time_RT6D.shape[1]
+        shift1, scale1, gate1, shift2, scale2, gate2 = (time_RT6D + self.modulation).unsqueeze(2).unbind(3)
+        y = self.self_attn(_modulated(x_RND, frames, shift1, scale1, self.eps), layer, history)
+        x_RND = _gated(x_RND, y, frames, gate1)
+        x_RND = x_RND + self.cross_attn(self.norm3(x_RND), text.keys[layer], text.values[layer], text.mask)
+        y = self.ffn(_modulated(x_RND, frames, shift2, scale2, self.eps))
+        return _gated(x_RND, y, frames, gate2)
+
+
+class Head(nn.Module):
+    """From tokens to velocity, modulated by the noise level. Starts at zero."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.eps = config.eps
+        self.head = nn.Linear(config.dim, config.patch**2 * config.latent_channels)
+        self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
+
+    def forward(self, x_RND: Tensor, time_RTD: Tensor) -> Tensor:
+        """[R, T*L, D] → [R, T*L, patch*patch*C]."""
+        shift, scale = (time_RTD.unsqueeze(2) + self.modulation).unsqueeze(2).unbind(3)
+        out: Tensor = self.head(_modulated(x_RND, time_RTD.shape[1], shift, scale, self.eps))
+        return out
+
+
+class CausalDiT(nn.Module):
+    """Predicts the velocity of noised latent frames, from their past, a prompt and the noise level."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim, patch = config.dim, (1, config.patch, config.patch)
+        self.patch_embedding = nn.Conv3d(config.latent_channels, dim, patch, patch)
+        self.text_embedding = _mlp(config.text_dim, dim, dim)
+        self.time_embedding = nn.Sequential(nn.Linear(config.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.head = Head(config)
+        self._initialise()
+
+    def forward_clip(
+        self,
+        x_BTCHW: Tensor,
+        sigma_BT: Tensor,
+        text_BSE: Tensor,
+        text_mask_BS: Tensor | None = None,
+        *,
+        chunk_frames: int = 1,
+    ) -> Tensor:
+        """Velocity [B, T, C, H, W] of whole clips, each chunk seeing what the rolling cache would show it.
+
+        Frames of one chunk see one another. A clip may be longer than the window.
+        """
+        grid = self.grid(x_BTCHW.shape[-2], x_BTCHW.shape[-1])
+        history = ClipHistory(
+            self.config, frames=x_BTCHW.shape[1], grid=grid, chunk_frames=chunk_frames, device=x_BTCHW.device
+        )
+        return self.denoise(x_BTCHW, sigma_BT, self.text_context(text_BSE, text_mask_BS), history)
+
+    def forward_chunk(self, x_RTCHW: Tensor, sigma_RT: Tensor, text: TextContext, history: History) -> Tensor:
+        """Velocity [R, T, C, H, W] of one chunk a row; `history` (a KVCache) takes the chunk in."""
+        return self.denoise(x_RTCHW, sigma_RT, text, history)
+
+    def denoise(self, x_RTCHW: Tensor, sigma_RT: Tensor, text: TextContext, history: History) -> Tensor:
+        """The transformer itself; what the past is, `history` knows."""
+        rows, frames = x_RTCHW.shape[:2]
+        grid = self.grid(x_RTCHW.shape[-2], x_RTCHW.shape[-1])
+        time_RTD = self.time_embedding(time_frequencies(sigma_RT, self.config.freq_dim, x_RTCHW.dtype))
+        time_RT6D = self.time_projection(time_RTD).view(rows, frames, 6, self.config.dim)
+        x_RND = self.embed_patches(x_RTCHW)
+        for layer, block in enumerate(self.blocks):
+            x_RND = block(x_RND, time_RT6D, layer, history, text)
+        return self.unpatch(self.head(x_RND, time_RTD), rows, frames, grid)
+
+    def text_context(self, text_RSE: Tensor, mask_RS: Tensor | None = None) -> TextContext:
+        """Embed the text and make each layer's keys and values of it. Mask: true where a token counts."""
+        text_RSD = self.text_embedding(text_RSE)
+        pairs = [block.cross_attn.keys_values(text_RSD) for block in self._blocks()]
+        mask = None if mask_RS is None else mask_RS[:, None, None, :]
+        return TextContext(tuple(k for k, _ in pairs), tuple(v for _, v in pairs), mask)
+
+    def embed_patches(self, x_RTCHW: Tensor) -> Tensor:
+        """[R, T, C, H, W] → [R, T*L, D]: the patch convolution, as one matrix product."""
+        patches = functional.pixel_unshuffle(x_RTCHW, self.config.patch).flatten(3).transpose(2, 3).flatten(1, 2)
+        return functional.linear(patches, self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
+
+    def unpatch(self, y_RNP: Tensor, rows: int, frames: int, grid: tuple[int, int]) -> Tensor:
+        """[R, T*L, patch*patch*C] → [R, T, C, H, W]; within a patch Wan has the channel last."""
+        patch = self.config.patch
+        y = y_RNP.reshape(rows, frames, *grid, patch, patch, self.config.latent_channels)
+        y = y.permute(0, 1, 6, 2, 4, 3, 5)
+        return y.reshape(rows, frames, self.config.latent_channels, grid[0] * patch, grid[1] * patch)
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Tokens down and across for a latent frame of height×width."""
+        patch = self.config.patch
+        if height % patch or width % patch:
+            raise ValueError(f"latent frames of {height}x{width} are no whole number of {patch}x{patch} patches")
+        return height // patch, width // patch
+
+    def _blocks(self) -> list[Block]:
+        return [block for block in self.blocks if isinstance(block, Block)]
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        nn.init.xavier_uniform_(self.patch_embedding.weight.flatten(1))
+        for sequence in (self.text_embedding, self.time_embedding):
+            for layer in (sequence[0], sequence[2]):
+                assert isinstance(layer, nn.Linear)
+                nn.init.normal_(layer.weight, std=0.02)
+        nn.init.zeros_(self.head.head.weight)
+
+
+def time_frequencies(sigma: Tensor, freq_dim: int, dtype: torch.dtype) -> Tensor:
+    """Sinusoidal embedding [..., freq_dim] of the timestep 1000 * sigma: cosines, then sines."""
+    half = freq_dim // 2
+    frequencies = 10000.0 ** (-torch.arange(half, dtype=torch.float32, device=sigma.device) / half)
+    angle = sigma.float().unsqueeze(-1) * TIMESTEPS * frequencies
+    return torch.cat([angle.cos(), angle.sin()], dim=-1).to(dtype)
+
+
+def _mlp(dim_in: int, dim: int, dim_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(dim_in, dim), nn.GELU("tanh"), nn.Linear(dim, dim_out))
+
+
+def _modulated(x_RND: Tensor, frames: int, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
+    """Norm without weights, then scale and shift [R, T, 1, D] per latent frame."""
+    normed = functional.layer_norm(x_RND, x_RND.shape[-1:], eps=eps)
+    if frames == 1:
+        return torch.addcmul(shift[:, 0], normed, 1 + scale[:, 0])
+    return torch.addcmul(shift, _by_frame(normed, frames), 1 + scale).flatten(1, 2)
+
+
+def _gated(x_RND: Tensor, y_RND: Tensor, frames: int, gate: Tensor) -> Tensor:
+    """x + gate * y, the gate [R, T, 1, D] per latent frame."""
+    if frames == 1:
+        return torch.addcmul(x_RND, y_RND, gate[:, 0])
+    return torch.addcmul(_by_frame(x_RND, frames), _by_frame(y_RND, frames), gate).flatten(1, 2)
+
+
+def _by_frame(x_RND: Tensor, frames: int) -> Tensor:
+    return x_RND.view(x_RND.shape[0], frames, -1, x_RND.shape[-1])
