@@ -133,7 +133,8 @@ class CausalDiT(nn.Module):
 
     def embed_patches(self, x_RTCHW: Tensor) -> Tensor:
         """[R, T, C, H, W] → [R, T*L, D]: the patch convolution, as one matrix product."""
-        patches = functional.pixel_unshuffle(x_RTCHW, self.config.patch).flatten(3).transpose(2, 3).flatten(1, 2)
+        patches_RTPHW = functional.pixel_unshuffle(x_RTCHW, self.config.patch)
+        patches = patches_RTPHW.flatten(3).transpose(2, 3).flatten(1, 2)
         return functional.linear(patches, self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
 
     def unpatch(self, y_RNP: Tensor, rows: int, frames: int, grid: tuple[int, int]) -> Tensor:
@@ -147,7 +148,7 @@ class CausalDiT(nn.Module):
         """Tokens down and across for a latent frame of height×width."""
         patch = self.config.patch
         if height % patch or width % patch:
-            raise ValueError(f"latent frames of {height}x{width} are no whole number of {patch}x{patch} patches")
+            raise ValueError(f"latent frames of {height}x{width} do not divide into {patch}x{patch} patches")
         return height // patch, width // patch
 
     def _blocks(self) -> list[Block]:
