@@ -50,8 +50,8 @@ class Codec(Generic[M]):
         for other in types[1:]:
             union = union | other
         self.types = types
-        self._names = {msgspec.inspect.type_info(t).tag for t in types}
-        self._decoder: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(union)  # type: ignore[arg-type]
+        self._names = {t.__struct_config__.tag for t in types}
+        self._decoder: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(union)
 
     def decode(self, data: bytes | memoryview) -> M:
         """Return the message in `data`; raises WireError (garbage, version, unknown_type, invalid)."""
