@@ -10,7 +10,7 @@ from torch import Tensor
 
 from limner.engine.dit.attention import attention
 from limner.engine.dit.config import DiTConfig
-from limner.engine.dit.rope import frame_tables, rotate
+from limner.engine.dit.rope import frame_turns, rotate
 
 
 class ClipHistory:
@@ -34,7 +34,7 @@ class ClipHistory:
         self.frames = frames
         self.chunk_frames = chunk_frames
         self.tokens = grid[0] * grid[1]
-        self.cos_TLP, self.sin_TLP = frame_tables(
+        self.turns_TLP = frame_turns(
             frames=frames,
             rows=grid[0],
             columns=grid[1],
@@ -45,8 +45,8 @@ class ClipHistory:
 
     def attend(self, layer: int, q_RNHK: Tensor, k_RNHK: Tensor, v_RNHK: Tensor) -> Tensor:
         """[B, T*L, H, K] each → [B, T*L, H*K]."""
-        q = rotate(q_RNHK, self.cos_TLP.flatten(0, 1), self.sin_TLP.flatten(0, 1))
-        k = rotate(k_RNHK, self.cos_TLP.flatten(0, 1), self.sin_TLP.flatten(0, 1))
+        q = rotate(q_RNHK, self.turns_TLP.flatten(0, 1))
+        k = rotate(k_RNHK, self.turns_TLP.flatten(0, 1))
         starts = range(0, self.frames, self.chunk_frames)
         return torch.cat([self._attend_chunk(start, q, k, k_RNHK, v_RNHK) for start in starts], dim=1)
 
@@ -59,9 +59,8 @@ class ClipHistory:
         sinks = self.config.sink_frames
         recent = slice((end - self.config.recent_frames) * self.tokens, end * self.tokens)
         # Only the distance to the query counts, so the sinks move up by as much as the window has moved.
-        cos = self.cos_TLP[skipped : skipped + sinks].flatten(0, 1)
-        sin = self.sin_TLP[skipped : skipped + sinks].flatten(0, 1)
-        sink_k = rotate(k_plain[:, : sinks * self.tokens], cos, sin)
+        sink_turns = self.turns_TLP[skipped : skipped + sinks].flatten(0, 1)
+        sink_k = rotate(k_plain[:, : sinks * self.tokens], sink_turns)
         keys = torch.cat([sink_k, k[:, recent]], dim=1)
         values = torch.cat([v[:, : sinks * self.tokens], v[:, recent]], dim=1)
         return attention(query, keys, values)
