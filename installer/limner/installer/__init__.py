@@ -1,0 +1,1 @@
+"""Set-up: checks, the plugin's installation, a ready OBS scene, and the first run."""

