@@ -39,5 +39,5 @@ def frame_turns(
 
 def rotate(x: Tensor, turns: Tensor) -> Tensor:
     """Turn the pairs of x [..., N, heads, 2P] by [..., N, P] turns; keeps x's type."""
-    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
+    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], turns.shape[-1], 2))
     return torch.view_as_real(pairs * turns.unsqueeze(-2)).flatten(-2).to(x.dtype)

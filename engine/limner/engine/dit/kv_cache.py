@@ -1,0 +1,161 @@
+"""The rolling KV cache: sink frames and a ring of recent frames, per layer and per denoising row.
+
+Legend: R rows, W window frames, L tokens of a latent frame, H heads, K width of a head, P rotary pairs.
+
+Slots [0, sinks) hold the first latent frames of the stream for ever; the others are a ring, first in first
+out. Keys are stored unturned and are turned when used, by their place in the window: sinks first, then the
+ring from the oldest to the newest. So positions never grow, however long the stream lasts. The slots are
+known on the host without asking the device, hence no synchronisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from limner.engine.dit.attention import attention
+from limner.engine.dit.config import DiTConfig
+from limner.engine.dit.rope import frame_turns, rotate
+
+Slots = tuple[int, ...]
+
+MOST_VIEWS = 32
+"""Views kept at once. Steady rows need as many as the ring has slots; only their start needs more."""
+
+
+def slot_of(frame: int, *, sinks: int, window: int) -> int:
+    """Slot that the stream's latent frame number `frame` goes to."""
+    return frame if frame < window else sinks + (frame - sinks) % (window - sinks)
+
+
+def slot_places(count: int, *, sinks: int, window: int) -> Slots:
+    """Place in the window of each filled slot after `count` latent frames; the newest has the last place."""
+    if count <= window:
+        return tuple(range(count))
+    ring = window - sinks
+    oldest = (count - sinks) % ring
+    return (*range(sinks), *(sinks + (slot - oldest) % ring for slot in range(ring)))
+
+
+@dataclass(frozen=True)
+class _View:
+    """How to look at the cache at one state of the rings; made once per state and kept."""
+
+    tokens: int
+    """Tokens of the filled slots, from the first slot on."""
+    key_turns: Tensor
+    """[R, tokens, P]"""
+    query_turns: Tensor
+    """[R, N, P]"""
+    mask: Tensor | None
+    """[R, 1, 1, tokens], true where a row's slot is filled; None when all are."""
+
+
+class KVCache:
+    """What the rows of one stream remember. Implements `History` for one chunk a row.
+
+    For each forward: `begin(frames)`, then the blocks call `attend` layer by layer, then `commit()`.
+    """
+
+    def __init__(
+        self, config: DiTConfig, *, rows: int, grid: tuple[int, int], device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.config = config
+        self.grid = grid
+        self.tokens = grid[0] * grid[1]
+        shape = (config.layers, rows, config.window_frames * self.tokens, config.heads, config.head_dim)
+        self._keys = torch.zeros(shape, device=device, dtype=dtype)
+        self._values = torch.zeros(shape, device=device, dtype=dtype)
+        self._turns_WLP = frame_turns(
+            frames=config.window_frames,
+            rows=grid[0],
+            columns=grid[1],
+            head_dim=config.head_dim,
+            theta=config.rope_theta,
+            device=device,
+        )
+        self._counts = [0] * rows
+        self._rows, self._frames = range(rows), 1
+        self._slots: tuple[Slots, ...] = ()
+        self._views: dict[tuple[tuple[Slots, ...], tuple[Slots, ...]], _View] = {}
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Latent frames that each row has taken in since its reset."""
+        return tuple(self._counts)
+
+    def begin(self, *, rows: range, frames: int) -> None:
+        """Make room for one chunk of `frames` latent frames in each of the (neighbouring) `rows`."""
+        if not 1 <= frames <= self.config.recent_frames:
+            raise ValueError(f"a chunk of {frames} latent frames; the ring holds {self.config.recent_frames}")
+        self._rows, self._frames = rows, frames
+        sinks, window = self.config.sink_frames, self.config.window_frames
+        self._slots = tuple(
+            tuple(slot_of(self._counts[row] + i, sinks=sinks, window=window) for i in range(frames))
+            for row in rows
+        )
+        places = tuple(slot_places(self._counts[row] + frames, sinks=sinks, window=window) for row in rows)
+        self._view = self._views.get((places, self._slots)) or self._make_view(places)
+
+    def attend(self, layer: int, q_RNHK: Tensor, k_RNHK: Tensor, v_RNHK: Tensor) -> Tensor:
+        """Store the chunk's keys and values, and attend to the window with it: [R, N, H*K]."""
+        rows, view = slice(self._rows.start, self._rows.stop), self._view
+        self._store(self._keys[layer, rows], k_RNHK)
+        self._store(self._values[layer, rows], v_RNHK)
+        keys = rotate(self._keys[layer, rows, : view.tokens], view.key_turns)
+        queries = rotate(q_RNHK, view.query_turns)
+        return attention(queries, keys, self._values[layer, rows, : view.tokens], view.mask)
+
+    def commit(self) -> None:
+        """The chunk is part of the history from now on."""
+        for row in self._rows:
+            self._counts[row] += self._frames
+
+    def reset(self) -> None:
+        """Forget everything; the next chunk is the first of a stream."""
+        self._counts = [0] * len(self._counts)
+        self._keys.zero_()
+        self._values.zero_()
+
+    def with_rows(self, rows: int) -> KVCache:
+        """A cache of `rows` rows whose first row goes on where this one's stands; the others are empty."""
+        other = KVCache(
+            self.config, rows=rows, grid=self.grid, device=self._keys.device, dtype=self._keys.dtype
+        )
+        other._keys[:, 0].copy_(self._keys[:, 0])
+        other._values[:, 0].copy_(self._values[:, 0])
+        other._counts[0] = self._counts[0]
+        return other
+
+    def _store(self, cache_RNHK: Tensor, chunk_RNHK: Tensor) -> None:
+        for row, slots in enumerate(self._slots):
+            for i, slot in enumerate(slots):
+                chunk = chunk_RNHK[row, i * self.tokens : (i + 1) * self.tokens]
+                cache_RNHK[row, slot * self.tokens : (slot + 1) * self.tokens].copy_(chunk)
+
+    def _make_view(self, places: tuple[Slots, ...]) -> _View:
+        filled = max(map(len, places))
+        padded = [(*row, *[0] * (filled - len(row))) for row in places]
+        mask = None
+        if any(len(row) < filled for row in places):
+            seen = torch.zeros(len(places), 1, 1, filled * self.tokens, dtype=torch.bool)
+            for i, row in enumerate(places):
+                seen[i, ..., : len(row) * self.tokens] = True
+            mask = seen.to(self._keys.device)
+        view = _View(
+            tokens=filled * self.tokens,
+            key_turns=self._turns(padded),
+            query_turns=self._turns(
+                [tuple(places[i][slot] for slot in slots) for i, slots in enumerate(self._slots)]
+            ),
+            mask=mask,
+        )
+        if len(self._views) >= MOST_VIEWS:
+            self._views.clear()
+        self._views[places, self._slots] = view
+        return view
+
+    def _turns(self, places: list[Slots]) -> Tensor:
+        return torch.stack([torch.cat([self._turns_WLP[place] for place in row]) for row in places])

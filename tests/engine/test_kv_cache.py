@@ -1,0 +1,109 @@
+"""The rolling cache: what a row sees, at every length of stream."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from limner.engine.dit.config import DiTConfig
+from limner.engine.dit.kv_cache import MOST_VIEWS, KVCache, slot_of, slot_places
+
+GRID = (2, 3)
+TOKENS = GRID[0] * GRID[1]
+CPU = torch.device("cpu")
+
+
+def config_of(window: int, sinks: int) -> DiTConfig:
+    return DiTConfig(
+        latent_channels=4,
+        dim=16,
+        ffn_dim=32,
+        heads=2,
+        layers=1,
+        text_dim=8,
+        window_frames=window,
+        sink_frames=sinks,
+    )
+
+
+def cache_of(window: int = 4, sinks: int = 1, rows: int = 1) -> KVCache:
+    return KVCache(config_of(window, sinks), rows=rows, grid=GRID, device=CPU, dtype=torch.float32)
+
+
+def push(cache: KVCache, value: float, *, rows: range = range(1), frames: int = 1) -> torch.Tensor:
+    """One chunk whose values are `value`, value + 1, ... by frame; keys are zero, so all weigh the same."""
+    shape = (len(rows), frames * TOKENS, 2, 8)
+    values = torch.arange(frames).repeat_interleave(TOKENS).add(value).view(1, -1, 1, 1).expand(shape)
+    cache.begin(rows=rows, frames=frames)
+    out = cache.attend(0, torch.zeros(shape), torch.zeros(shape), values)
+    cache.commit()
+    return out[:, 0, 0]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+@pytest.mark.parametrize("sinks", [0, 1, 3])
+def test_evicts_first_in_first_out_for_thousands_of_chunks(sinks: int, frames: int) -> None:
+    window = sinks + 3
+    cache = cache_of(window=window, sinks=sinks)
+    for chunk in range(3000 // frames):
+        seen = push(cache, chunk * frames, frames=frames)
+        stream = list(range((chunk + 1) * frames))
+        expected = stream if len(stream) <= window else stream[:sinks] + stream[-3:]
+        assert seen.item() == pytest.approx(sum(expected) / len(expected), rel=1e-5)
+    assert len(cache._views) <= MOST_VIEWS
+
+
+def test_places_stay_inside_the_window_and_the_newest_is_last() -> None:
+    for count in range(1, 10_000):
+        places = slot_places(count, sinks=3, window=6)
+        assert sorted(places) == list(range(min(count, 6)))
+        assert places[slot_of(count - 1, sinks=3, window=6)] == len(places) - 1
+
+
+def test_the_last_sink_survives_the_first_overflow() -> None:
+    slots = [slot_of(frame, sinks=3, window=6) for frame in range(20)]
+    assert slots[:6] == [0, 1, 2, 3, 4, 5]
+    assert all(slot >= 3 for slot in slots[3:])
+
+
+def test_empty_slots_are_empty() -> None:
+    cache = cache_of()
+    cache._values.fill_(1e6)
+    assert push(cache, 5.0).item() == pytest.approx(5.0)
+
+
+def test_rows_that_are_not_equally_full_do_not_see_empty_slots() -> None:
+    cache = cache_of(rows=2)
+    cache._values.fill_(1e6)
+    push(cache, 1.0)
+    push(cache, 3.0)
+    assert push(cache, 8.0, rows=range(2)).tolist() == pytest.approx([4.0, 8.0])
+    assert cache.counts == (3, 1)
+
+
+def test_rows_remember_apart() -> None:
+    cache = cache_of(rows=2)
+    push(cache, 1.0, rows=range(2))
+    push(cache, 9.0, rows=range(1, 2))
+    assert push(cache, 2.0, rows=range(2)).tolist() == pytest.approx([1.5, 4.0])
+
+
+def test_reset_is_exact() -> None:
+    cache = cache_of()
+    first = [push(cache, float(value)) for value in (3, 1, 4, 1, 5, 9)]
+    cache.reset()
+    second = [push(cache, float(value)) for value in (3, 1, 4, 1, 5, 9)]
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_with_rows_keeps_the_first_row_and_empties_the_others() -> None:
+    cache = cache_of(rows=2)
+    push(cache, 1.0, rows=range(2))
+    more = cache.with_rows(3)
+    assert more.counts == (1, 0, 0)
+    assert push(more, 3.0, rows=range(3)).tolist() == pytest.approx([2.0, 3.0, 3.0])
+
+
+def test_a_chunk_larger_than_the_ring_is_refused() -> None:
+    with pytest.raises(ValueError, match="4 latent frames"):
+        cache_of().begin(rows=range(1), frames=4)
