@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from limner.installer import plugin
-
 from tests.end_to_end.harness import clips
 from tests.end_to_end.harness.obs import Build
+
+from limner.installer import plugin
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "build" / "end_to_end"

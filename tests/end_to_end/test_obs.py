@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from tests.end_to_end.harness.obs import FILTER_NAME, Build, Camera, Obs, wait_for
 
 pytestmark = pytest.mark.obs

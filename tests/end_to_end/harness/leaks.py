@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 import psutil
+
 from limner.daemon import paths
 
 

@@ -23,11 +23,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import obsws_python
-from limner.installer import obs_config, obs_process
 from PIL import Image
-
 from tests.end_to_end.harness.clips import HEIGHT, WIDTH
 from tests.end_to_end.harness.leaks import Leftovers
+
+from limner.installer import obs_config, obs_process
 
 FPS = 30
 FILTER_NAME = "Limner"
@@ -173,8 +173,9 @@ class Obs:
 
     def _configure(self) -> None:
         obs_dir = self.home / "obs-studio"
-        canvas = {"width": WIDTH, "height": HEIGHT}
-        profile = obs_config.Profile(name="Test", fps=FPS, recordings=self.home / "recordings", **canvas)
+        profile = obs_config.Profile(
+            name="Test", width=WIDTH, height=HEIGHT, fps=FPS, recordings=self.home / "recordings"
+        )
         split = WIDTH / len(self._cameras)
         items = tuple(
             obs_config.Item(source=camera.name, x=number * split, y=0, width=split, height=HEIGHT)
