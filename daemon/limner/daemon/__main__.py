@@ -1,0 +1,35 @@
+"""`python -m limner.daemon [--engine=NAME] [--threads=N] [--runtime-dir=DIR] [--detach]`: no CLI packages."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from limner.daemon.server import DaemonConfig, run
+
+
+def main(arguments: list[str]) -> int:
+    """Start a daemon; return its exit code."""
+    fields: dict[str, object] = {}
+    try:
+        for argument in arguments:
+            match argument.split("=", 1):
+                case ["--engine", name]:
+                    fields["engine"] = name
+                case ["--threads", count]:
+                    fields["threads"] = int(count)
+                case ["--runtime-dir", folder]:
+                    fields["runtime_dir"] = Path(folder)
+                case ["--detach"]:
+                    fields["detach"] = True
+                case _:
+                    raise ValueError(f"unknown option {argument!r}")
+        config = DaemonConfig(**fields)  # type: ignore[arg-type]
+    except ValueError as error:
+        print(f"limner daemon: {error}", file=sys.stderr)
+        return 2
+    return run(config)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,40 @@
+"""What a daemon is started with."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from limner.daemon.paths import runtime_dir
+from limner.daemon.sizes import traits_of
+
+
+def default_threads(cores: int | None = None) -> int:
+    """Return how many threads the worker gets: all cores of a small machine, else one fewer, for OBS."""
+    count = cores or len(os.sched_getaffinity(0))
+    return count - 1 if count > 2 else max(1, count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DaemonConfig:
+    """Settings of one daemon process; raises ValueError when one is out of range."""
+
+    runtime_dir: Path = field(default_factory=runtime_dir)
+    """Folder of sockets, lock and logs; private to the user."""
+    engine: str = "pocket"
+    """What paints: "pocket", or "echo", which gives back what it gets."""
+    threads: int = 0
+    """CPU threads of the worker, 1..256; 0: chosen from the number of cores."""
+    detach: bool = False
+    """Go to the background, with its output in daemon.log of the runtime folder."""
+
+    def __post_init__(self) -> None:
+        traits_of(self.engine)
+        if not 0 <= self.threads <= 256:
+            raise ValueError(f"threads must be 0 (automatic) to 256, not {self.threads}")
+
+    @property
+    def worker_threads(self) -> int:
+        """Threads that the worker is started with."""
+        return self.threads or default_threads()

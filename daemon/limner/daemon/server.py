@@ -1,0 +1,257 @@
+"""The daemon process: one loop over two sockets, the worker's pulse and the clock. The hub decides."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import zmq
+
+from limner.daemon import worker_protocol as w
+from limner.daemon.config import DaemonConfig
+from limner.daemon.detach import Detached, detach
+from limner.daemon.hub import Hub
+from limner.daemon.lock import AlreadyRunningError, InstanceLock
+from limner.daemon.paths import (
+    DAEMON_SOCKET,
+    WORKER_SOCKET,
+    PathError,
+    endpoint,
+    ensure_private_dir,
+    segment_prefix,
+)
+from limner.daemon.protocol import Error
+from limner.daemon.segment import remove_stale
+from limner.daemon.sizes import traits_of
+from limner.daemon.styles import StylesError
+from limner.daemon.styles import load as load_styles
+from limner.daemon.supervisor import WORKER_LOG, Supervisor
+from limner.daemon.wire import MAX_MESSAGE_BYTES, Message, encode
+
+__all__ = ["Daemon", "DaemonConfig", "run"]
+
+log = logging.getLogger("limner.daemon")
+TICK_S = 0.5
+DAEMON_LOG = "daemon.log"
+# Messages taken from a socket before the other has its turn.
+_BATCH = 256
+_LINGER_MS = 200
+
+
+class Sockets:
+    """Both ROUTERs; is the hub's outbox."""
+
+    def __init__(self, folder: Path, worker_identity: Callable[[], bytes]) -> None:
+        self._context = zmq.Context()
+        self._worker_identity = worker_identity
+        self.clients = self._bind(endpoint(DAEMON_SOCKET, folder))
+        self.worker = self._bind(endpoint(WORKER_SOCKET, folder))
+
+    def _bind(self, address: str) -> zmq.Socket[bytes]:
+        router = self._context.socket(zmq.ROUTER)
+        router.linger = _LINGER_MS
+        # A little above our own limit, so that a message too large gets an answer.
+        router.setsockopt(zmq.MAXMSGSIZE, 16 * MAX_MESSAGE_BYTES)
+        try:
+            router.bind(address)
+        except zmq.ZMQError as error:
+            self.close()
+            raise PathError(f"cannot listen at {address}: {error.strerror or error}") from error
+        return router
+
+    def to_client(self, client: bytes, message: Message) -> None:
+        """Send to a client; one that is gone or does not read loses the message."""
+        self._send(self.clients, client, message)
+
+    def to_worker(self, message: Message) -> None:
+        """Send to the worker of now."""
+        self._send(self.worker, self._worker_identity(), message)
+
+    @staticmethod
+    def _send(router: zmq.Socket[bytes], peer: bytes, message: Message) -> None:
+        with contextlib.suppress(zmq.Again):
+            router.send_multipart([peer, encode(message)], zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Close both and wait a moment for what is on its way."""
+        self._context.destroy(linger=_LINGER_MS)
+
+
+class Daemon:
+    """The loop. `run` returns when a signal or `stop` says so."""
+
+    def __init__(self, config: DaemonConfig) -> None:
+        self.config = config
+        self._stopping = False
+        self._supervisor = Supervisor(config)
+        self._sockets = Sockets(config.runtime_dir, lambda: self._supervisor.identity)
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._hub = Hub(
+            outbox=self._sockets,
+            prefix=segment_prefix(config.runtime_dir),
+            engine=config.engine,
+            traits=traits_of(config.engine),
+            styles=load_styles(),
+            version=_version,
+        )
+
+    def stop(self, *_: object) -> None:
+        """End the loop soon; safe in a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Serve until stopped, then leave nothing behind."""
+        self._catch_signals()
+        try:
+            self._loop()
+        finally:
+            self._leave()
+
+    def _catch_signals(self) -> None:
+        self._wake_write.setblocking(False)
+        signal.set_wakeup_fd(self._wake_write.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self.stop)
+
+    def _loop(self) -> None:
+        next_tick_s = time.monotonic()
+        while not self._stopping:
+            now_s = time.monotonic()
+            if now_s >= next_tick_s:
+                next_tick_s = now_s + TICK_S
+                self._hub.tick()
+            self._watch_worker()
+            self._wait(next_tick_s)
+            self._drain(self._sockets.clients, self._client_said)
+            self._drain(self._sockets.worker, self._worker_said)
+
+    def _wait(self, until_s: float) -> None:
+        poller = zmq.Poller()
+        poller.register(self._sockets.clients, zmq.POLLIN)
+        poller.register(self._sockets.worker, zmq.POLLIN)
+        poller.register(self._wake_read, zmq.POLLIN)
+        if self._supervisor.running:
+            poller.register(self._supervisor.pidfd, zmq.POLLIN)
+        else:
+            until_s = min(until_s, time.monotonic() + self._supervisor.wait_s)
+        poller.poll(max(0, int((until_s - time.monotonic()) * 1000) + 1))
+
+    def _watch_worker(self) -> None:
+        death = self._supervisor.reap()
+        if death:
+            self._hub.worker_ended(death.sentence, failed=death.failed)
+        try:
+            pid = self._supervisor.start_if_due()
+        except OSError as error:
+            raise PathError(f"cannot start the worker: {error}") from error
+        if pid:
+            self._hub.worker_started(pid)
+            log.info("worker started, process %d", pid)
+        stuck = self._hub.worker.stuck(time.monotonic_ns())
+        if stuck:
+            self._supervisor.kill(stuck)
+
+    @staticmethod
+    def _drain(router: zmq.Socket[bytes], handle: Callable[[bytes, list[bytes]], None]) -> None:
+        for _ in range(_BATCH):
+            try:
+                peer, *parts = router.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            handle(peer, parts)
+
+    def _client_said(self, client: bytes, parts: list[bytes]) -> None:
+        if len(parts) == 1:
+            self._hub.client_said(client, parts[0])
+            return
+        text = f"not a Limner message: {len(parts)} parts, one is expected"
+        self._sockets.to_client(client, Error(code="garbage", message=text))
+
+    def _worker_said(self, peer: bytes, parts: list[bytes]) -> None:
+        if peer != self._supervisor.identity or len(parts) != 1:
+            # A worker of a daemon that is gone, or one that we gave up.
+            self._sockets.worker.send_multipart([peer, encode(w.Stop())], zmq.NOBLOCK)
+            return
+        self._hub.worker_said(parts[0])
+        if self._hub.last_words:
+            self._supervisor.explain(self._hub.last_words)
+
+    def _leave(self) -> None:
+        self._hub.close_all("the Limner daemon is stopping")
+        self._sockets.to_worker(w.Stop())
+        self._supervisor.stop()
+        self._sockets.close()
+        signal.set_wakeup_fd(-1)
+        self._wake_read.close()
+        self._wake_write.close()
+        folder = self.config.runtime_dir
+        for name in (DAEMON_SOCKET, WORKER_SOCKET):
+            (folder / name).unlink(missing_ok=True)
+        remove_stale(segment_prefix(folder))
+
+
+def run(config: DaemonConfig) -> int:
+    """Run a daemon until it is stopped and return the exit code; says on stderr why it cannot start."""
+    config = dataclasses.replace(config, runtime_dir=config.runtime_dir.absolute())
+    try:
+        ensure_private_dir(config.runtime_dir)
+        lock = InstanceLock.acquire(config.runtime_dir)
+    except (PathError, AlreadyRunningError) as error:
+        return _complain(error)
+    except OSError as error:
+        return _complain(f"cannot use {config.runtime_dir}: {error.strerror}")
+    parent = detach(config.runtime_dir / DAEMON_LOG) if config.detach else None
+    if isinstance(parent, int):
+        lock.forget()
+        return parent
+    return _serve(config, lock, parent)
+
+
+def _serve(config: DaemonConfig, lock: InstanceLock, parent: Detached | None) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        lock.write_pid()
+        _clean_up_after_a_crash(config.runtime_dir)
+        daemon = Daemon(config)
+        if parent:
+            parent.started()
+        log.info("limner daemon: process %d, folder %s", os.getpid(), config.runtime_dir)
+        daemon.run()
+    except (PathError, StylesError) as error:
+        if parent:
+            parent.failed(str(error))
+        return _complain(error)
+    finally:
+        lock.release()
+    log.info("limner daemon: ended")
+    return 0
+
+
+def _clean_up_after_a_crash(folder: Path) -> None:
+    stale = remove_stale(segment_prefix(folder))
+    if stale:
+        log.info("removed %d segments of an earlier daemon", len(stale))
+    for name in (DAEMON_SOCKET, WORKER_SOCKET, WORKER_LOG):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _complain(error: object) -> int:
+    print(f"limner daemon: {error}", file=sys.stderr)
+    return 1
+
+
+def _version() -> str:
+    from importlib import metadata  # noqa: PLC0415  (slow to import, needed only when somebody asks)
+
+    try:
+        return metadata.version("limner")
+    except metadata.PackageNotFoundError:
+        return "0+source"

@@ -1,0 +1,62 @@
+"""What the daemon must know of an engine before its worker is up, and the working size of a session."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+MULTIPLE = 16
+MIN_SIDE = 96
+MAX_SIDE = 1024
+# How much a wrong area counts against a wrong aspect, both as logarithms of ratios.
+_AREA_WEIGHT = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineTraits:
+    """The shape of an engine's work."""
+
+    frames_per_chunk: int
+    """Painted frames come in such groups."""
+    area_px: int
+    """Pixels of the working picture, at the most."""
+    any_size: bool = False
+    """Can paint at the source's own size, whatever it is."""
+
+
+POCKET = EngineTraits(frames_per_chunk=4, area_px=320 * 192)
+ECHO = EngineTraits(frames_per_chunk=1, area_px=320 * 192, any_size=True)
+ENGINES = {"pocket": POCKET, "echo": ECHO}
+# Lets the tests put their own engine, "module:function", into a worker.
+TEST_ENGINES_VARIABLE = "LIMNER_TEST_ENGINES"
+
+
+def traits_of(engine: str) -> EngineTraits:
+    """Return the traits of an engine by name; raises ValueError for an unknown one."""
+    if ":" in engine and os.environ.get(TEST_ENGINES_VARIABLE) == "1":
+        return POCKET
+    try:
+        return ENGINES[engine]
+    except KeyError:
+        raise ValueError(f"unknown engine {engine!r}; there are: {', '.join(ENGINES)}") from None
+
+
+def working_size(
+    width: int, height: int, traits: EngineTraits, *, exact_size: bool = False
+) -> tuple[int, int]:
+    """Return (width, height) in pixels at which a source of `width` × `height` is painted.
+
+    The nearest aspect among multiples of 16 that stay within the engine's area; `exact_size` asks for the
+    source's own size and is honoured by engines that take any.
+    """
+    if exact_size and traits.any_size:
+        return width, height
+    aspect = width / height
+
+    def badness(size: tuple[int, int]) -> float:
+        w, h = size
+        return abs(math.log(w / h / aspect)) + _AREA_WEIGHT * math.log(traits.area_px / (w * h))
+
+    sides = range(MIN_SIDE, MAX_SIDE + 1, MULTIPLE)
+    return min(((w, h) for w in sides for h in sides if w * h <= traits.area_px), key=badness)

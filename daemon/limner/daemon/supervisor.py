@@ -1,0 +1,182 @@
+"""Starts the worker process, notices its death at once, starts it again."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import limner
+from limner.daemon.config import DaemonConfig
+from limner.daemon.paths import WORKER_SOCKET, endpoint
+
+log = logging.getLogger("limner.daemon")
+WORKER_LOG = "worker.log"
+# A worker that lived this long was well: the next one starts at once.
+HEALTHY_S = 5.0
+MAX_BACKOFF_S = 10.0
+# So many deaths in a row, each within HEALTHY_S, are more than bad luck.
+FAILED_AFTER = 3
+KILL_AFTER_S = 2.0
+# A worker that is still loading does not hear `stop`.
+STOP_PATIENCE_S = 0.5
+
+
+class Backoff:
+    """How long to wait before the next start: 0 s after a healthy life, else 1, 2, 4 … 10 s."""
+
+    def __init__(self) -> None:
+        self.short_lives = 0
+
+    def died(self, lived_s: float) -> float:
+        """Note a death after `lived_s` seconds and return the seconds to wait."""
+        if lived_s >= HEALTHY_S:
+            self.short_lives = 0
+            return 0.0
+        self.short_lives += 1
+        # The first one may be an accident (somebody's kill): no wait.
+        return 0.0 if self.short_lives == 1 else min(MAX_BACKOFF_S, 2.0 ** (self.short_lives - 2))
+
+    @property
+    def hopeless(self) -> bool:
+        """The worker dies again and again."""
+        return self.short_lives >= FAILED_AFTER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Death:
+    """How a worker ended and when the next is due."""
+
+    sentence: str
+    wait_s: float
+    failed: bool
+
+
+class Supervisor:
+    """One worker process at a time. `identity` is the only peer on the worker link that counts."""
+
+    def __init__(self, config: DaemonConfig) -> None:
+        self._config = config
+        self._backoff = Backoff()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_s = 0.0
+        self._next_start_s = 0.0
+        self._reason = ""
+        self.identity = b""
+        self.pidfd = -1
+        """Readable when the process has ended; -1 when there is none."""
+
+    @property
+    def running(self) -> bool:
+        """A process is there (it may have ended without `poll` having seen it)."""
+        return self._process is not None
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds until a start is due; 0 while a process runs."""
+        return 0.0 if self._process else max(0.0, self._next_start_s - time.monotonic())
+
+    def start_if_due(self) -> int | None:
+        """Start a worker when none runs and the wait is over; return its process id then."""
+        if self._process or self.wait_s > 0:
+            return None
+        self.identity = b"worker-" + secrets.token_hex(8).encode()
+        with (self._config.runtime_dir / WORKER_LOG).open("ab") as log_file:
+            self._process = subprocess.Popen(
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log_file,
+                stderr=log_file,
+                env=self._environment(),
+                # Ctrl-C in the daemon's terminal is for the daemon.
+                start_new_session=True,
+            )
+        self._started_s = time.monotonic()
+        self._reason = ""
+        self.pidfd = os.pidfd_open(self._process.pid)
+        return self._process.pid
+
+    def _command(self) -> list[str]:
+        config = self._config
+        return [
+            sys.executable,
+            "-m",
+            "limner.worker",
+            f"--endpoint={endpoint(WORKER_SOCKET, config.runtime_dir)}",
+            f"--identity={self.identity.decode()}",
+            f"--engine={config.engine}",
+            f"--threads={config.worker_threads}",
+            f"--parent={os.getpid()}",
+        ]
+
+    def _environment(self) -> dict[str, str]:
+        # The worker finds `limner` where we found it, however that was.
+        roots = [str(Path(part).parent) for part in limner.__path__]
+        given = os.environ.get("PYTHONPATH")
+        threads = str(self._config.worker_threads)
+        return os.environ | {
+            "PYTHONPATH": os.pathsep.join([*roots, given] if given else roots),
+            "PYTHONUNBUFFERED": "1",
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+        }
+
+    def reap(self) -> Death | None:
+        """Return how the worker ended, once, or None while it runs."""
+        if self._process is None or (code := self._process.poll()) is None:
+            return None
+        lived_s = time.monotonic() - self._started_s
+        self._drop_process()
+        wait_s = self._backoff.died(lived_s)
+        self._next_start_s = time.monotonic() + wait_s
+        why = self._reason or f"The painter {_how_it_ended(code)}"
+        # A sentence is for people: the log has the rest.
+        log.error("%s after %.1f s; next start in %.0f s", why, lived_s, wait_s)
+        again = f"starting it again in {wait_s:.0f} s" if wait_s else "starting it again"
+        more = f" (see {self._config.runtime_dir / WORKER_LOG})" if self._backoff.hopeless else ""
+        return Death(sentence=f"{why}; {again}{more}", wait_s=wait_s, failed=self._backoff.hopeless)
+
+    def explain(self, reason: str) -> None:
+        """Remember the worker's own words for why it is about to end."""
+        self._reason = reason
+
+    def kill(self, reason: str) -> None:
+        """End a worker that hangs; `reap` will say `reason`."""
+        if self._process:
+            self._reason = reason
+            self._process.kill()
+
+    def stop(self) -> None:
+        """End the worker for good: it was told to stop; then SIGTERM, and SIGKILL after 2 s in all."""
+        if self._process is None:
+            return
+        for sent, patience_s in ((None, STOP_PATIENCE_S), (signal.SIGTERM, KILL_AFTER_S - STOP_PATIENCE_S)):
+            if sent is not None:
+                self._process.send_signal(sent)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(patience_s)
+                break
+        else:
+            self._process.kill()
+            self._process.wait()
+        self._drop_process()
+
+    def _drop_process(self) -> None:
+        os.close(self.pidfd)
+        self.pidfd = -1
+        self._process = None
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with code {code}"
+    name = signal.Signals(-code).name
+    hint = ", perhaps for want of memory" if name == "SIGKILL" else ""
+    return f"was killed ({name}{hint})"

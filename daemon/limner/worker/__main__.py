@@ -1,0 +1,86 @@
+"""`python -m limner.worker`: started by the daemon, never by hand."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+
+from limner.daemon.protocol import MAX_NAME_CHARS
+from limner.daemon.worker_protocol import Failed, Loading, Ready
+from limner.worker.desk import Desk
+from limner.worker.engines import FatalEngineError, load_engine
+from limner.worker.link import Link
+from limner.worker.loop import Loop
+from limner.worker.stats import Stats
+
+log = logging.getLogger("limner.worker")
+NICENESS = 10
+EXIT_NO_ENGINE = 3
+EXIT_FATAL = 4
+
+
+def main() -> int:
+    """Run a worker until the daemon stops it or goes; return the exit code."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # OBS and its encoder come first.
+    os.nice(NICENESS)
+    desk, stats = Desk(), Stats()
+    link = Link(
+        endpoint=arguments.endpoint,
+        identity=arguments.identity,
+        parent_pid=arguments.parent,
+        on_message=desk.put,
+        report=stats.report,
+    )
+    link.start()
+    try:
+        return _work(arguments, desk, stats, link)
+    finally:
+        link.close()
+
+
+def _work(arguments: argparse.Namespace, desk: Desk, stats: Stats, link: Link) -> int:
+    def progress(share: float, what: str) -> None:
+        link.send(Loading(progress=share, what=what))
+
+    name = arguments.engine
+    progress(0.0, f"Loading {name}")
+    try:
+        engine = load_engine(name, threads=arguments.threads, progress=progress)
+    except Exception as error:
+        log.exception("cannot load %s", name)
+        link.send(Failed(session="", message=_short(f"Cannot load {name}: {error}")))
+        return EXIT_NO_ENGINE
+    desk.frames_per_chunk = engine.frames_per_chunk
+    link.send(Ready(model=engine.model, device=engine.device, frames_per_chunk=engine.frames_per_chunk))
+    try:
+        Loop(engine=engine, desk=desk, stats=stats, send=link.send).run()
+    except (FatalEngineError, MemoryError) as error:
+        log.exception("cannot go on")
+        text = "not enough memory" if isinstance(error, MemoryError) else str(error)
+        link.send(Failed(session="", message=_short(f"The painter stopped: {text}")))
+        return EXIT_FATAL
+    return 0
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 2 * MAX_NAME_CHARS else text[: 2 * MAX_NAME_CHARS] + "…"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="limner.worker", description=__doc__)
+    parser.add_argument("--endpoint", required=True, help="the daemon's worker socket")
+    parser.add_argument("--identity", required=True, help="who we are on that socket")
+    parser.add_argument("--engine", required=True, help="what paints")
+    parser.add_argument("--threads", type=int, required=True, help="CPU threads")
+    parser.add_argument("--parent", type=int, required=True, help="process id of the daemon")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

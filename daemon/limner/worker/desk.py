@@ -1,0 +1,152 @@
+"""Where link and loop meet: the link puts messages down, the loop takes the next piece of work."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from limner.daemon.wire import Message
+from limner.daemon.worker_protocol import Close, Give, Open, Return, Stop, Update
+from limner.worker.intake import Intake
+
+
+@dataclass(frozen=True)
+class OpenJob:
+    """Map a session's segments and make its stream."""
+
+    opening: Open
+
+
+@dataclass(frozen=True)
+class CloseJob:
+    """Let a session's stream and segments go."""
+
+    session: str
+
+
+@dataclass(frozen=True)
+class PaintJob:
+    """Paint a chunk. `dropped` frames were passed over for it."""
+
+    session: str
+    frames: list[Give]
+    dropped: list[Give]
+    update: Update | None
+
+
+@dataclass(frozen=True)
+class FlushJob:
+    """No frame follows for now: bring out what the engine still holds."""
+
+    session: str
+
+
+Job = OpenJob | CloseJob | PaintJob | FlushJob
+
+
+class Desk:
+    """Thread-safe. Sessions take turns: none blocks another."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._intakes: dict[str, Intake] = {}
+        self._turns: deque[str] = deque()
+        self._commands: deque[Job] = deque()
+        self._stopped = False
+        self.frames_per_chunk = 1
+
+    # ---- the link's side
+
+    def put(self, message: Message) -> list[Give]:
+        """Take a message of the daemon; return the frames that are surplus and go back at once."""
+        with self._changed:
+            surplus = self._put(message)
+            self._changed.notify()
+        return surplus
+
+    def _put(self, message: Message) -> list[Give]:
+        match message:
+            case Give():
+                intake = self._current(message)
+                return [message] if intake is None else intake.add(message, time.monotonic_ns())
+            case Return():
+                intake = self._current(message)
+                if intake is not None:
+                    intake.outputs.append(message.slot)
+            case Update():
+                if message.session in self._intakes:
+                    self._intakes[message.session].update = message
+            case Open():
+                self._intakes[message.session] = Intake(message, self.frames_per_chunk)
+                self._turns.append(message.session)
+                self._commands.append(OpenJob(message))
+            case Close():
+                self._drop(message.session)
+                self._commands.append(CloseJob(message.session))
+            case Stop():
+                self._stopped = True
+        return []
+
+    def _current(self, message: Give | Return) -> Intake | None:
+        """Return the intake that the message means, if it is there, well and of this generation."""
+        intake = self._intakes.get(message.session)
+        if intake is None or intake.failed or intake.opening.generation != message.generation:
+            return None
+        return intake
+
+    def _drop(self, session: str) -> None:
+        if self._intakes.pop(session, None):
+            self._turns.remove(session)
+
+    # ---- the loop's side
+
+    def next_job(self) -> Job | None:
+        """Wait for the next piece of work; None: stop."""
+        with self._changed:
+            while not self._stopped:
+                if self._commands:
+                    return self._commands.popleft()
+                now_ns = time.monotonic_ns()
+                job = self._next_chunk(now_ns)
+                if job:
+                    return job
+                self._changed.wait(self._until_next_look_s(now_ns))
+            return None
+
+    def _until_next_look_s(self, now_ns: int) -> float | None:
+        looks = [i.next_look_ns() for i in self._intakes.values() if not i.failed]
+        due = [look for look in looks if look is not None]
+        return max(0, min(due) - now_ns) / 1e9 if due else None
+
+    def _next_chunk(self, now_ns: int) -> Job | None:
+        for session in list(self._turns):
+            intake = self._intakes[session]
+            if intake.failed:
+                continue
+            frames, dropped = intake.take(now_ns)
+            if frames:
+                self._turns.remove(session)
+                self._turns.append(session)
+                update, intake.update = intake.update, None
+                return PaintJob(session, frames, dropped, update)
+            if intake.flush_due(now_ns):
+                return FlushJob(session)
+        return None
+
+    def free_output(self, session: str) -> int | None:
+        """Return an output slot to paint into, or None when the client has them all."""
+        with self._changed:
+            intake = self._intakes.get(session)
+            return intake.outputs.popleft() if intake and intake.outputs else None
+
+    def fail(self, session: str) -> None:
+        """Take no more frames for a session."""
+        with self._changed:
+            if session in self._intakes:
+                self._intakes[session].failed = True
+
+    def stop(self) -> None:
+        """End the loop after its present job."""
+        self.put(Stop())

@@ -1,0 +1,115 @@
+"""What paints. The loop knows only these two protocols; an engine is chosen by name."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limner.daemon.protocol import Settings
+
+Pixels = NDArray[np.uint8]
+"""frame_HW4: RGBA, a view of a slot in shared memory."""
+Progress = Callable[[float, str], None]
+TEST_ENGINES_VARIABLE = "LIMNER_TEST_ENGINES"
+
+
+class FatalEngineError(Exception):
+    """The process cannot go on (out of memory, a broken device): it must end and be started again."""
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A chunk that came out. `write(i, frame_HW4)` puts its i-th frame into a slot."""
+
+    chunk: int
+    """Count of the push that its frames went in with, from 0."""
+    rev: int
+    """Revision of the settings that are in the picture."""
+    write: Callable[[int, Pixels], None]
+    stages_ms: dict[str, float] = field(default_factory=dict)
+    note: str = ""
+
+
+class PaintStream(Protocol):
+    """One session's picture."""
+
+    def push(self, frames: Sequence[Pixels], taken: Callable[[], None]) -> Painted | None:
+        """Take one chunk of frames and paint. The views are not touched any more after `taken()`."""
+
+    def update(self, settings: Settings, rev: int) -> None:
+        """Use these settings from the next push on."""
+
+    def flush(self) -> list[Painted]:
+        """Return the chunks that are still inside."""
+
+    def reset(self) -> None:
+        """Forget the past: another picture follows."""
+
+
+class PaintEngine(Protocol):
+    """A loaded model."""
+
+    model: str
+    device: str
+    frames_per_chunk: int
+
+    def open_stream(self, settings: Settings, rev: int, *, width: int, height: int) -> PaintStream:
+        """Make a stream of frames of this size; raises ValueError where the size does not fit the model."""
+
+
+class _EchoStream:
+    """Gives back what it gets, to measure everything but the painting."""
+
+    def __init__(self, rev: int, width: int, height: int) -> None:
+        self._rev = rev
+        self._chunk = 0
+        self._kept_HW4: Pixels = np.empty((height, width, 4), dtype=np.uint8)
+
+    def push(self, frames: Sequence[Pixels], taken: Callable[[], None]) -> Painted | None:
+        np.copyto(self._kept_HW4, frames[0])
+        taken()
+        self._chunk += 1
+        return Painted(self._chunk - 1, self._rev, self._write)
+
+    def _write(self, _: int, slot_HW4: Pixels) -> None:
+        np.copyto(slot_HW4, self._kept_HW4)
+
+    def update(self, settings: Settings, rev: int) -> None:
+        self._rev = rev
+
+    def flush(self) -> list[Painted]:
+        return []
+
+    def reset(self) -> None:
+        return
+
+
+class EchoEngine:
+    """No model at all, no torch: the bridge alone."""
+
+    model = "echo"
+    device = "CPU"
+    frames_per_chunk = 1
+
+    def open_stream(self, settings: Settings, rev: int, *, width: int, height: int) -> PaintStream:
+        """Make a stream that echoes."""
+        return _EchoStream(rev, width, height)
+
+
+def load_engine(name: str, *, threads: int, progress: Progress) -> PaintEngine:
+    """Load an engine by name and warm it up; raises whatever is in its way."""
+    if name == "echo":
+        return EchoEngine()
+    if name == "pocket":
+        pocket: Any = importlib.import_module("limner.worker.pocket_engine")
+        return pocket.load(threads=threads, progress=progress)  # type: ignore[no-any-return]
+    if ":" in name and os.environ.get(TEST_ENGINES_VARIABLE) == "1":
+        module, function = name.split(":", 1)
+        return getattr(importlib.import_module(module), function)()  # type: ignore[no-any-return]
+    raise ValueError(f"unknown engine {name!r}")

@@ -1,0 +1,96 @@
+"""What waits for the painter: frames, slots and settings of a session."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from limner.daemon.worker_protocol import Give, Open, Update
+from limner.worker.pacing import pick_evenly, thin_out
+
+NS_PER_MS = 1_000_000
+# Input slots that stay with the client, so that it always has one to write its next frame into.
+SPARE_SLOTS = 2
+# A chunk that is not full waits this long for another frame, or three frame times: a clip may be at its end.
+PATIENCE_NS = 150 * NS_PER_MS
+PATIENCE_FRAMES = 3
+
+
+@dataclass
+class Intake:
+    """One session's queue. Not thread-safe: the desk holds its lock around each call."""
+
+    opening: Open
+    frames_per_chunk: int
+    waiting: list[Give] = field(default_factory=list)
+    outputs: deque[int] = field(default_factory=deque)
+    """Output slots that are free to paint into."""
+    update: Update | None = None
+    """The newest settings that no chunk has yet."""
+    failed: bool = False
+    last_pts_ns: int | None = None
+    """Of the last frame taken."""
+    _last_arrival_ns: int = 0
+    _owes_flush: bool = False
+
+    @property
+    def _capacity(self) -> int:
+        return max(self.frames_per_chunk, self.opening.input.slots - SPARE_SLOTS)
+
+    @property
+    def patience_ns(self) -> int:
+        """How long a chunk waits for its missing frames."""
+        return max(PATIENCE_NS, int(PATIENCE_FRAMES * 1e9 / self.opening.fps))
+
+    def add(self, give: Give, now_ns: int) -> list[Give]:
+        """Take a frame in; return those that will not be painted."""
+        self._last_arrival_ns = now_ns
+        if self.waiting and give.pts_ns <= self.waiting[-1].pts_ns:
+            # Time went back: a seek or a new source. What waited is of no use any more.
+            surplus, self.waiting = self.waiting, [give]
+            self.last_pts_ns = None
+            return surplus
+        self.waiting.append(give)
+        if len(self.waiting) <= self._capacity:
+            return []
+        return [self.waiting.pop(thin_out(self._times(), last_ns=self.last_pts_ns))]
+
+    def take(self, now_ns: int) -> tuple[list[Give], list[Give]]:
+        """Return the frames of the next chunk and those dropped for it; both empty: not yet.
+
+        Fewer frames than a chunk come back when the rest did not arrive in time.
+        """
+        count = self.frames_per_chunk
+        if len(self.waiting) < count:
+            if not self.waiting or now_ns - self._last_arrival_ns < self.patience_ns:
+                return [], []
+            chosen, self.waiting = self.waiting, []
+            dropped: list[Give] = []
+        elif len(self.waiting) <= count + 1:
+            # One more than a chunk is jitter, not overload: it waits for the next chunk.
+            chosen, self.waiting = self.waiting[:count], self.waiting[count:]
+            dropped = []
+        else:
+            picked = set(pick_evenly(self._times(), count, last_ns=self.last_pts_ns))
+            chosen = [give for i, give in enumerate(self.waiting) if i in picked]
+            dropped = [give for i, give in enumerate(self.waiting) if i not in picked]
+            self.waiting = []
+        self.last_pts_ns = chosen[-1].pts_ns
+        self._owes_flush = True
+        return chosen, dropped
+
+    def flush_due(self, now_ns: int) -> bool:
+        """True once when no frame follows: what the engine still holds should come out."""
+        due = self._owes_flush and not self.waiting and now_ns - self._last_arrival_ns >= self.patience_ns
+        if due:
+            self._owes_flush = False
+        return due
+
+    def next_look_ns(self) -> int | None:
+        """When patience runs out, or None when nothing is owed."""
+        if self.waiting or self._owes_flush:
+            return self._last_arrival_ns + self.patience_ns
+        return None
+
+    def _times(self) -> list[int]:
+        return [give.pts_ns for give in self.waiting]

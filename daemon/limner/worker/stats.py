@@ -1,0 +1,63 @@
+"""Figures for the report. Written by the loop, read by the link."""
+
+from __future__ import annotations
+
+import threading
+
+from limner.daemon.worker_protocol import Report
+from limner.worker.link import memory_bytes
+
+
+class Stats:
+    """Thread-safe counts and mean stage times since the last report."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._chunks = 0
+        self._busy = False
+        self._sums: dict[str, dict[str, float]] = {}
+        self._counts: dict[str, int] = {}
+        self._means: dict[str, dict[str, float]] = {}
+        self._notes: dict[str, str] = {}
+
+    def begin(self) -> None:
+        """A job begins."""
+        with self._lock:
+            self._busy = True
+
+    def end(self) -> None:
+        """A job is done."""
+        with self._lock:
+            self._busy = False
+            self._chunks += 1
+
+    def painted(self, session: str, stages_ms: dict[str, float], note: str) -> None:
+        """Note the times of a chunk."""
+        with self._lock:
+            sums = self._sums.setdefault(session, {})
+            for stage, ms in stages_ms.items():
+                sums[stage] = sums.get(stage, 0.0) + ms
+            self._counts[session] = self._counts.get(session, 0) + 1
+            self._notes[session] = note
+
+    def forget(self, session: str) -> None:
+        """Drop a session's figures."""
+        with self._lock:
+            for table in (self._sums, self._counts, self._means, self._notes):
+                table.pop(session, None)
+
+    def report(self) -> Report:
+        """Return the figures and begin anew; a session without a chunk keeps its last means."""
+        with self._lock:
+            for session, count in self._counts.items():
+                self._means[session] = {
+                    stage: round(total / count, 3) for stage, total in self._sums[session].items()
+                }
+            self._sums, self._counts = {}, {}
+            return Report(
+                chunks=self._chunks,
+                busy=self._busy,
+                memory_bytes=memory_bytes(),
+                stages_ms=dict(self._means),
+                notes={session: note for session, note in self._notes.items() if note},
+            )
