@@ -32,6 +32,12 @@ class TextContext:
     mask: Tensor | None
     """[R, 1, 1, S], true where a text token counts; None when all do."""
 
+    def expanded(self, rows: int) -> TextContext:
+        """The same prompt (of one row) for several rows, without a copy."""
+        mask = None if self.mask is None else self.mask.expand(rows, -1, -1, -1)
+        keys, values = (tuple(t.expand(rows, -1, -1, -1) for t in kv) for kv in (self.keys, self.values))
+        return TextContext(keys, values, mask)
+
 
 class Block(nn.Module):
     """Self-attention, cross-attention, feed-forward; the first and last are modulated by the noise level."""

@@ -1,0 +1,77 @@
+"""The engine: one model on one device, open to any number of streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from limner.engine.config import ModelConfig
+from limner.engine.errors import EngineError
+from limner.engine.model import Model
+from limner.engine.stream import Stream
+from limner.engine.types import StreamSettings
+from limner.engine.weights import load_weights
+
+
+class Engine:
+    """A loaded model. `open_stream` gives a stream; streams are independent of one another."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Path | Mapping[str, Tensor],
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Load a model.
+
+        `dtype`: what it computes in; None takes what is fast on the device. `threads`: CPU threads of this
+        process, 1 or more; None leaves them. Raises WeightsError when the weights are not this model's,
+        EngineError when the device is not there.
+        """
+        if threads is not None:
+            if threads < 1:
+                raise EngineError(f"threads is {threads}; it must be at least 1")
+            torch.set_num_threads(threads)
+        self.config = config
+        self.device = usable_device(device)
+        self.dtype = dtype if dtype is not None else fast_dtype(self.device)
+        model = Model(config)
+        load_weights(model, weights)
+        self._model = model.to(self.device, self.dtype).eval().requires_grad_(False)
+
+    def open_stream(
+        self, settings: StreamSettings, height: int | None = None, width: int | None = None
+    ) -> Stream:
+        """A new stream of pictures of height×width pixels (the model's default size when not given).
+
+        Raises ConfigError when the model cannot work at this size.
+        """
+        height = self.config.default_size[1] if height is None else height
+        width = self.config.default_size[0] if width is None else width
+        self.config.check_size(height, width)
+        return Stream(self._model, settings, height=height, width=width, device=self.device, dtype=self.dtype)
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """The device, if this machine has it; EngineError otherwise."""
+    try:
+        usable = torch.device(device)
+        torch.empty(0, device=usable)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise EngineError(f"device {device!s} cannot be used: {reason}; 'cpu' always can") from error
+    return usable
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware has it, else float32."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
