@@ -98,7 +98,7 @@ class Link:
     def _wait(self, deadline: float) -> bool:
         """Wait a moment for something to read; False after `deadline`. Speaks and checks the pulse."""
         now = time.monotonic()
-        if now - self._said_at >= HEARTBEAT_S:
+        if self.heartbeat_expected and now - self._said_at >= HEARTBEAT_S:
             self.send(Ping())
         # The queue is empty here, so a caller who was busy for seconds has not missed a heartbeat.
         if self.heartbeat_expected and now - self._heard_at > SILENCE_S:

@@ -1,0 +1,1 @@
+"""`limner bench`: measure the bridge and the engine."""

@@ -1,0 +1,1 @@
+"""`limner demo`: paint a video file."""

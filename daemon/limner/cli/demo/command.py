@@ -1,0 +1,49 @@
+"""`limner demo`: paint a video file through the same client, segments and worker as OBS does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from limner.cli.demo.run import Job, paint
+from limner.cli.options import MotionAware, Prompt, Report, Seed, Steps, Strength, Style, change_from
+
+
+def demo(
+    *,
+    clip: Annotated[str, typer.Argument(help="A video file.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="The painted video: .mp4, .mov or .mkv.", metavar="OUT")
+    ],
+    style: Style = None,
+    prompt: Prompt = None,
+    strength: Strength = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    motion_aware: MotionAware = None,
+    realtime: Annotated[
+        bool,
+        typer.Option(
+            "--realtime/--no-realtime",
+            help="At the clip's own rate as in OBS, dropping what is too much; or every frame.",
+        ),
+    ] = True,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="pocket or echo; default: the running daemon's, else pocket."),
+    ] = None,
+    report: Report = None,
+) -> None:
+    """Paint a video file and write it with its sound."""
+    change = change_from(
+        style=style,
+        prompt=prompt,
+        strength=strength,
+        steps=steps,
+        seed=seed,
+        motion_aware=motion_aware,
+        bypass=False,
+    )
+    paint(Job(clip=Path(clip), out=Path(out), change=change, realtime=realtime, engine=engine, report=report))

@@ -1,0 +1,1 @@
+"""`limner doctor`: is everything there that Limner needs?"""

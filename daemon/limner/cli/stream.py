@@ -1,0 +1,187 @@
+"""Sends pictures through a session and takes the painted ones, live or as fast as they are painted.
+
+frames_HWC: uint8 RGBA at the session's working size.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limner.cli.errors import CliError
+from limner.cli.figures import Figures
+from limner.daemon.client import ClientSession, Event, PaintedFrame
+from limner.daemon.protocol import Error, Status
+
+# A clip that falls behind this much (a slow decoder) goes on from there instead of racing.
+LATE_S = 0.25
+# Nothing painted for so long: what is on its way was lost (a worker that died) or dropped by design.
+STALL_S = 2.5
+MAX_STALLS = 12
+READY_TIMEOUT_S = 180.0
+READY_POLL_S = 0.2
+KEPT_PICTURES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A frame to paint, `time_s` after the first one."""
+
+    index: int
+    time_s: float
+    pixels: NDArray[np.uint8]
+
+
+def wait_until_ready(session: ClientSession, note: Callable[[str], None]) -> tuple[str, str]:
+    """Wait for the worker; return its (model, device). Raises CliError when it fails to start."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        worker = session.query().worker
+        if worker.state == "ready":
+            return worker.model, worker.device
+        if worker.state == "failed":
+            raise CliError(f"the worker failed: {worker.sentence}")
+        note(worker.sentence or "waiting for the worker")
+        end = time.monotonic() + READY_POLL_S
+        while (left := end - time.monotonic()) > 0:
+            event = session.receive(left)
+            if isinstance(event, Error):
+                raise CliError(event.message)
+            if isinstance(event, PaintedFrame):
+                event.release()
+    raise CliError(f"the worker was not ready within {READY_TIMEOUT_S:g} s; see worker.log beside the socket")
+
+
+class Streamer:
+    """Drives one session. `realtime`: drop what comes too fast; else wait for slots, nothing is lost."""
+
+    def __init__(
+        self,
+        session: ClientSession,
+        on_painted: Callable[[int, NDArray[np.uint8]], None],
+        figures: Figures,
+        *,
+        realtime: bool,
+    ) -> None:
+        self._session = session
+        self._on_painted = on_painted
+        self._figures = figures
+        self._realtime = realtime
+        self._size = (session.welcome.height, session.welcome.width, 4)
+        self._start_s: float | None = None
+        self._waiting: deque[Picture] = deque(maxlen=KEPT_PICTURES)
+        """Handed over, neither painted nor overtaken by a painted one."""
+        self._last_painted = -1
+        self._moved_at = time.monotonic()
+        self._stalls = 0
+        self.status: Status | None = None
+
+    def run(self, pictures: Iterable[Picture]) -> None:
+        """Send all pictures and wait for the last painted one; raises CliError, DaemonLostError."""
+        for picture in pictures:
+            self._figures.frames_in += 1
+            if self._realtime:
+                self._wait_until_due(picture)
+                self._send(picture)
+            else:
+                self._send_in_turn([picture])
+        self._drain()
+
+    # ---- sending
+
+    def _wait_until_due(self, picture: Picture) -> None:
+        now = time.monotonic()
+        if self._start_s is None:
+            self._start_s = now - picture.time_s
+        late_s = now - self._start_s - picture.time_s
+        if late_s > LATE_S:
+            self._start_s += late_s
+        self._take(0.0)
+        while (left := self._start_s + picture.time_s - time.monotonic()) > 0:
+            self._take(left)
+
+    def _send(self, picture: Picture) -> None:
+        if self._session.send_frame(picture.pixels.data, sequence=picture.index):
+            self._figures.handed_over()
+            if not self._waiting:
+                self._moved_at = time.monotonic()
+            self._waiting.append(picture)
+
+    def _send_in_turn(self, pictures: list[Picture]) -> None:
+        """Send each as soon as the worker is sure to take it, and again what was lost on the way."""
+        todo = deque(pictures)
+        while todo:
+            if self._has_room():
+                self._send(todo.popleft())
+                self._take(0.0)
+                continue
+            self._take(0.1)
+            todo.extendleft(reversed(self._lost()))
+
+    def _has_room(self) -> bool:
+        """Whether a frame more would be painted: a worker that finds more than a chunk drops the surplus."""
+        chunk = self._session.welcome.frames_per_chunk
+        steps = self.status.settings.steps if self.status else self._session.welcome.settings.steps
+        # With n steps the painted frames lag n - 1 chunks behind.
+        on_the_way = min(chunk * (steps + 1), KEPT_PICTURES)
+        return self._session.in_flight < chunk and len(self._waiting) < on_the_way
+
+    def _lost(self) -> list[Picture]:
+        """Return (and no longer wait for) what was handed over long ago and will not come."""
+        if not self._waiting or not self._stalled():
+            return []
+        lost = list(self._waiting)
+        self._waiting.clear()
+        return lost
+
+    def _stalled(self) -> bool:
+        """Whether nothing came for long though the worker is there; raises CliError when that goes on."""
+        if time.monotonic() - self._moved_at < STALL_S:
+            return False
+        self._moved_at = time.monotonic()
+        self._stalls += 1
+        if self._stalls > MAX_STALLS:
+            sentence = self.status.sentence if self.status else "no status came"
+            raise CliError(f"nothing is painted any more: {sentence}")
+        return self.status is None or self.status.state not in ("waiting", "loading")
+
+    # ---- taking
+
+    def _take(self, timeout_s: float) -> None:
+        """Take in all that is there, after waiting up to `timeout_s` for the first."""
+        while (event := self._session.receive(timeout_s)) is not None:
+            self._handle(event)
+            timeout_s = 0.0
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, PaintedFrame):
+            with event:
+                self._painted(event)
+        elif isinstance(event, Status):
+            self.status = event
+            self._figures.stages_ms = event.stages_ms or self._figures.stages_ms
+        elif isinstance(event, Error):
+            raise CliError(event.message)
+
+    def _painted(self, frame: PaintedFrame) -> None:
+        self._moved_at, self._stalls = time.monotonic(), 0
+        while self._waiting and self._waiting[0].index <= frame.sequence:
+            self._waiting.popleft()
+        if frame.sequence <= self._last_painted:
+            return
+        self._last_painted = frame.sequence
+        self._figures.painted(frame.latency_ns, frame.received_ns)
+        self._on_painted(frame.sequence, np.frombuffer(frame.pixels, np.uint8).reshape(self._size).copy())
+
+    def _drain(self) -> None:
+        """Wait for what is on its way. Live, the last frames may have been dropped by design."""
+        while self._waiting:
+            self._take(0.1)
+            lost = self._lost()
+            if lost and (not self._realtime or self._last_painted < 0):
+                self._send_in_turn(lost)
