@@ -52,7 +52,7 @@ static void show(struct camera *camera, uint8_t *pixels, uint64_t timestamp_ns)
 		.linesize = {camera->width, camera->width / 2, camera->width / 2},
 	};
 	video_format_get_parameters(VIDEO_CS_709, VIDEO_RANGE_PARTIAL, frame.color_matrix,
-				    frame.color_range_min, frame.color_range_max);
+		frame.color_range_min, frame.color_range_max);
 	obs_source_output_video(camera->source, &frame);
 }
 

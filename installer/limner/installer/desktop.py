@@ -1,0 +1,101 @@
+"""The first run with a display: opens the user's OBS with the ready scene, and changes nothing of theirs."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from limner.installer import obs_config, plugin, ready_scene
+from limner.installer.command import run_limner
+from limner.installer.obs_process import ObsError
+
+WIDTH, HEIGHT, FPS = 1280, 720, 30
+
+
+def obs_is_running(proc: Path = Path("/proc")) -> bool:
+    """Tell whether an OBS runs on this machine."""
+    for name in proc.glob("[0-9]*/comm"):
+        try:
+            if name.read_text().strip() == "obs":
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def write_ready_scene(root: Path, obs_dir: Path) -> list[Path]:
+    """Add profile and scene collection "Limner" where missing; return what was written.
+
+    Whatever is there already stays: the user may have changed it.
+    """
+    written = []
+    profile = obs_config.Profile(
+        name=ready_scene.NAME,
+        width=WIDTH,
+        height=HEIGHT,
+        fps=FPS,
+        recordings=Path.home(),
+        encoder_preset="veryfast",
+    )
+    if not (obs_dir / "basic" / "profiles" / profile.name).exists():
+        written.append(obs_config.write_profile(obs_dir, profile))
+    if not (obs_dir / "basic" / "scenes" / f"{ready_scene.NAME}.json").exists():
+        camera = ready_scene.find_camera()
+        clip = camera or ready_scene.stand_in_clip(root)
+        source = ready_scene.live_source(camera, clip, {"style": "oil painting"})
+        written.append(obs_config.write_collection(obs_dir, ready_scene.collection(source, WIDTH, HEIGHT)))
+    settings = obs_dir / "global.ini"
+    if not settings.exists() and not (obs_dir / "user.ini").exists():
+        # A first OBS ever: without this its wizard would stand in front of the picture.
+        settings.write_text(
+            obs_config.global_ini(ready_scene.NAME, ready_scene.NAME, websocket=None, preview=True),
+            encoding="utf-8",
+        )
+        written.append(settings)
+    return written
+
+
+def run(root: Path, limner: Path) -> None:
+    """Open OBS with the painted source; raises ObsError when it does not start."""
+    obs_dir = plugin.user_obs_dir()
+    for path in write_ready_scene(root, obs_dir):
+        print(f"  Added to your OBS: {path}")
+    if obs_is_running():
+        print(
+            "OBS is running and does not know the filter yet. Close it, start it again, and choose "
+            f"Scene Collection → {ready_scene.NAME}; or add the filter Limner to a source of yours."
+        )
+        return
+    # The filter would start the daemon by itself; started now, its model loads while OBS comes up.
+    if "no daemon" in _start_daemon(limner):
+        raise ObsError("The daemon could not be started; run: limner daemon")
+    _open_obs(root / "build" / "obs.log")
+    print(
+        "OBS is open, and its source is painted. Change the look with: limner set --style neon\n"
+        "(all styles: limner styles; how it is doing: limner status)"
+    )
+
+
+def _start_daemon(limner: Path) -> str:
+    from limner.daemon.client import Client, ClientError
+
+    try:
+        with Client() as client:
+            client.query()
+            return "runs already"
+    except ClientError:
+        return run_limner(limner, "daemon", "--detach")
+
+
+def _open_obs(log: Path) -> None:
+    command = ["obs", "--collection", ready_scene.NAME, "--profile", ready_scene.NAME]
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
+        )
+    try:
+        code = process.wait(4)
+    except subprocess.TimeoutExpired:
+        return
+    if code != 0:
+        raise ObsError(f"OBS ended at once with code {code}; see {log}")
