@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from limner.installer import plugin, ready_scene
+from limner.installer import desktop, plugin, ready_scene, unseen
 from limner.installer.command import CommandError, link_command
 from limner.installer.obs_process import ObsError
 
@@ -37,12 +37,8 @@ def where() -> None:
 def start(*, headless: bool) -> None:
     """Run the main job: OBS with a live source that Limner paints."""
     if headless or not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        from limner.installer import headless as job
-
-        job.run(ROOT, LIMNER)
+        unseen.run(ROOT, LIMNER)
     else:
-        from limner.installer import desktop
-
         desktop.run(ROOT, LIMNER)
 
 

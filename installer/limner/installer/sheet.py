@@ -24,13 +24,17 @@ class Row:
     pairs: tuple[tuple[Picture, Picture], ...]
 
 
+def _cell(frame: av.VideoFrame) -> Picture:
+    return np.asarray(frame.reformat(CELL_WIDTH, CELL_HEIGHT, "rgb24").to_ndarray(), dtype=np.uint8)
+
+
 def frames_at(video: Path, times_s: Sequence[float]) -> list[Picture]:
     """Return the frames shown at the given times (ascending, seconds from the start), CELL size, RGB."""
     wanted, found = list(times_s), []
     with av.open(str(video)) as container:
         for frame in container.decode(video=0):
             while wanted and frame.time is not None and frame.time >= wanted[0]:
-                found.append(frame.reformat(CELL_WIDTH, CELL_HEIGHT, "rgb24").to_ndarray())
+                found.append(_cell(frame))
                 wanted.pop(0)
             if not wanted:
                 break
@@ -50,10 +54,7 @@ def duration_s(video: Path) -> float:
 def all_frames(video: Path) -> list[Picture]:
     """Return every frame of a short clip, CELL size, RGB."""
     with av.open(str(video)) as container:
-        return [
-            frame.reformat(CELL_WIDTH, CELL_HEIGHT, "rgb24").to_ndarray()
-            for frame in container.decode(video=0)
-        ]
+        return [_cell(frame) for frame in container.decode(video=0)]
 
 
 def _structure(picture: Picture) -> npt.NDArray[np.float32]:
