@@ -13,7 +13,7 @@ class CommandError(Exception):
 
 
 def link_command(limner: Path, folder: Path | None = None) -> Path:
-    """Link `limner` into ~/.local/bin and return the link. A stranger's file stays: then `limner` is returned."""
+    """Link `limner` into ~/.local/bin; return the link, or `limner` when a stranger's file is there."""
     link = (folder or Path.home() / ".local" / "bin") / "limner"
     if link.is_symlink():
         if link.readlink() == limner:
