@@ -25,13 +25,15 @@ class FatalEngineError(Exception):
 
 @dataclass(frozen=True)
 class Painted:
-    """A chunk that came out. `write(i, frame_HW4)` puts its i-th frame into a slot."""
+    """Chunks that came out. `write(i, frame_HW4)` puts the i-th frame of all of them into a slot."""
 
     chunk: int
-    """Count of the push that its frames went in with, from 0."""
+    """Count of the push that the first chunk went in with, from 0 since the stream was opened or reset."""
     rev: int
     """Revision of the settings that are in the picture."""
     write: Callable[[int, Pixels], None]
+    chunks: int = 1
+    """How many chunks in a row these are."""
     stages_ms: dict[str, float] = field(default_factory=dict)
     note: str = ""
 
@@ -40,13 +42,16 @@ class PaintStream(Protocol):
     """One session's picture."""
 
     def push(self, frames: Sequence[Pixels], taken: Callable[[], None]) -> Painted | None:
-        """Take one chunk of frames and paint. The views are not touched any more after `taken()`."""
+        """Take one chunk of frames and paint.
+
+        Call `taken` as soon as the frames are copied: their slots go back then, else when all is written.
+        """
 
     def update(self, settings: Settings, rev: int) -> None:
         """Use these settings from the next push on."""
 
-    def flush(self) -> list[Painted]:
-        """Return the chunks that are still inside."""
+    def flush(self) -> Painted | None:
+        """Return the chunks that are still inside, if there are any; more may follow."""
 
     def reset(self) -> None:
         """Forget the past: another picture follows."""
@@ -66,25 +71,20 @@ class PaintEngine(Protocol):
 class _EchoStream:
     """Gives back what it gets, to measure everything but the painting."""
 
-    def __init__(self, rev: int, width: int, height: int) -> None:
+    def __init__(self, rev: int) -> None:
         self._rev = rev
-        self._chunk = 0
-        self._kept_HW4: Pixels = np.empty((height, width, 4), dtype=np.uint8)
+        self._chunk = -1
 
     def push(self, frames: Sequence[Pixels], taken: Callable[[], None]) -> Painted | None:
-        np.copyto(self._kept_HW4, frames[0])
-        taken()
         self._chunk += 1
-        return Painted(self._chunk - 1, self._rev, self._write)
-
-    def _write(self, _: int, slot_HW4: Pixels) -> None:
-        np.copyto(slot_HW4, self._kept_HW4)
+        # From slot to slot: the frame is not taken before it is written.
+        return Painted(self._chunk, self._rev, lambda i, slot_HW4: np.copyto(slot_HW4, frames[i]))
 
     def update(self, settings: Settings, rev: int) -> None:
         self._rev = rev
 
-    def flush(self) -> list[Painted]:
-        return []
+    def flush(self) -> Painted | None:
+        return None
 
     def reset(self) -> None:
         return
@@ -99,7 +99,7 @@ class EchoEngine:
 
     def open_stream(self, settings: Settings, rev: int, *, width: int, height: int) -> PaintStream:
         """Make a stream that echoes."""
-        return _EchoStream(rev, width, height)
+        return _EchoStream(rev)
 
 
 def load_engine(name: str, *, threads: int, progress: Progress) -> PaintEngine:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from limner.daemon.segment import Segment, SegmentError
+from limner.daemon.segment import PAGE_BYTES, Segment, SegmentError
 from limner.daemon.wire import Message
 from limner.daemon.worker_protocol import Done, Failed, Give, Open, Opened, Return
 from limner.worker.desk import CloseJob, Desk, FlushJob, Job, OpenJob, PaintJob
@@ -30,6 +30,9 @@ class _Stream:
     output: Segment
     painter: PaintStream
     pushed: int = 0
+    """Chunks since the painter was opened or reset."""
+    first_chunk: int = 0
+    """Chunks before that."""
     tags: dict[int, list[Give]] = field(default_factory=dict)
     """The real frames of each chunk that is inside the engine."""
     done_rev: int = -1
@@ -99,6 +102,8 @@ class Loop:
             raise
         try:
             _check(opening, source, painted)
+            _touch(source)
+            _touch(painted)
             painter = self._engine.open_stream(
                 opening.settings, opening.rev, width=opening.width, height=opening.height
             )
@@ -128,23 +133,32 @@ class Loop:
         frames += [frames[-1]] * (self._engine.frames_per_chunk - len(frames))
         stream.tags[stream.pushed] = job.frames
         stream.pushed += 1
-        painted = stream.painter.push(frames, lambda: self._give_back(job.frames, dropped=False))
+        on_loan = list(job.frames)
+
+        def taken() -> None:
+            self._give_back(on_loan, dropped=False)
+            on_loan.clear()
+
+        painted = stream.painter.push(frames, taken)
         if painted:
             self._hand_over(stream, painted)
+        taken()
 
     def _reset_after_gap(self, stream: _Stream, frames: list[Give]) -> None:
         last_ns, first_ns = stream.last_pts_ns, frames[0].pts_ns
         if last_ns is not None and not 0 < first_ns - last_ns < GAP_NS:
             stream.painter.reset()
-            # What was inside is gone with the past.
+            # What was inside is gone with the past, and chunks are counted from 0 again.
             stream.tags.clear()
+            stream.first_chunk += stream.pushed
+            stream.pushed = 0
         stream.last_pts_ns = frames[-1].pts_ns
 
     def _flush(self, session: str) -> None:
         stream = self._streams.get(session)
-        if stream:
-            for painted in stream.painter.flush():
-                self._hand_over(stream, painted)
+        painted = stream.painter.flush() if stream else None
+        if stream and painted:
+            self._hand_over(stream, painted)
 
     def _give_back(self, frames: list[Give], *, dropped: bool) -> None:
         for give in frames:
@@ -153,29 +167,51 @@ class Loop:
             )
 
     def _hand_over(self, stream: _Stream, painted: Painted) -> None:
-        tags = stream.tags.pop(painted.chunk, [])
-        note = painted.note
-        for number, give in enumerate(tags):
-            slot = self._desk.free_output(give.session)
-            if slot is None:
-                note = NO_ROOM
-                break
-            painted.write(number, stream.pixels(stream.output, slot))
-            stream.output.write_slot_header(slot, sequence=give.sequence, pts_ns=give.pts_ns)
-            self._send(
-                Give(
-                    session=give.session,
-                    generation=give.generation,
-                    slot=slot,
-                    sequence=give.sequence,
-                    pts_ns=give.pts_ns,
-                )
-            )
+        per_chunk = self._engine.frames_per_chunk
+        chunks = [stream.tags.pop(painted.chunk + number, []) for number in range(painted.chunks)]
+        # A chunk that was short has fewer real frames than painted ones: the rest is not shown.
+        real = [(n * per_chunk + i, give) for n, tags in enumerate(chunks) for i, give in enumerate(tags)]
+        shown = sum(self._show(stream, painted, number, give) for number, give in real)
+        note = painted.note if shown == len(real) else NO_ROOM
         self._stats.painted(stream.opening.session, painted.stages_ms, note)
-        if tags and painted.rev != stream.done_rev:
+        if real and painted.rev != stream.done_rev:
             stream.done_rev = painted.rev
-            session, first = stream.opening.session, tags[0]
-            self._send(Done(session=session, rev=painted.rev, chunk=painted.chunk, pts_ns=first.pts_ns))
+            self._say_done(stream, painted, chunks[-1] or chunks[0])
+
+    def _show(self, stream: _Stream, painted: Painted, number: int, give: Give) -> bool:
+        """Write a painted frame into a free slot and hand it over; False: there was none."""
+        slot = self._desk.free_output(give.session)
+        if slot is None:
+            return False
+        painted.write(number, stream.pixels(stream.output, slot))
+        stream.output.write_slot_header(slot, sequence=give.sequence, pts_ns=give.pts_ns)
+        self._send(
+            Give(
+                session=give.session,
+                generation=give.generation,
+                slot=slot,
+                sequence=give.sequence,
+                pts_ns=give.pts_ns,
+            )
+        )
+        return True
+
+    def _say_done(self, stream: _Stream, painted: Painted, frames: list[Give]) -> None:
+        """The revision is in the last of the chunks: those before it were begun under an older one."""
+        self._send(
+            Done(
+                session=stream.opening.session,
+                rev=painted.rev,
+                chunk=stream.first_chunk + painted.chunk + painted.chunks - 1,
+                pts_ns=frames[0].pts_ns,
+            )
+        )
+
+
+def _touch(segment: Segment) -> None:
+    """Map every page now, not in the middle of the first frames."""
+    for slot in range(segment.layout.slot_count):
+        np.frombuffer(segment.pixels(slot), dtype=np.uint8)[::PAGE_BYTES].max()
 
 
 def _check(opening: Open, *segments: Segment) -> None:

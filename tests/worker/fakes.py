@@ -1,0 +1,76 @@
+"""Engines for tests, put into a real worker by name ("tests.worker.fakes:fake") or driven by a loop."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from limner.daemon.protocol import Settings
+from limner.worker.engines import FatalEngineError, Painted, PaintEngine, PaintStream, Pixels
+from limner.worker.pocket_engine import TorchPaintEngine, load
+
+
+class FakeStream:
+    """Paints the value `seed` into every frame; what the prompt says happens."""
+
+    def __init__(self, settings: Settings, rev: int) -> None:
+        self.settings, self.rev = settings, rev
+        self.chunk = -1
+
+    def push(self, frames: Sequence[Pixels], taken: Callable[[], None]) -> Painted | None:
+        self.chunk += 1
+        taken()
+        match self.settings.prompt:
+            case "raise":
+                raise RuntimeError("this prompt cannot be painted")
+            case "die":
+                os.abort()
+            case "fatal":
+                raise FatalEngineError("the device is broken")
+            case "no memory":
+                raise MemoryError
+            case "hang":
+                time.sleep(3600)
+            case "slow":
+                time.sleep(0.2)
+        value = self.settings.seed % 256
+        return Painted(self.chunk, self.rev, lambda _, slot_HW4: slot_HW4.fill(value))
+
+    def update(self, settings: Settings, rev: int) -> None:
+        self.settings, self.rev = settings, rev
+
+    def flush(self) -> Painted | None:
+        return None
+
+    def reset(self) -> None:
+        self.chunk = -1
+
+
+class FakeEngine:
+    model = "fake"
+    device = "CPU"
+    frames_per_chunk = 4
+
+    def open_stream(self, settings: Settings, rev: int, *, width: int, height: int) -> PaintStream:
+        if settings.prompt == "no stream":
+            raise ValueError(f"{width}×{height} does not fit")
+        return FakeStream(settings, rev)
+
+
+def fake() -> PaintEngine:
+    return FakeEngine()
+
+
+def unloadable() -> PaintEngine:
+    raise RuntimeError("the weights are not there")
+
+
+def random_pocket() -> TorchPaintEngine:
+    """The real engine with random weights."""
+    from limner.engine.config import ModelConfig
+    from limner.engine.model import Model
+    from limner.worker.pocket_engine import CONFIG
+
+    weights = Model(ModelConfig.from_toml(CONFIG)).state_dict()
+    return load(threads=2, progress=lambda *_: None, weights=weights)
