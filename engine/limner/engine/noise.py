@@ -2,8 +2,8 @@
 
 Reference: fast motion → less noise, slow → more. m is the largest RMS difference of neighbouring frames in
 the chunk, in units of [-1, 1] pixels, over 0.2 and clipped to 1; s = 0.9 * (s0 - 0.1 * m) + 0.1 * s_previous
-at s0 = 0.8. Here the 0.1 is relative to the strength that the person chose, so that it means the same all along
-the slider.
+at s0 = 0.8. Here the 0.1 is relative to the strength that the person chose, so that it means the same all
+along the slider.
 """
 
 from __future__ import annotations
