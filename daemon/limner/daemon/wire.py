@@ -59,7 +59,7 @@ class Codec(Generic[M]):
             raise WireError("too_large", f"message of {len(data)} bytes; the limit is {MAX_MESSAGE_BYTES}")
         try:
             envelope = _envelope.decode(data)
-        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
             raise WireError("garbage", f"not a Limner message: {error}") from error
         if envelope.v != VERSION:
             raise WireError(
@@ -71,5 +71,5 @@ class Codec(Generic[M]):
             raise WireError("unknown_type", f"unknown message type {envelope.type!r}")
         try:
             return self._decoder.decode(data)
-        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
             raise WireError("invalid", f"message {envelope.type!r}: {error}") from error
