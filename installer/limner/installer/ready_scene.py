@@ -18,11 +18,11 @@ class SceneError(Exception):
     """The ready scene cannot be made; the message says why."""
 
 
-def find_camera(devices: Path = Path("/sys/class/video4linux")) -> Path | None:
+def find_camera(devices: Path = Path("/sys/class/video4linux"), dev: Path = Path("/dev")) -> Path | None:
     """Return the first capture device (a camera's further nodes carry only metadata), or None."""
     for node in sorted(devices.glob("video*")):
         index = node / "index"
-        device = Path("/dev") / node.name
+        device = dev / node.name
         if index.is_file() and index.read_text().strip() == "0" and device.exists():
             return device
     return None
