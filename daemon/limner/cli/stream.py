@@ -24,7 +24,7 @@ LATE_S = 0.25
 STALL_S = 2.5
 MAX_STALLS = 12
 READY_TIMEOUT_S = 180.0
-READY_POLL_S = 0.2
+READY_POLL_S = 0.05
 KEPT_PICTURES = 64
 
 
@@ -41,8 +41,11 @@ def wait_until_ready(session: ClientSession, note: Callable[[str], None]) -> tup
     """Wait for the worker; return its (model, device). Raises CliError when it fails to start."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
-        worker = session.query().worker
-        if worker.state == "ready":
+        overview = session.query()
+        worker = overview.worker
+        own = [one for one in overview.sessions if one.status.session == session.welcome.session]
+        # A ready worker maps the segments a moment later; what is sent before is dropped.
+        if worker.state == "ready" and own and own[0].status.state == "live":
             return worker.model, worker.device
         if worker.state == "failed":
             raise CliError(f"the worker failed: {worker.sentence}")

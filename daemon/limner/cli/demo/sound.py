@@ -18,6 +18,7 @@ COPIED = {
     "mov": {"aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s24le", "pcm_s16be", "pcm_f32le"},
 }
 
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000}
 
 
@@ -33,9 +34,10 @@ class _Track:
             return
         own = source.codec_context.sample_rate
         rate = own if own in AAC_RATES else 48000
-        self._target = container.add_stream("aac", rate=rate)
-        self._target.codec_context.layout = source.codec_context.layout
-        self._resampler = av.AudioResampler("fltp", source.codec_context.layout, rate, frame_size=1024)
+        # Raw sound may not say where its channels belong.
+        layout = LAYOUTS.get(source.codec_context.channels, "stereo")
+        self._target = container.add_stream("aac", rate=rate, layout=layout)
+        self._resampler = av.AudioResampler("fltp", layout, rate, frame_size=1024)
 
     def put(self, packet: AudioPacket) -> None:
         if self._copied:
