@@ -28,7 +28,6 @@ from limner.daemon.paths import (
     ensure_private_dir,
     segment_prefix,
 )
-from limner.daemon.protocol import Error
 from limner.daemon.segment import remove_stale
 from limner.daemon.sizes import traits_of
 from limner.daemon.styles import StylesError
@@ -147,15 +146,15 @@ class Daemon:
     def _watch_worker(self) -> None:
         death = self._supervisor.reap()
         if death:
-            self._hub.worker_ended(death.sentence, failed=death.failed)
+            self._hub.painting.worker_ended(death.sentence, failed=death.failed)
         try:
             pid = self._supervisor.start_if_due()
         except OSError as error:
             raise PathError(f"cannot start the worker: {error}") from error
         if pid:
-            self._hub.worker_started(pid)
+            self._hub.painting.worker_started(pid)
             log.info("worker started, process %d", pid)
-        stuck = self._hub.worker.stuck(time.monotonic_ns())
+        stuck = self._hub.floor.worker.stuck(time.monotonic_ns())
         if stuck:
             self._supervisor.kill(stuck)
 
@@ -166,23 +165,29 @@ class Daemon:
                 peer, *parts = router.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            handle(peer, parts)
+            try:
+                handle(peer, parts)
+            except Exception:
+                # The top of the loop: one message that we mishandle must not end everybody's picture.
+                log.exception("cannot handle a message")
 
     def _client_said(self, client: bytes, parts: list[bytes]) -> None:
         if len(parts) == 1:
             self._hub.client_said(client, parts[0])
             return
-        text = f"not a Limner message: {len(parts)} parts, one is expected"
-        self._sockets.to_client(client, Error(code="garbage", message=text))
+        self._hub.refuse(client, "garbage", f"not a Limner message: {len(parts)} parts, one is expected")
 
     def _worker_said(self, peer: bytes, parts: list[bytes]) -> None:
         if peer != self._supervisor.identity or len(parts) != 1:
             # A worker of a daemon that is gone, or one that we gave up.
             self._sockets.worker.send_multipart([peer, encode(w.Stop())], zmq.NOBLOCK)
             return
-        self._hub.worker_said(parts[0])
-        if self._hub.last_words:
-            self._supervisor.explain(self._hub.last_words)
+        was_ready = self._hub.floor.worker.ready
+        self._hub.painting.worker_said(parts[0])
+        if self._hub.painting.last_words:
+            self._supervisor.explain(self._hub.painting.last_words)
+        if self._hub.floor.worker.ready and not was_ready:
+            self._supervisor.became_ready()
 
     def _leave(self) -> None:
         self._hub.close_all("the Limner daemon is stopping")

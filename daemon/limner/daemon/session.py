@@ -89,12 +89,13 @@ class Session:
         self.opened = False
         """The worker has mapped the segments."""
         self.failure = ""
-        self.failed_ns = 0
+        self.failed_ns = self.failures = 0
         self.note = ""
         self.stages_ms: dict[str, float] = {}
         self.received = self.painted = self.dropped = 0
         self._fps_in, self._fps_out, self._fps_dropped = Rate(), Rate(), Rate()
         self._latency_ms = RunningPercentiles()
+        self._first_painted_ns: int | None = None
 
     @property
     def painting(self) -> bool:
@@ -129,14 +130,23 @@ class Session:
     def frame_painted(self, now_ns: int, pts_ns: int) -> None:
         """Count a painted frame; its latency runs from its presentation time to now."""
         self.painted += 1
+        if self._first_painted_ns is None:
+            self._first_painted_ns, self.failures = now_ns, 0
         self._fps_out.add(now_ns)
         if 0 <= now_ns - pts_ns < _MAX_LATENCY_NS:
             self._latency_ms.add(now_ns, (now_ns - pts_ns) / NS_PER_MS)
+
+    def fail(self, reason: str, now_ns: int) -> None:
+        """Note that the worker cannot paint this session."""
+        self.failure, self.failed_ns = reason, now_ns
+        self.failures += 1
+        self.opened = False
 
     def worker_gone(self) -> list[int]:
         """Forget the worker; return the input slots that it had and that are the client's again."""
         self.asked = self.opened = False
         self.failure = ""
+        self._first_painted_ns = None
         self.stages_ms = {}
         return self.input.take_back(Owner.WORKER)
 
@@ -149,6 +159,7 @@ class Session:
                 bypass=self.settings.bypass,
                 failure=self.failure,
                 opened=self.opened,
+                painting_ns=0 if self._first_painted_ns is None else now_ns - self._first_painted_ns,
                 worker=worker,
                 progress=progress,
                 fps_in=fps_in,

@@ -8,6 +8,7 @@ from limner.daemon.protocol import State, WorkerInfo
 
 # Painted below this share of what comes in, with frames dropped, is more than jitter.
 OVERLOAD_SHARE = 0.6
+SETTLE_NS = 3_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,8 @@ class Facts:
     progress: float
     """Of the worker's loading, 0..1."""
     fps_in: float
+    painting_ns: int
+    """Since the worker gave the first painted frame; 0: it gave none yet."""
     fps_out: float
     fps_dropped: float
     delay_ms: float
@@ -57,9 +60,11 @@ def _with_worker(facts: Facts, where: str) -> tuple[State, str]:
         return "loading", f"Preparing {where}"
     if facts.fps_in == 0:
         return "live", f"Ready: {where}, no frames come in"
-    if facts.fps_out == 0:
+    if facts.painting_ns == 0:
         return "loading", f"Painting the first frames: {where}"
-    if facts.fps_out < OVERLOAD_SHARE * facts.fps_in and facts.fps_dropped > 0:
+    # Rates look back some seconds: before that, the start would look like an overload.
+    settled = facts.painting_ns > SETTLE_NS
+    if settled and facts.fps_out < OVERLOAD_SHARE * facts.fps_in and facts.fps_dropped > 0:
         return "overloaded", (
             f"Overloaded: {facts.fps_out:.0f} of {facts.fps_in:.0f} fps, {facts.delay_ms:.0f} ms delay; "
             "use fewer steps or close other programs"

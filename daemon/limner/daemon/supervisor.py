@@ -19,7 +19,7 @@ from limner.daemon.paths import WORKER_SOCKET, endpoint
 
 log = logging.getLogger("limner.daemon")
 WORKER_LOG = "worker.log"
-# A worker that lived this long was well: the next one starts at once.
+# A worker that was ready for this long was well: the next one starts at once.
 HEALTHY_S = 5.0
 MAX_BACKOFF_S = 10.0
 # So many deaths in a row, each within HEALTHY_S, are more than bad luck.
@@ -30,14 +30,14 @@ STOP_PATIENCE_S = 0.5
 
 
 class Backoff:
-    """How long to wait before the next start: 0 s after a healthy life, else 1, 2, 4 … 10 s."""
+    """How long to wait before the next start: 0 s after a healthy life, else 0, 1, 2, 4 … 10 s."""
 
     def __init__(self) -> None:
         self.short_lives = 0
 
-    def died(self, lived_s: float) -> float:
-        """Note a death after `lived_s` seconds and return the seconds to wait."""
-        if lived_s >= HEALTHY_S:
+    def died(self, ready_s: float) -> float:
+        """Note a death `ready_s` seconds after the worker was ready (0: never) and return the wait, s."""
+        if ready_s >= HEALTHY_S:
             self.short_lives = 0
             return 0.0
         self.short_lives += 1
@@ -67,8 +67,10 @@ class Supervisor:
         self._backoff = Backoff()
         self._process: subprocess.Popen[bytes] | None = None
         self._started_s = 0.0
+        self._ready_s: float | None = None
         self._next_start_s = 0.0
         self._reason = ""
+        self._explained = False
         self.identity = b""
         self.pidfd = -1
         """Readable when the process has ended; -1 when there is none."""
@@ -99,7 +101,8 @@ class Supervisor:
                 start_new_session=True,
             )
         self._started_s = time.monotonic()
-        self._reason = ""
+        self._ready_s = None
+        self._reason, self._explained = "", False
         self.pidfd = os.pidfd_open(self._process.pid)
         return self._process.pid
 
@@ -132,20 +135,26 @@ class Supervisor:
         """Return how the worker ended, once, or None while it runs."""
         if self._process is None or (code := self._process.poll()) is None:
             return None
-        lived_s = time.monotonic() - self._started_s
+        now_s = time.monotonic()
+        lived_s = now_s - self._started_s
         self._drop_process()
-        wait_s = self._backoff.died(lived_s)
+        wait_s = self._backoff.died(0.0 if self._ready_s is None else now_s - self._ready_s)
         self._next_start_s = time.monotonic() + wait_s
         why = self._reason or f"The painter {_how_it_ended(code)}"
         # A sentence is for people: the log has the rest.
         log.error("%s after %.1f s; next start in %.0f s", why, lived_s, wait_s)
         again = f"starting it again in {wait_s:.0f} s" if wait_s else "starting it again"
         more = f" (see {self._config.runtime_dir / WORKER_LOG})" if self._backoff.hopeless else ""
-        return Death(sentence=f"{why}; {again}{more}", wait_s=wait_s, failed=self._backoff.hopeless)
+        failed = self._backoff.hopeless or self._explained
+        return Death(sentence=f"{why}; {again}{more}", wait_s=wait_s, failed=failed)
+
+    def became_ready(self) -> None:
+        """Note that the worker is well from now on."""
+        self._ready_s = time.monotonic()
 
     def explain(self, reason: str) -> None:
         """Remember the worker's own words for why it is about to end."""
-        self._reason = reason
+        self._reason, self._explained = reason, True
 
     def kill(self, reason: str) -> None:
         """End a worker that hangs; `reap` will say `reason`."""

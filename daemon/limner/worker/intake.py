@@ -14,6 +14,7 @@ SPARE_SLOTS = 2
 # A chunk that is not full waits this long for another frame, or three frame times: a clip may be at its end.
 PATIENCE_NS = 150 * NS_PER_MS
 PATIENCE_FRAMES = 3
+MAX_PATIENCE_NS = 2000 * NS_PER_MS
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Intake:
     @property
     def patience_ns(self) -> int:
         """How long a chunk waits for its missing frames."""
-        return max(PATIENCE_NS, int(PATIENCE_FRAMES * 1e9 / self.opening.fps))
+        return int(min(MAX_PATIENCE_NS, max(PATIENCE_NS, PATIENCE_FRAMES * 1e9 / self.opening.fps)))
 
     def add(self, give: Give, now_ns: int) -> list[Give]:
         """Take a frame in; return those that will not be painted."""
