@@ -3,9 +3,10 @@
 Layouts: frames_TCHW uint8 RGB (4 frames a latent frame), latents_TCHW, and inside x_NCHW, where N runs over
 time first and batch second (N = t·B + b), so that "one latent frame earlier" is one slice, B rows up.
 
-A linear map of whole 4×8×8 blocks (set from principal components before training) carries most of the picture;
-narrow residual networks around it add what a linear map cannot. All memory of the past sits in `Memory`
-layers, each of which sees its input one step earlier; a stream keeps those inputs, so chunked equals whole.
+A linear map of whole 4×8×8 blocks (set from principal components before training) carries most of the
+picture; narrow residual networks around it add what a linear map cannot. All memory of the past sits in
+`Memory` layers, each of which sees its input one step earlier; a stream keeps those inputs, so chunked
+equals whole.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 FRAMES_PER_LATENT = 4
 SPATIAL_FACTOR = 8
@@ -54,7 +55,8 @@ class Residual(nn.Module):
         nn.init.zeros_(cast(Tensor, self.conv2.bias))
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        return x_NCHW + cast(Tensor, self.conv2(F.silu(self.conv1(F.silu(x_NCHW)))))
+        """Same shape out as in."""
+        return x_NCHW + cast(Tensor, self.conv2(functional.silu(self.conv1(functional.silu(x_NCHW)))))
 
 
 class Memory(nn.Module):
@@ -72,7 +74,7 @@ class Memory(nn.Module):
         earlier = (
             torch.cat([past_BCHW.to(x_NCHW.dtype), x_NCHW[:-batch]]) if len(x_NCHW) > batch else past_BCHW
         )
-        mixed = x_NCHW + F.silu(self.now(x_NCHW) + self.before(earlier.to(x_NCHW.dtype)))
+        mixed = x_NCHW + functional.silu(self.now(x_NCHW) + self.before(earlier.to(x_NCHW.dtype)))
         return mixed, x_NCHW[-batch:]
 
 
@@ -93,9 +95,10 @@ class Encoder(nn.Module):
         nn.init.zeros_(cast(Tensor, self.out.bias))
 
     def forward(self, x_NCHW: Tensor, state: State) -> tuple[Tensor, State]:
-        hidden = self.down(F.silu(self.fine(self.stem(x_NCHW))))
+        """Latents, and the state for the next call."""
+        hidden = self.down(functional.silu(self.fine(self.stem(x_NCHW))))
         hidden, past = self.memory(hidden, state[0])
-        latents: Tensor = self.linear(x_NCHW) + self.out(F.silu(self.coarse(hidden)))
+        latents: Tensor = self.linear(x_NCHW) + self.out(functional.silu(self.coarse(hidden)))
         return latents, [past]
 
 
@@ -120,13 +123,14 @@ class Decoder(nn.Module):
         nn.init.zeros_(cast(Tensor, self.out.bias))
 
     def forward(self, z_NCHW: Tensor, state: State) -> tuple[Tensor, State]:
+        """Frames, and the state for the next call."""
         batch = state[0].shape[0]
-        linear = _frames_to_rows(F.pixel_shuffle(self.linear(z_NCHW), 2), batch)
+        linear = _frames_to_rows(functional.pixel_shuffle(self.linear(z_NCHW), 2), batch)
         hidden, past = self.memory(self.stem(z_NCHW), state[0])
-        hidden = F.pixel_shuffle(self.up(F.silu(self.coarse(hidden))), 2)
-        frames = _frames_to_rows(self.split(F.silu(self.fine(hidden))), batch)
+        hidden = functional.pixel_shuffle(self.up(functional.silu(self.coarse(hidden))), 2)
+        frames = _frames_to_rows(self.split(functional.silu(self.fine(hidden))), batch)
         frames, frame_past = self.frame_memory(frames, state[1])
-        return linear + self.out(F.silu(self.frame(frames))), [past, frame_past]
+        return linear + self.out(functional.silu(self.frame(frames))), [past, frame_past]
 
 
 def _frames_to_rows(x_NCHW: Tensor, batch: int) -> Tensor:
@@ -176,18 +180,18 @@ class PocketVae(nn.Module):
         batch, time, _, height, width = frames_BTCHW.shape
         rows = frames_BTCHW.reshape(batch, time // FRAMES_PER_LATENT, -1, height, width).transpose(0, 1)
         latents, _ = self.encode_rows(rows.flatten(0, 1), self.encoder_state(batch, height, width))
-        return latents.unflatten(0, (-1, batch)).transpose(0, 1)
+        return latents.view(-1, batch, *latents.shape[1:]).transpose(0, 1)
 
     def decode(self, latents_BTCHW: Tensor) -> Tensor:
-        """Normalised latents [B, t, C, h, w] → whole clips [B, 4·t, 3, 8h, 8w], about [−1, 1], not clamped."""
+        """Normalised latents [B, t, C, h, w] → whole clips [B, 4·t, 3, 8h, 8w], not clamped."""
         batch, _, _, height, width = latents_BTCHW.shape
         state = self.decoder_state(batch, height * SPATIAL_FACTOR, width * SPATIAL_FACTOR)
         frames, _ = self.decode_rows(latents_BTCHW.transpose(0, 1).flatten(0, 1), state)
-        return frames.unflatten(0, (-1, batch)).transpose(0, 1)
+        return frames.view(-1, batch, *frames.shape[1:]).transpose(0, 1)
 
     def encode_rows(self, x_NCHW: Tensor, state: State) -> tuple[Tensor, State]:
         """Four frames a row, [N, 12, H, W] in [−1, 1] → normalised latents [N, C, H/8, W/8]."""
-        folded = F.pixel_unshuffle(x_NCHW, _FOLD).contiguous(memory_format=torch.channels_last)
+        folded = functional.pixel_unshuffle(x_NCHW, _FOLD).contiguous(memory_format=torch.channels_last)
         raw, state = self.encoder(folded, state)
         return (raw - self.shift[:, None, None]) * self.gain[:, None, None], state
 
@@ -195,7 +199,7 @@ class PocketVae(nn.Module):
         """Normalised latents [N, C, h, w] → frames [4N, 3, 8h, 8w]."""
         raw = z_NCHW / self.gain[:, None, None] + self.shift[:, None, None]
         folded, state = self.decoder(raw.contiguous(memory_format=torch.channels_last), state)
-        return F.pixel_shuffle(folded, _FOLD), state
+        return functional.pixel_shuffle(folded, _FOLD), state
 
     def encoder_stream(self, height: int, width: int) -> StreamingEncoder:
         """A new stream of pictures of height × width pixels."""

@@ -147,7 +147,7 @@ def _face(rng: Rng, size: int) -> tuple[Array, Array]:
     mask = np.zeros((size, size), np.uint8)
     unit = size / 100
 
-    def oval(x: float, y: float, rx: float, ry: float, colour: Array, head: bool = False) -> None:
+    def oval(x: float, y: float, rx: float, ry: float, colour: Array, *, head: bool = False) -> None:
         centre, axes = (int(x * unit), int(y * unit)), (max(1, int(rx * unit)), max(1, int(ry * unit)))
         cv2.ellipse(rgb, centre, axes, 0, 0, 360, colour.tolist(), -1, cv2.LINE_AA)
         if head:
@@ -215,7 +215,7 @@ def _background(rng: Rng, frames: int, height: int, width: int) -> NDArray[np.fl
     ch, cw = int(height * margin), int(width * margin)
     canvas = _fill(rng, ch, cw, (0.72, 0.1, 0.06, 0.12))
     if rng.random() < 0.15:
-        canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(1, 5))
+        canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), rng.uniform(1, 5)), np.float32)
     still = rng.random() < 0.25
     path = _path(rng, frames, cw / 2, ch / 2, 0.0 if still else rng.uniform(0.1, 1.2) * width / 160)
     out = np.empty((frames, height, width, 3), np.float32)
@@ -231,8 +231,9 @@ def _background(rng: Rng, frames: int, height: int, width: int) -> NDArray[np.fl
     return out
 
 
-def _draw(frame: Array, rgba: Array, x: float, y: float, angle: float, zoom: float) -> None:
-    """Blend a sprite (premultiplied RGBA in 0..255) into the frame in place."""
+def _draw(frame: Array, rgba: Array, path: Path, t: int) -> None:
+    """Blend a sprite (premultiplied RGBA in 0..255) into frame t in place."""
+    x, y, angle, zoom = (float(values[t]) for values in (path.x, path.y, path.angle, path.zoom))
     height, width = frame.shape[:2]
     size = rgba.shape[0]
     reach = size * zoom * 0.75
@@ -257,9 +258,7 @@ def _add_sprites(rng: Rng, clip: NDArray[np.float32], count: int) -> None:
         speed = 0.0 if rng.random() < 0.3 else rng.uniform(0.2, 2.0) * width / 160
         path = _path(rng, frames, rng.uniform(0, width), rng.uniform(0, height), speed)
         for t in range(frames):
-            _draw(
-                clip[t], rgba, float(path.x[t]), float(path.y[t]), float(path.angle[t]), float(path.zoom[t])
-            )
+            _draw(clip[t], rgba, path, t)
 
 
 def _camera_faults(rng: Rng, clip: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -277,7 +276,8 @@ def _camera_faults(rng: Rng, clip: NDArray[np.float32]) -> NDArray[np.uint8]:
         for t in range(frames):  # a window into one long noise field: as good as fresh noise, and far cheaper
             start = int(rng.integers(4096))
             clip[t] += field[start : start + clip[0].size].reshape(clip[0].shape)
-    return np.clip(clip + 0.5, 0, 255).astype(np.uint8)
+    faulty: NDArray[np.uint8] = np.clip(clip + 0.5, 0, 255).astype(np.uint8)
+    return faulty
 
 
 def make_clip(seed: int, frames: int, height: int, width: int) -> NDArray[np.uint8]:

@@ -56,5 +56,5 @@ def load_pictures(paths: tuple[str, ...]) -> tuple[Image, ...]:
     for path in paths:
         bgr = cv2.imread(str(_package_file(path)), cv2.IMREAD_COLOR)
         if bgr is not None:
-            found.append(np.ascontiguousarray(bgr[:, :, ::-1]))
+            found.append(np.ascontiguousarray(bgr[:, :, ::-1], np.uint8))
     return tuple(found)

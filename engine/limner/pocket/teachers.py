@@ -21,6 +21,10 @@ def _luma(rgb: Picture) -> Picture:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.float32)
 
 
+def _limited(x: Picture) -> Picture:
+    return np.clip(x, 0, 1).astype(np.float32, copy=False)
+
+
 def _blur(x: Picture, sigma: float) -> Picture:
     return np.asarray(cv2.GaussianBlur(x, (0, 0), sigma), np.float32)
 
@@ -42,7 +46,7 @@ def _edges(grey: Picture, sigma: float) -> Picture:
 
 
 def _kuwahara(rgb: Picture, radius: int) -> Picture:
-    """Four windows with the pixel in a corner each, weighted towards the least varied: daubs with firm borders."""
+    """Four windows with the pixel in a corner, weighted towards the least varied: daubs with firm borders."""
     size, border = (radius + 1, radius + 1), cv2.BORDER_REPLICATE
     grey = _luma(rgb)
     total, weights = np.zeros_like(rgb), np.zeros_like(grey)
@@ -168,12 +172,12 @@ MOODS = tuple(_COLOURS)
 
 def teach_frame(frame: Frame, style: str | None, moods: Sequence[str] = ()) -> Frame:
     """One frame as `style` (None leaves it) and then `moods` would have it; KeyError for unknown names."""
-    picture = frame.astype(np.float32) / 255
+    picture: Picture = np.divide(frame, 255, dtype=np.float32)
     if style is not None:
-        picture = np.clip(STYLES[style](picture), 0, 1)
+        picture = _limited(STYLES[style](picture))
     for mood in moods:
         gain, lift = _COLOURS[mood]
-        picture = np.clip(picture * np.array(gain, np.float32) + np.array(lift, np.float32), 0, 1)
+        picture = _limited(np.asarray(picture * np.array(gain) + np.array(lift), np.float32))
     return (picture * 255 + 0.5).astype(np.uint8)
 
 

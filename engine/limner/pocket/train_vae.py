@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from limner.engine.vae import PocketVae, VaeConfig
 from limner.pocket.prepare import open_video
@@ -34,7 +34,7 @@ def sample_clips(rng: np.random.Generator, pools: Sequence[Video], batch: int, f
     height, width = 96, 160
     out = np.empty((batch, frames, height, width, 3), np.uint8)
     for row in out:
-        pool = pools[rng.integers(len(pools))]
+        pool = pools[int(rng.integers(len(pools)))]
         n, t, h, w = (int(rng.integers(size)) for size in _choices(pool, frames, height, width))
         row[:] = pool[n, t : t + frames, h : h + height, w : w + width]
         if rng.random() < 0.5:
@@ -50,9 +50,9 @@ def _choices(pool: Video, frames: int, height: int, width: int) -> tuple[int, in
 def set_principal_components(vae: PocketVae, clips_BTCHW: Tensor) -> None:
     """Set the two linear maps to the principal components of 4×8×8 blocks, and the normalisation to match."""
     batch, time_, _, height, width = clips_BTCHW.shape
-    rows = F.pixel_unshuffle(clips_BTCHW.reshape(batch * time_ // 4, 12, height, width), 4)
+    rows = functional.pixel_unshuffle(clips_BTCHW.reshape(batch * time_ // 4, 12, height, width), 4)
     blocks = (
-        F.unfold(rows, 2, stride=2).transpose(1, 2).flatten(0, 1)
+        functional.unfold(rows, 2, stride=2).transpose(1, 2).flatten(0, 1)
     )  # [n, 192·2·2] as conv weights order it
     values, vectors = torch.linalg.eigh(blocks.T @ blocks / len(blocks))
     basis = vectors.flip(1)[:, : vae.config.latent_channels].T.contiguous()
@@ -76,7 +76,7 @@ def set_gain(vae: PocketVae, std_C: Tensor) -> None:
 def reconstruction_loss(out_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
     """Error of values and of edges; bf16 where only signs matter, since memory traffic is what costs here."""
     error = out_BTCHW - target_BTCHW
-    loss = 4 * F.mse_loss(out_BTCHW, target_BTCHW)
+    loss = 4 * functional.mse_loss(out_BTCHW, target_BTCHW)
     rough = error.bfloat16()
     edges = rough.diff(dim=-1).abs().mean() + rough.diff(dim=-2).abs().mean()
     return loss + rough.abs().mean() + 0.5 * edges
@@ -116,7 +116,7 @@ def train(runs: Path, minutes: float, batch: int, seed: int) -> None:
             out = vae.decode(latents + 0.03 * torch.randn_like(latents))
         loss = reconstruction_loss(out.float(), clips)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 0.5)
         optimiser.step()
         if step % 50 == 0:
@@ -155,7 +155,7 @@ def _measure_gain(vae: PocketVae, pools: Sequence[Video], device: torch.device) 
     """Normalise by what the trained encoder gives, and not by what its linear start gave."""
     clips = sample_clips(np.random.default_rng(2), pools, 96, 8).to(device)
     with mixed_precision(device):
-        raw = torch.cat([vae.encode(part).float() for part in clips.split(16)])
+        raw = torch.cat([vae.encode(part).float() for part in torch.split(clips, 16)])
     raw = raw / vae.gain[:, None, None] + vae.shift[:, None, None]
     std = raw.transpose(1, 2).transpose(0, 1).flatten(1).std(1)
     vae.shift.copy_(raw.mean((0, 1, 3, 4)))

@@ -1,0 +1,256 @@
+"""Train pocket's denoiser and text table together, on latents that `limner.pocket.latents` has made.
+
+Video to video: the model sees the *source's* latent at a noise level sigma, x = (1 − sigma)·z +
+sigma·noise, and a prompt, and must name the clean latent of what the prompt's teacher makes of the source.
+How much of the teacher is asked for rises with sigma (`teacher_share`), so that the slider is smooth.
+In a part of the samples the source is styled already, which is what later denoising steps see.
+
+Legend: B clips, T latent frames, C channels, H×W latent pixels. Resumable: start it again and it goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from limner.engine.config import ModelConfig
+from limner.engine.model import Model
+from limner.engine.weights import save_weights
+from limner.pocket.latents import variants
+from limner.pocket.prompts import make_prompt
+from limner.pocket.runs import Clock, cosine, load_checkpoint, mixed_precision, pick_device, save_checkpoint
+
+Latents = NDArray[np.float16]
+
+FRAMES = 5
+"""Latent frames of a clip, more than the window: the rolling of the cache is trained too."""
+STYLED_SOURCES = 0.27
+FULL_STYLE_SIGMA = 0.4
+STALE_SINKS = 0.25
+EMPTY_PROMPTS = 0.04
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What one training step needs, on the device."""
+
+    source_BTCHW: Tensor
+    """Latents that the noise is put on."""
+    original_BTCHW: Tensor
+    """Latents that strength 0 gives back: the source."""
+    taught_BTCHW: Tensor
+    """Latents of the teacher's version."""
+    prompts: list[str]
+
+
+def teacher_share(sigma: Tensor) -> Tensor:
+    """How much of the teacher is asked for: 0 at sigma 0, all from FULL_STYLE_SIGMA on, smooth between."""
+    x = (sigma / FULL_STYLE_SIGMA).clamp(0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def sample_batch(rng: np.random.Generator, latents: Latents, batch: int, device: torch.device) -> Batch:
+    """Random clips, mirrored at random, each under one of its wishes."""
+    shape = (batch, FRAMES, *latents.shape[3:])
+    original, taught = np.empty(shape, np.float16), np.empty(shape, np.float16)
+    source = np.empty(shape, np.float16)
+    prompts = []
+    for row in range(batch):
+        clip = int(rng.integers(len(latents)))
+        wishes = variants(clip)
+        choice = int(rng.integers(len(wishes)))
+        start = int(rng.integers(latents.shape[2] - FRAMES + 1))
+        frames = slice(start, start + FRAMES)
+        original[row], taught[row] = latents[clip, 0, frames], latents[clip, 1 + choice, frames]
+        prompt = make_prompt(rng, *wishes[choice])
+        if rng.random() < EMPTY_PROMPTS:
+            taught[row], prompt = original[row], ""
+        source[row] = original[row]
+        if rng.random() < STYLED_SOURCES:
+            source[row] = original[row] = taught[row]
+        prompts.append(prompt)
+    tensors = (torch.from_numpy(array).to(device).float() for array in (source, original, taught))
+    source_T, original_T, taught_T = tensors
+    return Batch(source_BTCHW=source_T, original_BTCHW=original_T, taught_BTCHW=taught_T, prompts=prompts)
+
+
+def sample_sigma(rng: np.random.Generator, batch: int) -> Tensor:
+    """Half of the levels anywhere, half where people will have the slider."""
+    anywhere, usual = rng.uniform(0.02, 1, batch), rng.normal(0.5, 0.15, batch)
+    sigma = np.where(rng.random(batch) < 0.5, anywhere, np.clip(usual, 0.02, 1))
+    return torch.from_numpy(sigma.astype(np.float32))
+
+
+def sample_noise(rng: np.random.Generator, like_BTCHW: Tensor) -> Tensor:
+    """One field for the whole clip in half of the clips, fresh in every latent frame in the others."""
+    noise = torch.randn_like(like_BTCHW)
+    static_B = torch.from_numpy(rng.random(len(noise)) < 0.5).to(noise.device)
+    return torch.where(static_B.view(-1, 1, 1, 1, 1), noise[:, :1], noise)
+
+
+def plain_attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+    """Attention as two products: on CPUs, at these sizes, twice as fast to train as torch's fused kernel."""
+    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+    if attn_mask is not None:
+        scores = scores.masked_fill(~attn_mask, -torch.inf)
+    weights: Tensor = scores.softmax(-1).to(v.dtype)
+    return weights @ v
+
+
+def denoising_loss(model: Model, batch: Batch, rng: np.random.Generator) -> Tensor:
+    """Error of the clean latent that the model names, weighted so that small noise levels count too."""
+    sigma_B = sample_sigma(rng, len(batch.prompts)).to(batch.source_BTCHW.device)
+    level = sigma_B.view(-1, 1, 1, 1, 1)
+    x = torch.lerp(batch.source_BTCHW, sample_noise(rng, batch.source_BTCHW), level)
+    target = torch.lerp(batch.original_BTCHW, batch.taught_BTCHW, teacher_share(level))
+    stale_B = torch.from_numpy(rng.random(len(x)) < STALE_SINKS).to(x.device).view(-1, 1, 1, 1, 1)
+    # After hours of streaming, the sink shows something else altogether: what another clip begins with.
+    x[:, :1] = torch.where(stale_B, x[:, :1].roll(1, 0), x[:, :1])
+    text, mask = model.text.embed(batch.prompts)
+    with mixed_precision(x.device):
+        velocity = model.dit.forward_clip(x, sigma_B[:, None].expand(-1, x.shape[1]), text, mask)
+    error = x - level * velocity.float() - target
+    counts = torch.ones_like(error[:, :, :1, :1, :1])
+    counts[:, :1] = torch.where(stale_B, 0.0, 1.0)
+    smooth = (error.square() + 0.01).sqrt() - 0.1  # like a square for small errors, like L1 for large ones
+    return (smooth * counts / (0.3 + level)).mean()
+
+
+def make_optimisers(model: Model) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, AdamW for the rest. The autoencoder stays as it is."""
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in [*model.dit.named_parameters(), *model.text.named_parameters()]:
+        (matrices if name.startswith("blocks.") and parameter.ndim == 2 else others).append(parameter)
+    muon = torch.optim.Muon(
+        matrices, lr=2e-3, momentum=0.95, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+    )
+    adamw = torch.optim.AdamW(others, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0)
+    for optimiser in (muon, adamw):
+        for group in optimiser.param_groups:
+            group["peak_lr"] = group["lr"]
+    return [muon, adamw]
+
+
+class Training:
+    """Model, averaged weights, optimisers and progress, saved and restored together."""
+
+    def __init__(self, runs: Path, config: ModelConfig, minutes: float, seed: int) -> None:
+        self.runs, self.config, self.seed = runs, config, seed
+        self.device = pick_device()
+        if self.device.type == "cpu":
+            nn.functional.scaled_dot_product_attention = plain_attention  # type: ignore[assignment]
+        torch.manual_seed(seed)
+        self.model = Model(config).to(self.device)
+        self.optimisers = make_optimisers(self.model)
+        self.step, self.clock = 0, Clock(budget_s=minutes * 60)
+        self._restore()
+        self.model.vae.requires_grad_(False)
+
+    def _restore(self) -> None:
+        saved = load_checkpoint(self.runs / "dit.pt")
+        autoencoder = load_checkpoint(self.runs / "vae.pt")
+        if autoencoder is None:
+            raise FileNotFoundError(f"{self.runs / 'vae.pt'} is missing: run limner.pocket.train_vae first")
+        self.model.vae.load_state_dict(autoencoder["vae"])
+        trained = self._trained()
+        self.average = {key: value.detach().clone() for key, value in trained.items()}
+        if saved is None:
+            return
+        for key, value in trained.items():
+            value.data.copy_(saved["model"][key])
+            self.average[key].copy_(saved["average"][key])
+        for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
+        self.step, self.clock.spent_s = saved["step"], saved["spent_s"]
+        torch.manual_seed(self.seed + self.step)
+
+    def _trained(self) -> dict[str, nn.Parameter]:
+        parameters = dict(self.model.named_parameters())
+        return {key: value for key, value in parameters.items() if not key.startswith("vae.")}
+
+    def save(self) -> None:
+        """Checkpoint, and the averaged weights as the engine loads them."""
+        trained = self._trained()
+        state = {
+            "model": {key: value.detach() for key, value in trained.items()},
+            "average": self.average,
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "step": self.step,
+            "spent_s": self.clock.spent_s,
+        }
+        save_checkpoint(self.runs / "dit.pt", state)
+        averaged = Model(self.config)
+        averaged.load_state_dict(self.model.state_dict())
+        for key, value in averaged.named_parameters():
+            if key in self.average:
+                value.data.copy_(self.average[key])
+        save_weights(averaged, self.runs / "weights.safetensors")
+
+    def update(self, loss: Tensor, progress: float) -> float:
+        """One step of both optimisers and of the average; returns the gradient's norm."""
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = group["peak_lr"] * cosine(progress)
+            optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        trained = self._trained()
+        norm = float(torch.nn.utils.clip_grad_norm_(trained.values(), 1.0))
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.step += 1
+        keep = min(0.997, (1 + self.step) / (20 + self.step))
+        with torch.no_grad():
+            for key, value in trained.items():
+                self.average[key].lerp_(value, 1 - keep)
+        return norm
+
+
+def train(training: Training, batch: int, large_share: float) -> None:
+    """Train until the clock's budget is spent. Large clips come in later: small ones cost a quarter."""
+    runs, device = training.runs, training.device
+    small = np.load(runs / "latents_small.npy", mmap_mode="r")
+    large_file = runs / "latents_large.npy"
+    rng = np.random.default_rng((training.seed, training.step))
+    saved_s, losses = time.monotonic(), []
+    while (progress := training.clock.tick()) < 1:
+        is_large = progress > 0.25 and rng.random() < large_share and large_file.exists()
+        pool = np.load(large_file, mmap_mode="r") if is_large else small
+        rows = max(2, batch // 4) if is_large else batch
+        loss = denoising_loss(training.model, sample_batch(rng, pool, rows, device), rng)
+        norm = training.update(loss, progress)
+        losses.append(loss.item())
+        if training.step % 50 == 0:
+            spent_s = training.clock.spent_s
+            print(f"dit {training.step} {spent_s:.0f}s loss {np.mean(losses):.4f} norm {norm:.2f}")
+            losses.clear()
+        if time.monotonic() - saved_s > 120:
+            training.save()
+            saved_s = time.monotonic()
+    training.save()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train pocket's denoiser."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs/pocket"))
+    parser.add_argument("--config", type=Path, default=Path(__file__).with_name("pocket.toml"))
+    parser.add_argument("--minutes", type=float, default=70)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--large-share", type=float, default=0.35)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    config = ModelConfig.from_toml(options.config)
+    train(Training(options.runs, config, options.minutes, options.seed), options.batch, options.large_share)
+
+
+if __name__ == "__main__":
+    main()
