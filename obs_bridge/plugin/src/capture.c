@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "capture.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "clock.h"
+
+#define MAX_TAPS 6
+
+static void free_surfaces(struct capture *c)
+{
+	for (int i = 0; i < CAPTURE_RING; i++) {
+		gs_stagesurface_destroy(c->ring[i].surface);
+		c->ring[i] = (struct staged){0};
+	}
+}
+
+void capture_free(struct capture *c)
+{
+	free_surfaces(c);
+	gs_texrender_destroy(c->source);
+	gs_texrender_destroy(c->scaled);
+	c->source = c->scaled = NULL;
+	c->generation = 0;
+}
+
+void capture_forget(struct capture *c)
+{
+	for (int i = 0; i < CAPTURE_RING; i++)
+		c->ring[i].pts_ns = 0;
+}
+
+static void draw_target(obs_source_t *filter)
+{
+	obs_source_t *target = obs_filter_get_target(filter);
+	obs_source_t *parent = obs_filter_get_parent(filter);
+	const uint32_t flags = obs_source_get_output_flags(target);
+	const bool custom_draw = (flags & OBS_SOURCE_CUSTOM_DRAW) != 0;
+	const bool async = (flags & OBS_SOURCE_ASYNC) != 0;
+	if (target == parent && !custom_draw && !async)
+		obs_source_default_render(target);
+	else
+		obs_source_video_render(target);
+}
+
+gs_texture_t *capture_source(struct capture *c, obs_source_t *filter, uint32_t width, uint32_t height)
+{
+	struct vec4 transparent;
+	if (!c->source)
+		c->source = gs_texrender_create(GS_RGBA, GS_ZS_NONE);
+	gs_texrender_reset(c->source);
+	/* Plain sRGB whatever the canvas has: HDR sources map their tones by themselves. */
+	if (!gs_texrender_begin_with_color_space(c->source, width, height, GS_CS_SRGB))
+		return NULL;
+	const bool linear = gs_set_linear_srgb(true);
+	vec4_zero(&transparent);
+	gs_clear(GS_CLEAR_COLOR, &transparent, 0.0f, 0);
+	gs_ortho(0.0f, (float)width, 0.0f, (float)height, -100.0f, 100.0f);
+	gs_blend_state_push();
+	gs_blend_function_separate(GS_BLEND_SRCALPHA, GS_BLEND_ZERO, GS_BLEND_ONE, GS_BLEND_ZERO);
+	draw_target(filter);
+	gs_blend_state_pop();
+	gs_set_linear_srgb(linear);
+	gs_texrender_end(c->source);
+	return gs_texrender_get_texture(c->source);
+}
+
+static bool prepare(struct capture *c, const struct stream *stream)
+{
+	if (c->generation == stream->generation && c->width == stream->width && c->height == stream->height)
+		return true;
+	free_surfaces(c);
+	for (int i = 0; i < CAPTURE_RING; i++) {
+		c->ring[i].surface = gs_stagesurface_create(stream->width, stream->height, GS_RGBA);
+		if (!c->ring[i].surface)
+			return false;
+	}
+	if (!c->scaled)
+		c->scaled = gs_texrender_create(GS_RGBA, GS_ZS_NONE);
+	c->width = stream->width;
+	c->height = stream->height;
+	c->generation = stream->generation;
+	return c->scaled != NULL;
+}
+
+static int taps_for(double source_pixels_per_pixel)
+{
+	const int taps = (int)ceil(source_pixels_per_pixel / 2); /* a tap is the mean of 2 × 2 */
+	return taps < 1 ? 1 : taps > MAX_TAPS ? MAX_TAPS : taps;
+}
+
+static void set_scaling(struct capture *c, gs_texture_t *source, const struct fit_rect *rect)
+{
+	const double across = (double)rect->width * gs_texture_get_width(source) / c->width;
+	const double down = (double)rect->height * gs_texture_get_height(source) / c->height;
+	const int taps = taps_for(across > down ? across : down);
+	struct vec2 origin, size, texel;
+	vec2_set(&origin, rect->left, rect->top);
+	vec2_set(&size, rect->width, rect->height);
+	vec2_set(&texel, rect->width / (float)c->width / (float)taps,
+		rect->height / (float)c->height / (float)taps);
+	gs_effect_set_vec2(gs_effect_get_param_by_name(c->effect, "rect_origin"), &origin);
+	gs_effect_set_vec2(gs_effect_get_param_by_name(c->effect, "rect_size"), &size);
+	gs_effect_set_vec2(gs_effect_get_param_by_name(c->effect, "texel"), &texel);
+	gs_effect_set_int(gs_effect_get_param_by_name(c->effect, "taps"), taps);
+	gs_effect_set_texture_srgb(gs_effect_get_param_by_name(c->effect, "image"), source);
+}
+
+static bool scale(struct capture *c, const struct fit_rect *rect)
+{
+	gs_texture_t *source = gs_texrender_get_texture(c->source);
+	gs_texrender_reset(c->scaled);
+	if (!source || !gs_texrender_begin_with_color_space(c->scaled, c->width, c->height, GS_CS_SRGB))
+		return false;
+	gs_ortho(0.0f, (float)c->width, 0.0f, (float)c->height, -100.0f, 100.0f);
+	gs_blend_state_push();
+	gs_blend_function(GS_BLEND_ONE, GS_BLEND_ZERO);
+	const bool encoded = gs_framebuffer_srgb_enabled();
+	gs_enable_framebuffer_srgb(true);
+	set_scaling(c, source, rect);
+	while (gs_effect_loop(c->effect, "Capture"))
+		gs_draw_sprite(source, 0, c->width, c->height);
+	gs_enable_framebuffer_srgb(encoded);
+	gs_blend_state_pop();
+	gs_texrender_end(c->scaled);
+	return true;
+}
+
+static void copy_rows(uint8_t *to, const uint8_t *from, uint32_t linesize, uint32_t width, uint32_t height)
+{
+	const size_t row = (size_t)width * 4;
+	if (linesize == row) {
+		memcpy(to, from, row * height);
+		return;
+	}
+	for (uint32_t y = 0; y < height; y++)
+		memcpy(to + y * row, from + (size_t)y * linesize, row);
+}
+
+/* Copy a surface that was staged a while ago into a free slot, and queue the slot. */
+static uint64_t hand_over(
+	struct capture *c, struct staged *staged, struct stream *s, struct stats *stats, bool *handed)
+{
+	uint8_t *pixels;
+	uint32_t linesize;
+	struct frame_ref free_slot;
+	const uint64_t pts_ns = staged->pts_ns;
+	staged->pts_ns = 0;
+	if (ring_is_empty(&s->input_free)) {
+		stats->dropped++;
+		return 0;
+	}
+	if (!gs_stagesurface_map(staged->surface, &pixels, &linesize))
+		return 0;
+	const uint64_t began_ns = clock_now_ns();
+	if (!ring_take(&s->input_free, &free_slot)) { /* it was not empty, and only we take */
+		gs_stagesurface_unmap(staged->surface);
+		return 0;
+	}
+	copy_rows(segment_pixels(&s->input, free_slot.slot), pixels, linesize, c->width, c->height);
+	const struct frame_ref filled = {free_slot.slot, c->sequence++, pts_ns, 0};
+	segment_write_slot_header(&s->input, filled.slot, filled.sequence, pts_ns);
+	ring_put(&s->input_filled, &filled);
+	const uint64_t worked_ns = clock_now_ns() - began_ns;
+	gs_stagesurface_unmap(staged->surface);
+	stats->captured++;
+	*handed = true;
+	return worked_ns;
+}
+
+uint64_t capture_frame(struct capture *c, struct stream *stream, const struct fit_rect *rect, uint64_t pts_ns,
+	struct stats *stats, bool *handed)
+{
+	uint64_t worked_ns = 0;
+	if (!prepare(c, stream))
+		return 0;
+	struct staged *now = &c->ring[c->next];
+	struct staged *oldest = &c->ring[(c->next + 1) % CAPTURE_RING];
+	if (oldest->pts_ns != 0)
+		worked_ns = hand_over(c, oldest, stream, stats, handed);
+	now->pts_ns = 0;
+	if (scale(c, rect)) {
+		gs_stage_texture(now->surface, gs_texrender_get_texture(c->scaled));
+		now->pts_ns = pts_ns;
+	}
+	c->next = (c->next + 1) % CAPTURE_RING;
+	return worked_ns;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "filter.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "settings.h"
+
+#ifndef LIMNER_VERSION
+#define LIMNER_VERSION "0.1.0"
+#endif
+/* Not drawn for this long: it was hidden, and what was under way then is old. */
+#define HIDDEN_NS 500000000ull
+
+static const char *filter_name(void *unused)
+{
+	UNUSED_PARAMETER(unused);
+	return obs_module_text("LimnerFilter");
+}
+
+static void state_changed(void *data)
+{
+	struct filter *f = data;
+	obs_source_update_properties(f->context);
+}
+
+static void get_state(void *data, calldata_t *call)
+{
+	struct filter *f = data;
+	struct link_status *status = bzalloc(sizeof(*status));
+	link_get_status(f->link, status);
+	calldata_set_string(call, "state", protocol_state_name(status->state));
+	calldata_set_string(call, "sentence", status->sentence);
+	calldata_set_float(call, "fps", status->fps_out);
+	bfree(status);
+}
+
+/* Runs on the graphics thread (OBS defers it there) and in create. */
+static void filter_update(void *data, obs_data_t *settings)
+{
+	struct filter *f = data;
+	f->look = settings_look(settings);
+	struct link_wish wish = settings_wish(settings);
+	wish.serial = atomic_fetch_add(&f->wish_serial, 1) + 1;
+	atomic_store(&f->wish_hash, settings_hash(&wish));
+	link_set_wish(f->link, &wish);
+}
+
+static bool load_effect(struct filter *f)
+{
+	char *path = obs_module_file("limner.effect");
+	char *fault = NULL;
+	obs_enter_graphics();
+	f->effect = path ? gs_effect_create_from_file(path, &fault) : NULL;
+	obs_leave_graphics();
+	if (!f->effect)
+		blog(LOG_ERROR, "[limner] cannot use %s: %s", path ? path : "limner.effect (missing)",
+			fault ? fault : "no reason given");
+	bfree(fault);
+	bfree(path);
+	f->capture.effect = f->present.effect = f->effect;
+	return f->effect != NULL;
+}
+
+static void *filter_create(obs_data_t *settings, obs_source_t *context)
+{
+	struct filter *f = bzalloc(sizeof(*f));
+	char *command_file = obs_module_file("limner-command");
+	f->context = context;
+	f->rect = (struct fit_rect){0, 0, 1, 1};
+	const struct link_options options = {
+		.hooks = {f, state_changed, settings_mirror, settings_words},
+		.client = "Limner OBS filter " LIMNER_VERSION,
+		.command_file = command_file,
+		.stats_path = getenv("LIMNER_FILTER_STATS"),
+		.stats = &f->stats,
+		.exact_size = settings_exact_size(settings),
+	};
+	/* Without its effect the filter passes the picture through; everything else goes on. */
+	load_effect(f);
+	f->link = link_create(&options);
+	bfree(command_file);
+	if (!f->link) {
+		bfree(f);
+		return NULL;
+	}
+	proc_handler_add(obs_source_get_proc_handler(context),
+		"void get_state(out string state, out string sentence, out float fps)", get_state, f);
+	filter_update(f, settings);
+	return f;
+}
+
+static void filter_destroy(void *data)
+{
+	struct filter *f = data;
+	link_destroy(f->link);
+	obs_enter_graphics();
+	capture_free(&f->capture);
+	present_free(&f->present);
+	gs_effect_destroy(f->effect);
+	obs_leave_graphics();
+	blog(LOG_DEBUG, "[limner] own CPU work per frame: p50 %.0f µs, p99 %.0f µs",
+		histogram_percentile_us(&f->stats.work, 50), histogram_percentile_us(&f->stats.work, 99));
+	bfree(f);
+}
+
+/* Tell the link what is to be painted, when that has changed. */
+static void describe_source(struct filter *f)
+{
+	obs_source_t *target = obs_filter_get_target(f->context);
+	obs_source_t *parent = obs_filter_get_parent(f->context);
+	struct link_source now = {0};
+	struct obs_video_info video;
+	if (!target || !parent)
+		return;
+	now.width = obs_source_get_base_width(target);
+	now.height = obs_source_get_base_height(target);
+	const char *name = obs_source_get_name(parent);
+	if (now.width < 1 || now.height < 1 || now.width > MAX_SIDE || now.height > MAX_SIDE)
+		return;
+	if (now.width == f->source.width && now.height == f->source.height &&
+		strncmp(name, f->source.name, MAX_NAME_CHARS) == 0)
+		return;
+	snprintf(now.name, MAX_NAME_CHARS + 1, "%s", name);
+	now.fps = obs_get_video_info(&video) ? (double)video.fps_num / video.fps_den : 30.0;
+	f->source = now;
+	link_set_source(f->link, &now);
+}
+
+static void filter_tick(void *data, float seconds)
+{
+	UNUSED_PARAMETER(seconds);
+	struct filter *f = data;
+	f->new_frame = true;
+	f->source_texture = NULL;
+}
+
+static void count_frame(struct filter *f, bool new_painted)
+{
+	f->stats.processed++;
+	f->stats.shown = f->share;
+	if (new_painted)
+		f->stats.painted_shown++;
+	else if (f->share > 0)
+		f->stats.held++;
+	if (f->share <= 0)
+		f->stats.source_shown++;
+}
+
+/* All work of a frame, once: what is due, how much of it shows, and the next frame's way to the engine. */
+static void process_frame(struct filter *f)
+{
+	const uint64_t now_ns = obs_get_video_frame_time();
+	const bool was_hidden = now_ns > f->rendered_ns + HIDDEN_NS;
+	const bool wanted = link_wants_frames(f->link) && f->look.mix > 0;
+	struct present_news news = {0};
+	uint64_t worked_ns = 0;
+	bool handed = false;
+	f->rendered_ns = now_ns;
+	if (was_hidden)
+		capture_forget(&f->capture);
+	struct stream *stream = link_borrow(f->link);
+	if (stream) {
+		f->rect = fit_source(
+			f->look.fit, f->source.width, f->source.height, stream->width, stream->height);
+		news = present_advance(&f->present, stream, now_ns, &f->stats);
+	}
+	struct fade_rules rules = f->look.fade;
+	rules.wanted = f->look.mix > 0 && !link_is_bypassed(f->link);
+	f->share = f->look.mix * (float)fade_advance(&f->fade, &rules, now_ns, news.new_frame);
+	if ((stream && wanted) || f->share > 0)
+		f->source_texture =
+			capture_source(&f->capture, f->context, f->source.width, f->source.height);
+	if (stream && wanted && f->source_texture)
+		worked_ns = capture_frame(&f->capture, stream, &f->rect, now_ns, &f->stats, &handed);
+	if (stream)
+		link_give_back(f->link, news.freed || handed);
+	histogram_add_ns(&f->stats.work, worked_ns + news.worked_ns);
+	count_frame(f, news.new_frame);
+}
+
+static void filter_render(void *data, gs_effect_t *unused)
+{
+	UNUSED_PARAMETER(unused);
+	struct filter *f = data;
+	f->stats.draws++;
+	describe_source(f);
+	if (!f->effect || !obs_filter_get_target(f->context) || f->source.width == 0) {
+		obs_source_skip_video_filter(f->context);
+		return;
+	}
+	if (f->new_frame) {
+		const uint64_t began_ns = clock_now_ns();
+		f->new_frame = false;
+		process_frame(f);
+		histogram_add_ns(&f->stats.frame, clock_now_ns() - began_ns);
+	}
+	if (f->share > 0 && f->source_texture)
+		present_draw(&f->present, f->source_texture, &f->rect, f->share);
+	else
+		obs_source_skip_video_filter(f->context);
+}
+
+/* While the painted picture shows, what we draw is plain sRGB; else it is whatever the source is. */
+static enum gs_color_space filter_color_space(void *data, size_t count, const enum gs_color_space *preferred)
+{
+	struct filter *f = data;
+	obs_source_t *target = obs_filter_get_target(f->context);
+	if (f->share > 0 || !target)
+		return GS_CS_SRGB;
+	return obs_source_get_color_space(target, count, preferred);
+}
+
+static obs_properties_t *filter_properties(void *data)
+{
+	return settings_properties(data);
+}
+
+struct obs_source_info limner_filter_info = {
+	.id = FILTER_ID,
+	.type = OBS_SOURCE_TYPE_FILTER,
+	.output_flags = OBS_SOURCE_VIDEO | OBS_SOURCE_SRGB,
+	.get_name = filter_name,
+	.create = filter_create,
+	.destroy = filter_destroy,
+	.get_defaults = settings_defaults,
+	.get_properties = filter_properties,
+	.update = filter_update,
+	.video_tick = filter_tick,
+	.video_render = filter_render,
+	.video_get_color_space = filter_color_space,
+};

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The filter as OBS sees it. */
+#pragma once
+
+#include <obs-module.h>
+#include <stdatomic.h>
+
+#include "capture.h"
+#include "fade.h"
+#include "link.h"
+#include "present.h"
+
+#define FILTER_ID "limner_filter"
+
+/* What the user set that concerns only the drawing; read by the graphics thread. */
+struct look {
+	enum fit fit;
+	float mix; /* 0..1 */
+	struct fade_rules fade;
+};
+
+struct filter {
+	obs_source_t *context;
+	struct link *link;
+	struct stats stats;
+
+	/* Settings. `update` runs on the graphics thread (or in create): nobody else writes here. */
+	struct look look;
+	atomic_uint_fast64_t wish_serial;
+	atomic_uint_fast64_t wish_hash; /* of the last wish sent: has the user changed something since? */
+
+	/* Graphics thread. */
+	gs_effect_t *effect;
+	struct capture capture;
+	struct present present;
+	struct fade fade;
+	struct fit_rect rect;
+	struct link_source source; /* as the link was told */
+	gs_texture_t *source_texture; /* the target in this frame; NULL: not drawn in this frame */
+	float share;                  /* of the painted picture in this frame */
+	bool new_frame;               /* video_tick has begun a frame that was not drawn yet */
+	uint64_t rendered_ns;         /* frame time of the last frame that was drawn */
+};
+
+extern struct obs_source_info limner_filter_info;

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fit.h"
+
+#include <math.h>
+
+struct fit_rect fit_source(
+	enum fit fit, uint32_t source_width, uint32_t source_height, uint32_t width, uint32_t height)
+{
+	struct fit_rect rect = {0, 0, 1, 1};
+	const double source_aspect = (double)source_width / source_height;
+	const double ratio = ((double)width / height) / source_aspect; /* above 1: the engine's is wider */
+	if (fabs(ratio - 1) <= FIT_TOLERANCE)
+		return rect;
+	/* Crop keeps the whole of the side that is relatively shorter; letterbox the other one. */
+	if ((ratio > 1) == (fit == FIT_CROP))
+		rect.height = (float)(1 / ratio);
+	else
+		rect.width = (float)ratio;
+	rect.left = (1 - rect.width) / 2;
+	rect.top = (1 - rect.height) / 2;
+	return rect;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which part of the source the engine's picture covers. The painted picture is drawn back onto exactly that
+ * part, so whatever the fit, nothing moves or changes its shape. Pure. */
+#pragma once
+
+#include <stdint.h>
+
+enum fit { FIT_CROP, FIT_LETTERBOX };
+
+/* In the source's own coordinates, 0..1 across it. Letterbox reaches beyond: those are the bars. */
+struct fit_rect {
+	float left, top, width, height;
+};
+
+/* Aspects that differ by less than this are scaled unevenly, by so little, instead of being cut: the engine's
+ * sizes are multiples of 16, so they nearly never match exactly. */
+#define FIT_TOLERANCE 0.035
+
+struct fit_rect fit_source(
+	enum fit fit, uint32_t source_width, uint32_t source_height, uint32_t width, uint32_t height);

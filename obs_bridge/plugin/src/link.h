@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The filter's connection to the daemon: an I/O thread that connects, says hello, keeps the heartbeat, hands
+ * slots to and fro, sends changed settings, starts the daemon, and begins again whenever it is lost.
+ * Knows nothing of OBS. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "protocol.h"
+#include "stats.h"
+#include "stream.h"
+
+struct link;
+
+/* What the I/O thread calls. All may be NULL but `context`. They must not call back into link_destroy. */
+struct link_hooks {
+	void *context;
+	/* The state (not merely the sentence) is another. */
+	void (*state_changed)(void *context);
+	/* Somebody else changed the settings: take them over. `serial` of the wish that they answer. */
+	void (*mirror)(void *context, const struct settings *settings, uint64_t serial);
+	/* Words for people, by key (data/locale); NULL: the key itself is shown. */
+	const char *(*words)(const char *key);
+};
+
+struct link_options {
+	struct link_hooks hooks;
+	const char *client;       /* program and version */
+	const char *command_file; /* where the installer wrote the command of the daemon; may be NULL */
+	const char *stats_path;   /* file, or folder for a file a filter; NULL: no file */
+	struct stats *stats;
+	bool exact_size;          /* ask for the source's own size as the working size */
+};
+
+/* What is to be painted. */
+struct link_source {
+	char name[NAME_BYTES];
+	uint32_t width, height;
+	double fps;
+};
+
+/* What the user wants. */
+struct link_wish {
+	struct change change;
+	bool may_start_daemon;
+	uint64_t serial; /* counted by whoever sends it */
+};
+
+struct link_status {
+	enum daemon_state state;
+	char sentence[512];
+	bool open; /* a session is open */
+	double fps_out;
+	double latency_ms;
+	char model[NAME_BYTES];
+	char styles[MAX_STYLES][64]; /* names, cut for showing */
+	uint32_t style_count;
+};
+
+struct link *link_create(const struct link_options *options);
+/* Say goodbye, end the thread (within about a second), free everything. */
+void link_destroy(struct link *link);
+
+/* ---- any thread; never waits ---- */
+void link_set_source(struct link *link, const struct link_source *source);
+void link_set_wish(struct link *link, const struct link_wish *wish);
+/* Should frames be captured and painted ones be shown? (not when the settings say bypass) */
+bool link_wants_frames(const struct link *link);
+/* Do the settings in force say that the source is to be shown? */
+bool link_is_bypassed(const struct link *link);
+
+/* ---- graphics thread; never waits ---- */
+/* The open stream, or NULL when there is none (or it is just being changed). Give it back in the same call. */
+struct stream *link_borrow(struct link *link);
+/* `wake`: something was put into a queue. */
+void link_give_back(struct link *link, bool wake);
+
+/* ---- any other thread ---- */
+void link_get_status(struct link *link, struct link_status *status);

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The conversation with the daemon: what is said, what is heard, and what follows from it. I/O thread. */
+#include "link_thread.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "change.h"
+#include "clock.h"
+#include "log.h"
+
+#define DEBOUNCE_MS 100
+/* People type slower than they drag a slider. */
+#define DEBOUNCE_TYPING_MS 350
+#define MAX_COMPLAINTS 20
+
+void link_set_phase(struct link *link, enum phase phase, uint64_t now_ns)
+{
+	link->phase = phase;
+	link->phase_since_ns = now_ns;
+	atomic_store(&link->open, phase == PHASE_OPEN);
+}
+
+static void swap_stream(struct link *link, struct stream *stream, bool unlink_old)
+{
+	pthread_mutex_lock(&link->stream_mutex);
+	struct stream *old = link->stream;
+	link->stream = stream;
+	pthread_mutex_unlock(&link->stream_mutex);
+	stream_close(old, unlink_old);
+}
+
+void link_send_hello(struct link *link, uint64_t now_ns)
+{
+	struct change settings = link->wish.change;
+	if (link->known_valid)
+		change_drop_stale(&settings, &link->known);
+	if (link->hello_without_settings)
+		settings = (struct change){0};
+	link->hello_without_settings = false;
+	link->asked = link->source;
+	link->change_due_ns = 0;
+	link->awaited_rev = 0;
+	const struct hello hello = {
+		.client = link->client,
+		.name = link->source.name,
+		.role = "filter",
+		.pid = (uint32_t)getpid(),
+		.source_width = link->source.width,
+		.source_height = link->source.height,
+		.fps = link->source.fps,
+		.exact_size = link->exact_size,
+		.settings = &settings,
+	};
+	protocol_encode_hello(&link->peer.buffer, &hello);
+	peer_send(&link->peer, now_ns);
+}
+
+void link_lose(struct link *link, const char *why, bool daemon_died, uint64_t now_ns)
+{
+	if (link->phase == PHASE_OPEN)
+		log_line(LEVEL_WARNING, "%s: lost the daemon: %s", link->source.name, why);
+	swap_stream(link, NULL, daemon_died);
+	peer_close(&link->peer, daemon_died ? 0 : 200);
+	atomic_store(&link->bypass, false);
+	link_set_phase(link, PHASE_CONNECTING, now_ns);
+}
+
+static void refuse(struct link *link, const char *why, uint64_t now_ns)
+{
+	log_line(LEVEL_WARNING, "%s: %s", link->source.name, why);
+	link_lose(link, why, false, now_ns);
+	link_set_phase(link, PHASE_REFUSED, now_ns);
+	link_publish(link, STATE_FAILED, why);
+}
+
+/* Something in what the daemon says is wrong; the session goes on, the log is not flooded. */
+static void complain(struct link *link, const char *code, const char *what)
+{
+	if (link->complaints++ < MAX_COMPLAINTS)
+		log_line(LEVEL_WARNING, "%s: the daemon's message was refused (%s): %s", link->source.name, code,
+			what);
+}
+
+static void know(struct link *link, const struct settings *settings)
+{
+	link->known = *settings;
+	link->known_valid = true;
+	atomic_store(&link->bypass, settings->bypass);
+	const bool settled = link->change_due_ns == 0 && link->awaited_rev == 0;
+	if (settled && !change_matches(&link->wish.change, settings) && link->hooks.mirror)
+		link->hooks.mirror(link->hooks.context, settings, link->wish.serial);
+}
+
+static void on_welcome(struct link *link, const struct welcome *welcome, uint64_t now_ns)
+{
+	struct segment_error error;
+	struct stream *stream = stream_open(welcome, &error);
+	if (!stream) {
+		refuse(link, error.text, now_ns);
+		return;
+	}
+	swap_stream(link, stream, false);
+	link->complaints = 0;
+	link_set_phase(link, PHASE_OPEN, now_ns);
+	link_publish_welcome(link, welcome);
+	link_publish_words(link, STATE_WAITING, "StateOpened", NULL);
+	log_line(LEVEL_INFO, "%s: session '%.*s' at %ux%u, generation %u, model %.*s", link->source.name,
+		(int)welcome->session.size, welcome->session.bytes, welcome->width, welcome->height,
+		welcome->generation, (int)welcome->model.size, welcome->model.bytes);
+	know(link, &welcome->settings);
+}
+
+/* The daemon hands us a painted frame, or gives an input slot back. */
+static void on_slot(struct link *link, const struct slot_message *m, bool painted, uint64_t now_ns)
+{
+	struct stream *s = link->stream;
+	if (!s)
+		return;
+	struct slots *book = painted ? &s->output_slots : &s->input_slots;
+	const enum slot_verdict verdict = slots_receive(book, s->generation, m->generation, m->slot);
+	if (verdict == SLOT_TAKEN) {
+		const struct frame_ref frame = {m->slot, m->sequence, m->pts_ns, now_ns};
+		ring_put(painted ? &s->output_ready : &s->input_free, &frame);
+	} else if (verdict != SLOT_OLD) {
+		char what[96];
+		snprintf(what, sizeof(what), "%s slot %u is %s", painted ? "output" : "input", m->slot,
+			slot_verdict_text(verdict));
+		complain(link, "slot", what);
+	}
+}
+
+static void on_accepted(struct link *link, const struct accepted *accepted)
+{
+	if (accepted->rev >= link->awaited_rev)
+		link->awaited_rev = 0;
+	log_line(LEVEL_INFO, "%s: settings %llu accepted%s%.*s", link->source.name,
+		(unsigned long long)accepted->rev, accepted->first_note.size ? ": " : "",
+		(int)accepted->first_note.size, accepted->first_note.size ? accepted->first_note.bytes : "");
+	know(link, &accepted->settings);
+}
+
+static void on_error(struct link *link, const struct refusal *error, uint64_t now_ns)
+{
+	char text[400];
+	const bool about_hello = error->about.size == 5 && memcmp(error->about.bytes, "hello", 5) == 0;
+	text_copy(text, sizeof(text), error->message.bytes, error->message.size);
+	if (about_hello || link->phase != PHASE_OPEN) {
+		/* It may have been the settings (a style that is no more): ask without them next time. */
+		link->hello_without_settings = true;
+		refuse(link, text, now_ns);
+		return;
+	}
+	log_line(LEVEL_WARNING, "%s: the daemon says: %s", link->source.name, text);
+	link->awaited_rev = 0;
+}
+
+static void on_message(struct link *link, const struct message *m, uint64_t now_ns)
+{
+	switch (m->type) {
+	case MESSAGE_WELCOME:
+		on_welcome(link, &m->welcome, now_ns);
+		break;
+	case MESSAGE_FRAME:
+	case MESSAGE_FREE:
+		on_slot(link, &m->slot, m->type == MESSAGE_FRAME, now_ns);
+		break;
+	case MESSAGE_ACCEPTED:
+		on_accepted(link, &m->accepted);
+		break;
+	case MESSAGE_APPLIED:
+		log_line(LEVEL_INFO, "%s: settings %llu are in the picture", link->source.name,
+			(unsigned long long)m->applied.rev);
+		break;
+	case MESSAGE_STATUS:
+		if (link->phase == PHASE_OPEN) {
+			link_publish_status(link, &m->status);
+			know(link, &m->status.settings);
+		}
+		break;
+	case MESSAGE_ERROR:
+		on_error(link, &m->error, now_ns);
+		break;
+	case MESSAGE_OVERVIEW: /* nobody asked */
+		break;
+	}
+}
+
+static void on_fault(struct link *link, const struct protocol_error *error, uint64_t now_ns)
+{
+	if (strcmp(error->code, "version") == 0)
+		refuse(link, error->text, now_ns);
+	else
+		complain(link, error->code, error->text);
+}
+
+void link_read_messages(struct link *link, uint64_t now_ns)
+{
+	zmq_msg_t raw;
+	/* A message may close the socket (a refusal). */
+	while (link->peer.socket && peer_receive(&link->peer, &raw, now_ns)) {
+		struct message message;
+		struct protocol_error error;
+		if (protocol_decode(zmq_msg_data(&raw), zmq_msg_size(&raw), &message, &error)) {
+			on_message(link, &message, now_ns);
+			protocol_free(&message);
+		} else {
+			on_fault(link, &error, now_ns);
+		}
+		zmq_msg_close(&raw);
+	}
+}
+
+void link_pass_slots(struct link *link, uint64_t now_ns)
+{
+	struct stream *s = link->stream;
+	struct frame_ref frame;
+	bool sent = true;
+	if (!s)
+		return;
+	while (sent && ring_take(&s->output_done, &frame)) {
+		const struct slot_message m = {.generation = s->generation, .slot = frame.slot};
+		if (!slots_give(&s->output_slots, frame.slot))
+			continue;
+		protocol_encode_free(&link->peer.buffer, &m);
+		sent = peer_send(&link->peer, now_ns);
+	}
+	while (sent && ring_take(&s->input_filled, &frame)) {
+		const struct slot_message m = {s->generation, frame.slot, frame.sequence, frame.pts_ns};
+		if (!slots_give(&s->input_slots, frame.slot))
+			continue;
+		protocol_encode_frame(&link->peer.buffer, &m);
+		sent = peer_send(&link->peer, now_ns);
+	}
+	if (!sent)
+		link_lose(link, "it no longer reads what it is sent", true, now_ns);
+}
+
+void link_take_wish(struct link *link, uint64_t now_ns)
+{
+	struct link_wish *wish = atomic_exchange(&link->wish_box, NULL);
+	if (!wish)
+		return;
+	const bool typing = strcmp(wish->change.prompt, link->wish.change.prompt) != 0;
+	struct change difference;
+	link->wish = *wish;
+	free(wish);
+	if (link->phase == PHASE_OPEN && change_from(&link->wish.change, &link->known, &difference))
+		link->change_due_ns = now_ns + (typing ? DEBOUNCE_TYPING_MS : DEBOUNCE_MS) * NS_PER_MS;
+}
+
+void link_send_change(struct link *link, uint64_t now_ns)
+{
+	struct change difference;
+	if (link->change_due_ns == 0 || now_ns < link->change_due_ns)
+		return;
+	link->change_due_ns = 0;
+	if (!change_from(&link->wish.change, &link->known, &difference))
+		return;
+	link->awaited_rev = ++link->rev;
+	protocol_encode_set(&link->peer.buffer, link->rev, &difference, "");
+	if (!peer_send(&link->peer, now_ns))
+		link_lose(link, "it no longer reads what it is sent", true, now_ns);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the link says of itself: state and sentence, and the file of figures. */
+#include "link_thread.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "log.h"
+
+static const char *words(const struct link *link, const char *key)
+{
+	return link->hooks.words ? link->hooks.words(key) : key;
+}
+
+void link_publish(struct link *link, enum daemon_state state, const char *sentence)
+{
+	pthread_mutex_lock(&link->status_mutex);
+	const bool other = link->status.state != state || !link->status.sentence[0];
+	const bool same_words = strcmp(link->status.sentence, sentence) == 0;
+	link->status.state = state;
+	link->status.open = link->phase == PHASE_OPEN;
+	if (!link->status.open)
+		link->status.fps_out = link->status.latency_ms = 0;
+	text_copy(link->status.sentence, sizeof(link->status.sentence), sentence, strlen(sentence));
+	pthread_mutex_unlock(&link->status_mutex);
+	if (other)
+		log_line(LEVEL_INFO, "%s: %s: %s", link->source.name, protocol_state_name(state), sentence);
+	/* What keeps it from painting is worth a fresh look as well, not only another state. */
+	const bool telling = state == STATE_WAITING || state == STATE_FAILED;
+	if ((other || (telling && !same_words)) && link->hooks.state_changed)
+		link->hooks.state_changed(link->hooks.context);
+}
+
+void link_publish_words(struct link *link, enum daemon_state state, const char *key, const char *detail)
+{
+	char sentence[512];
+	if (detail && detail[0])
+		snprintf(sentence, sizeof(sentence), "%s %s", words(link, key), detail);
+	else
+		snprintf(sentence, sizeof(sentence), "%s", words(link, key));
+	link_publish(link, state, sentence);
+}
+
+void link_publish_welcome(struct link *link, const struct welcome *welcome)
+{
+	struct link_status *status = &link->status;
+	pthread_mutex_lock(&link->status_mutex);
+	text_copy(status->model, sizeof(status->model), welcome->model.bytes, welcome->model.size);
+	status->style_count = welcome->style_count;
+	for (uint32_t i = 0; i < welcome->style_count; i++)
+		text_copy(status->styles[i], sizeof(status->styles[i]), welcome->styles[i].bytes,
+			welcome->styles[i].size);
+	pthread_mutex_unlock(&link->status_mutex);
+}
+
+void link_publish_status(struct link *link, const struct status *heard)
+{
+	char sentence[512];
+	pthread_mutex_lock(&link->status_mutex);
+	link->status.fps_out = heard->fps_out;
+	link->status.latency_ms = heard->latency_ms.p50;
+	pthread_mutex_unlock(&link->status_mutex);
+	text_copy(sentence, sizeof(sentence), heard->sentence.bytes, heard->sentence.size);
+	link_publish(link, heard->state, sentence);
+}
+
+/* In a folder every filter has a file of its own, by its source's name. */
+static void stats_file(const struct link *link, char *to, size_t capacity)
+{
+	struct stat info;
+	if (stat(link->stats_path, &info) != 0 || !S_ISDIR(info.st_mode)) {
+		snprintf(to, capacity, "%s", link->stats_path);
+		return;
+	}
+	char name[NAME_BYTES];
+	snprintf(name, sizeof(name), "%s", link->source.name);
+	for (char *c = name; *c; c++)
+		if (*c == '/' || (c == name && *c == '.'))
+			*c = '_';
+	snprintf(to, capacity, "%s/%.150s.json", link->stats_path, name);
+}
+
+void link_write_stats(struct link *link)
+{
+	char path[1200], figures[2048], text[8192], sentence[1024], name[NAME_BYTES * 2], model[NAME_BYTES * 2];
+	if (!link->stats_path[0] || !link->source_known)
+		return;
+	pthread_mutex_lock(&link->status_mutex);
+	const struct link_status *status = &link->status;
+	text_to_json(sentence, sizeof(sentence), status->sentence);
+	text_to_json(name, sizeof(name), link->source.name);
+	text_to_json(model, sizeof(model), status->model);
+	stats_to_json(link->stats, figures, sizeof(figures));
+	snprintf(text, sizeof(text),
+		"{\"source\": \"%s\", \"state\": \"%s\", \"sentence\": \"%s\", \"model\": \"%s\", "
+		"\"fps\": %.2f, \"engine_latency_ms\": %.1f, %s}\n",
+		name, protocol_state_name(status->state), sentence, model, status->fps_out, status->latency_ms,
+		figures);
+	pthread_mutex_unlock(&link->status_mutex);
+	stats_file(link, path, sizeof(path));
+	const int fault = stats_write_file(path, text);
+	if (fault != 0) {
+		log_line(LEVEL_WARNING, "cannot write figures to %s: %s", path, strerror(fault));
+		link->stats_path[0] = '\0';
+	}
+}

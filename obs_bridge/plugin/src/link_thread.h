@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Inside of link: what its files share. Nobody else includes this. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "launch.h"
+#include "link.h"
+#include "peer.h"
+
+enum phase {
+	PHASE_NO_SOURCE,  /* nothing to paint yet */
+	PHASE_CONNECTING, /* a hello is on its way */
+	PHASE_OPEN,       /* welcome: a stream is open */
+	PHASE_REFUSED,    /* the daemon would not have us, or its segments are bad: try again a little later */
+};
+
+struct link {
+	/* Never changes. */
+	struct link_hooks hooks;
+	char client[NAME_BYTES];
+	char stats_path[1024];
+	struct stats *stats;
+	bool exact_size;
+	void *zmq;
+	int wake_fd;
+	pthread_t thread;
+
+	/* Mailboxes: the newest wins, whoever takes it out frees it. */
+	_Atomic(struct link_source *) source_box;
+	_Atomic(struct link_wish *) wish_box;
+	atomic_bool stop, bypass, open;
+
+	pthread_mutex_t stream_mutex; /* graphics: trylock only */
+	struct stream *stream;        /* changed by the I/O thread under the mutex */
+
+	pthread_mutex_t status_mutex; /* not for the graphics thread */
+	struct link_status status;
+
+	/* I/O thread only. */
+	struct peer peer;
+	struct launcher launcher;
+	enum phase phase;
+	uint64_t phase_since_ns;
+	struct link_source source, asked; /* wanted now; what the last hello asked for */
+	bool source_known;
+	uint64_t source_changed_ns;
+	struct link_wish wish;
+	struct settings known; /* in force at the daemon, as far as we heard */
+	bool known_valid, hello_without_settings;
+	uint64_t change_due_ns; /* 0: nothing to send */
+	uint64_t rev, awaited_rev; /* awaited 0: nothing is awaited */
+	uint64_t stats_due_ns;
+	uint32_t complaints; /* messages refused since the session opened */
+};
+
+/* link_status.c */
+void link_publish(struct link *link, enum daemon_state state, const char *sentence);
+void link_publish_words(struct link *link, enum daemon_state state, const char *key, const char *detail);
+void link_publish_welcome(struct link *link, const struct welcome *welcome);
+void link_publish_status(struct link *link, const struct status *status);
+void link_write_stats(struct link *link);
+
+/* link_session.c */
+void link_set_phase(struct link *link, enum phase phase, uint64_t now_ns);
+void link_send_hello(struct link *link, uint64_t now_ns);
+void link_lose(struct link *link, const char *why, bool daemon_died, uint64_t now_ns);
+void link_read_messages(struct link *link, uint64_t now_ns);
+void link_pass_slots(struct link *link, uint64_t now_ns);
+void link_take_wish(struct link *link, uint64_t now_ns);
+void link_send_change(struct link *link, uint64_t now_ns);

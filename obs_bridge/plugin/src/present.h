@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From the output segment to the screen: takes the painted frame that is due, keeps it in a texture, and draws
+ * it over the source. Graphics thread. */
+#pragma once
+
+#include <obs-module.h>
+
+#include "fit.h"
+#include "stats.h"
+#include "stream.h"
+
+struct present {
+	gs_texture_t *painted; /* the last painted frame that was due */
+	uint32_t width, height;
+	gs_effect_t *effect; /* not owned */
+};
+
+struct present_news {
+	bool new_frame;     /* another painted frame is in the texture */
+	bool freed;         /* a slot was given back */
+	uint64_t worked_ns; /* the CPU's time, GL calls aside */
+};
+
+void present_free(struct present *present);
+/* Take in what arrived and upload what is due at `now_ns`. */
+struct present_news present_advance(
+	struct present *present, struct stream *stream, uint64_t now_ns, struct stats *stats);
+/* Draw at the source's size; `share` 0..1 of the painted picture. */
+void present_draw(const struct present *present, gs_texture_t *source, const struct fit_rect *rect, float share);

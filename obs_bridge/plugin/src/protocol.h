@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The client's side of daemon/limner/daemon/protocol.py, which is the one schema: tests/obs_bridge holds
+ * every message here against it. Pixels never travel here: see segment.h. */
+#pragma once
+
+#include <msgpack/sbuffer.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "text.h"
+
+#define PROTOCOL_VERSION 1
+#define MAX_MESSAGE_BYTES (64 * 1024)
+#define MAX_SIDE 8192
+#define MAX_SLOTS 256
+#define MAX_STYLES 256
+#define MAX_NAME_CHARS 200
+#define MAX_PROMPT_CHARS 1000
+/* A character takes four bytes at the most; and a final zero. */
+#define NAME_BYTES (MAX_NAME_CHARS * 4 + 1)
+#define PROMPT_BYTES (MAX_PROMPT_CHARS * 4 + 1)
+#define HEARTBEAT_MS 500
+#define SILENCE_MS 2000
+
+/* Settings to change: what is not `has` stays as it is. */
+struct change {
+	bool has_style, has_prompt, has_strength, has_steps, has_seed, has_motion_aware, has_bypass;
+	char style[NAME_BYTES];
+	char prompt[PROMPT_BYTES];
+	double strength; /* 0..1 */
+	uint32_t steps;  /* 1..4 */
+	uint32_t seed;
+	bool motion_aware;
+	bool bypass;
+};
+
+/* All settings of a session, as they are in force. */
+struct settings {
+	char style[NAME_BYTES];
+	char prompt[PROMPT_BYTES];
+	double strength;
+	uint32_t steps;
+	uint32_t seed;
+	bool motion_aware;
+	bool bypass;
+};
+
+struct segment_ref {
+	struct text name;
+	uint64_t size_bytes;
+	uint32_t slots;
+};
+
+enum daemon_state { STATE_OFF, STATE_WAITING, STATE_LOADING, STATE_LIVE, STATE_OVERLOADED, STATE_FAILED };
+
+/* ---- what the filter says ---- */
+
+struct hello {
+	const char *client, *name, *role;
+	uint32_t pid;
+	uint32_t source_width, source_height;
+	double fps;
+	bool exact_size;
+	const struct change *settings;
+};
+
+struct slot_message {
+	uint32_t generation;
+	uint32_t slot;
+	uint64_t sequence; /* of a frame */
+	uint64_t pts_ns;   /* of a frame */
+};
+
+void protocol_encode_hello(msgpack_sbuffer *out, const struct hello *hello);
+void protocol_encode_frame(msgpack_sbuffer *out, const struct slot_message *frame);
+void protocol_encode_free(msgpack_sbuffer *out, const struct slot_message *freed);
+/* session: "" the own one, "*" all, else an id or a name */
+void protocol_encode_set(
+	msgpack_sbuffer *out, uint64_t rev, const struct change *change, const char *session);
+/* "query", "ping" or "bye": messages without a body. */
+void protocol_encode_bare(msgpack_sbuffer *out, const char *type);
+
+/* ---- what the filter hears; texts live as long as the message does ---- */
+
+enum message_type {
+	MESSAGE_WELCOME,
+	MESSAGE_FRAME,
+	MESSAGE_FREE,
+	MESSAGE_ACCEPTED,
+	MESSAGE_APPLIED,
+	MESSAGE_STATUS,
+	MESSAGE_OVERVIEW, /* known, but a filter never asks for one: its body is not read */
+	MESSAGE_ERROR,
+};
+
+struct welcome {
+	struct text session, model;
+	uint32_t generation, width, height, frames_per_chunk;
+	struct segment_ref input, output;
+	struct text styles[MAX_STYLES];
+	uint32_t style_count;
+	struct settings settings;
+};
+
+struct accepted {
+	uint64_t rev;
+	struct text session;
+	struct settings settings;
+	struct text first_note;
+};
+
+struct applied {
+	uint64_t rev, chunk, pts_ns;
+	struct text session;
+};
+
+struct percentiles {
+	double p50, p95, p99;
+};
+
+struct status {
+	struct text session, sentence;
+	enum daemon_state state;
+	double progress, fps_in, fps_out;
+	uint32_t received, painted, dropped;
+	struct percentiles latency_ms;
+	struct settings settings;
+};
+
+struct refusal {
+	struct text code, message, about;
+};
+
+struct message {
+	enum message_type type;
+	union {
+		struct welcome welcome;
+		struct slot_message slot;
+		struct accepted accepted;
+		struct applied applied;
+		struct status status;
+		struct refusal error;
+	};
+	void *zone; /* msgpack's memory */
+};
+
+struct protocol_error {
+	const char *code; /* too_large, garbage, version, unknown_type, invalid */
+	char text[320];
+};
+
+/* Check and read a message; `data` must outlive it. False: *error says why and there is nothing to free. */
+bool protocol_decode(
+	const uint8_t *data, size_t size, struct message *message, struct protocol_error *error);
+void protocol_free(struct message *message);
+
+const char *protocol_state_name(enum daemon_state state);
