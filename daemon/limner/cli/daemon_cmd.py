@@ -17,7 +17,7 @@ from limner.daemon.server import run
 def daemon(
     *,
     engine: Annotated[
-        str, typer.Option(help="What paints: pocket, or echo (gives back what it gets).")
+        str, typer.Option(help="What paints: pocket, or echo (gives back what it gets).", metavar="NAME")
     ] = "pocket",
     threads: Annotated[
         int, typer.Option(help="CPU threads of the worker; 0 leaves one core to OBS if it can.", metavar="N")

@@ -77,7 +77,7 @@ def _root(
 def main() -> None:
     """Run the command line; every fault of a user is one sentence and an exit code."""
     try:
-        app()
+        app(prog_name="limner")
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:

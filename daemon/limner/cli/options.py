@@ -9,8 +9,12 @@ import typer
 
 from limner.daemon.protocol import Change
 
-Style = Annotated[str | None, typer.Option("--style", help="A style by name; `limner styles` lists them.")]
-Prompt = Annotated[str | None, typer.Option("--prompt", help="Free words, instead of a style's own.")]
+Style = Annotated[
+    str | None, typer.Option("--style", help="A style; `limner styles` lists them.", metavar="NAME")
+]
+Prompt = Annotated[
+    str | None, typer.Option("--prompt", help="Free words, instead of a style's own.", metavar="WORDS")
+]
 Strength = Annotated[
     float | None, typer.Option("--strength", help="0 keeps the source, 1 invents everything.", metavar="0..1")
 ]

@@ -25,10 +25,10 @@ def set_settings(
     motion_aware: MotionAware = None,
     bypass: Annotated[bool | None, typer.Option("--bypass/--no-bypass", help="Show the source.")] = None,
     session: Annotated[
-        str, typer.Option(help="Only this session, by name; default: all, and those to come.")
+        str, typer.Option(help="Only this session; default: all, and those to come.", metavar="NAME")
     ] = "*",
 ) -> None:
-    """Change style, prompt, strength, steps or seed of what is live, and say when it is in the picture."""
+    """Change the look of what is live. Says when the change is in the picture."""
     change = change_from(
         style=style,
         prompt=prompt,

@@ -20,18 +20,18 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 Size = Annotated[str, typer.Option(help="Of the source, in pixels.", metavar="WxH")]
-Seconds = Annotated[float, typer.Option(help="How long to measure.")]
+Seconds = Annotated[float, typer.Option(help="How long to measure.", metavar="S")]
 
 
 @app.command()
 def bridge(
     *,
     size: Size = "1920x1080",
-    fps: Annotated[float, typer.Option(help="Frames handed over a second.")] = 60.0,
+    fps: Annotated[float, typer.Option(help="Frames handed over a second.", metavar="FPS")] = 60.0,
     seconds: Seconds = 30.0,
     report: Report = None,
 ) -> None:
-    """Measure what the way through the daemon adds, with an engine that echoes."""
+    """Measure what the way through the daemon adds. The engine echoes."""
     measure_bridge(BridgeJob(size=parse_size(size), fps=fps, seconds=seconds, report=report))
 
 
@@ -41,11 +41,11 @@ def engine(
     size: Size = "1280x720",
     steps: Annotated[int, typer.Option(help="Denoising steps.", metavar="1..4")] = 1,
     seconds: Seconds = 20.0,
-    engine: Annotated[str, typer.Option(help="What paints: pocket or echo.")] = "pocket",
+    engine: Annotated[str, typer.Option(help="What paints: pocket or echo.", metavar="NAME")] = "pocket",
     threads: Annotated[int, typer.Option(help="CPU threads of the worker; 0: chosen.", metavar="N")] = 0,
     report: Report = None,
 ) -> None:
-    """Measure how fast the worker paints when it never waits for a frame."""
+    """Measure how fast the worker paints. It never waits for a frame."""
     measure_engine(
         EngineJob(
             size=parse_size(size),

@@ -13,7 +13,7 @@ from limner.cli.options import MotionAware, Prompt, Report, Seed, Steps, Strengt
 
 def demo(
     *,
-    clip: Annotated[str, typer.Argument(help="A video file.")],
+    clip: Annotated[str, typer.Argument(help="A video file.", metavar="CLIP")],
     out: Annotated[
         str, typer.Option("--out", "-o", help="The painted video: .mp4, .mov or .mkv.", metavar="OUT")
     ],
@@ -32,7 +32,7 @@ def demo(
     ] = True,
     engine: Annotated[
         str | None,
-        typer.Option(help="pocket or echo; default: the running daemon's, else pocket."),
+        typer.Option(help="pocket or echo; default: the running daemon's, else pocket.", metavar="NAME"),
     ] = None,
     report: Report = None,
 ) -> None:

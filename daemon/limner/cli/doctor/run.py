@@ -1,8 +1,60 @@
-"""Placeholder until the checks are written."""
+"""All checks in turn, printed."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
+import typer
+from rich.text import Text
+
+from limner.cli.console import out
+from limner.cli.doctor import daemon, machine, obs
+from limner.cli.doctor.findings import Finding
+
+MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "blocked": ("✗", "red")}
+
 
 def examine(*, as_json: bool) -> int:
-    """Return 0."""
-    return int(as_json) * 0
+    """Check everything, print it and return the exit code."""
+    findings = all_findings()
+    stuck = [finding for finding in findings if finding.state == "blocked"]
+    if as_json:
+        checks = [dataclasses.asdict(finding) for finding in findings]
+        typer.echo(json.dumps({"ok": not stuck, "checks": checks}, indent=2))
+    else:
+        _print(findings, stuck)
+    return 1 if stuck else 0
+
+
+def all_findings() -> list[Finding]:
+    """Run all checks."""
+    return [
+        machine.check_python(),
+        machine.check_packages(),
+        machine.check_cpu(),
+        machine.check_memory(),
+        machine.check_shared_memory(),
+        machine.check_gpu(),
+        daemon.check_runtime_dir(),
+        obs.check_obs(),
+        obs.check_plugin(),
+        obs.check_command(),
+        obs.check_obs_running(),
+        *daemon.check_daemon(),
+    ]
+
+
+def _print(findings: list[Finding], stuck: list[Finding]) -> None:
+    console = out()
+    for finding in findings:
+        mark, colour = MARKS[finding.state]
+        line = Text.assemble((mark, colour), " ", (finding.name, "bold"), f": {finding.text}")
+        console.print(line, soft_wrap=True)
+        if finding.advice:
+            console.print(Text(f"    {finding.advice}", style=colour), soft_wrap=True)
+    if stuck:
+        names = ", ".join(finding.name for finding in stuck)
+        console.print(Text(f"Limner cannot work yet: {names}.", style="red"))
+    else:
+        console.print(Text("Nothing stands in the way.", style="green"))

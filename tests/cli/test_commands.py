@@ -1,0 +1,165 @@
+"""daemon, status, set and styles, as processes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+from tests.cli.runner import finish, run_limner, start_limner
+from tests.support.daemon import RunningDaemon, wait_for
+
+from limner.daemon.client import ClientSession, PaintedFrame, hello_for
+from limner.daemon.lock import running_pid
+from limner.daemon.protocol import Change
+
+SIZE = (48, 32)
+
+
+@contextmanager
+def live_session(daemon: RunningDaemon, name: str) -> Iterator[None]:
+    """A session that sends and takes frames in its own thread."""
+    over = Event()
+
+    def stream() -> None:
+        hello = hello_for(name, "demo", SIZE, 30.0, Change(), exact_size=True)
+        with ClientSession(hello, daemon.runtime_dir) as session:
+            while not over.is_set():
+                session.send_frame(bytes(SIZE[0] * SIZE[1] * 4))
+                event = session.receive(0.03)
+                if isinstance(event, PaintedFrame):
+                    event.release()
+
+    thread = Thread(target=stream, name=f"session {name}")
+    thread.start()
+
+    def live() -> bool:
+        return any(
+            one.name == name and one.status.state == "live" and one.status.painted > 0
+            for one in daemon.query().sessions
+        )
+
+    try:
+        wait_for(live, f"session {name}", log=daemon.log)
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_status_without_a_daemon(no_daemon: Path) -> None:
+    result = run_limner(no_daemon, "status")
+    assert (result.code, result.out) == (3, "")
+    assert result.sentence == "no daemon is running; start one with: limner daemon --detach"
+    assert run_limner(no_daemon, "set", "--style", "neon").code == 3
+    assert "no daemon was running" in run_limner(no_daemon, "daemon", "--stop").err
+
+
+def test_status_shows_the_sessions(daemon: RunningDaemon) -> None:
+    with live_session(daemon, "Webcam"):
+        result = run_limner(daemon.runtime_dir, "status")
+        assert result.code == 0
+        assert "Webcam" in result.out and "Live:" in result.out and "echo on CPU" in result.out
+        overview = json.loads(run_limner(daemon.runtime_dir, "status", "--json").out)
+        assert overview["worker"]["state"] == "ready"
+        assert [one["name"] for one in overview["sessions"]] == ["Webcam"]
+    wait_for(lambda: not daemon.query().sessions, "the end of the session")
+    assert "No session" in run_limner(daemon.runtime_dir, "status").out
+
+
+def test_status_watch_goes_on_until_the_daemon_ends(no_daemon: Path) -> None:
+    assert run_limner(no_daemon, "daemon", "--engine", "echo", "--detach").code == 0
+    process = start_limner(no_daemon, "status", "--watch", "--json", PYTHONUNBUFFERED="1")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["type"] == "overview"
+    assert json.loads(process.stdout.readline())["type"] == "overview"
+    assert run_limner(no_daemon, "daemon", "--stop").code == 0
+    result = finish(process)
+    assert result.code == 1
+    assert "the daemon" in result.sentence
+
+
+def test_set_says_when_it_is_in_the_picture(daemon: RunningDaemon) -> None:
+    with live_session(daemon, "A"), live_session(daemon, "B"):
+        result = run_limner(daemon.runtime_dir, "set", "--style", "noir", "--strength", "0.4")
+        assert result.code == 0, result.err
+        assert "accepted: noir, strength 0.4, 1 step" in result.out
+        assert "in the picture of A after" in result.out and "in the picture of B after" in result.out
+        one = run_limner(daemon.runtime_dir, "set", "--prompt", "red sea", "--session", "B")
+        assert "accepted: custom ('red sea')" in one.out
+        assert "picture of B" in one.out and "picture of A" not in one.out
+        settings = {one.name: one.status.settings for one in daemon.query().sessions}
+        assert (settings["A"].style, settings["B"].prompt) == ("noir", "red sea")
+
+
+def test_set_without_a_session_is_for_those_to_come(daemon: RunningDaemon) -> None:
+    result = run_limner(daemon.runtime_dir, "set", "--style", "NEON", "--steps", "2")
+    assert result.code == 0
+    assert "accepted: neon, strength 0.5, 2 steps" in result.out and "nothing is live" in result.out
+    with live_session(daemon, "late"):
+        (session,) = daemon.query().sessions
+        assert (session.status.settings.style, session.status.settings.steps) == ("neon", 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--style", "neom"], "did you mean 'neon'"),
+        (["--style", "neon", "--session", "nobody"], "no session 'nobody'"),
+    ],
+)
+def test_set_that_is_refused(daemon: RunningDaemon, arguments: list[str], words: str) -> None:
+    result = run_limner(daemon.runtime_dir, "set", *arguments)
+    assert result.code == 1
+    assert words in result.sentence
+
+
+@pytest.mark.parametrize("arguments", [[], ["--strength", "2"], ["--steps", "x"], ["--prompt", "x" * 1001]])
+def test_set_that_makes_no_sense(daemon: RunningDaemon, arguments: list[str]) -> None:
+    result = run_limner(daemon.runtime_dir, "set", *arguments)
+    assert result.code == 2
+    assert "Traceback" not in result.err and "Error" in result.err
+
+
+def test_styles(no_daemon: Path) -> None:
+    assert "oil painting" in run_limner(no_daemon, "styles").out
+    styles = json.loads(run_limner(no_daemon, "styles", "--json").out)
+    assert len(styles) >= 4
+    assert set(styles[0]) == {"name", "prompt", "strength", "steps"}
+
+
+def test_daemon_detaches_runs_once_and_stops(no_daemon: Path) -> None:
+    begun = time.monotonic()
+    assert run_limner(no_daemon, "daemon", "--engine", "echo", "--detach").code == 0
+    assert time.monotonic() - begun < 20
+    pid = running_pid(no_daemon)
+    assert pid is not None
+    second = run_limner(no_daemon, "daemon", "--engine", "echo")
+    assert second.code != 0
+    assert f"process {pid}" in second.err and "Traceback" not in second.err
+    stopped = run_limner(no_daemon, "daemon", "--stop")
+    assert (stopped.code, running_pid(no_daemon)) == (0, None)
+    assert f"the daemon (process {pid}) has ended" in stopped.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--engine", "wam"], "unknown engine 'wam'"), (["--threads", "999"], "threads must be")],
+)
+def test_daemon_with_bad_settings(no_daemon: Path, arguments: list[str], words: str) -> None:
+    result = run_limner(no_daemon, "daemon", *arguments)
+    assert result.code == 2
+    assert words in result.sentence
+
+
+def test_help_and_version(no_daemon: Path) -> None:
+    commands = run_limner(no_daemon, "--help").out
+    for name in ("daemon", "status", "set", "styles", "demo", "bench", "doctor"):
+        assert f"  {name} " in commands
+        assert "Usage: limner " + name in run_limner(no_daemon, name, "--help").out
+    assert run_limner(no_daemon, "--version").out.startswith("limner ")
+    assert run_limner(no_daemon, "paint").code == 2
