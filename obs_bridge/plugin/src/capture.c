@@ -11,8 +11,12 @@
 static void free_surfaces(struct capture *c)
 {
 	for (int i = 0; i < CAPTURE_RING; i++) {
-		gs_stagesurface_destroy(c->ring[i].surface);
-		c->ring[i] = (struct staged){0};
+		struct staged *staged = &c->ring[i];
+		if (staged->use == STAGED_MAPPED)
+			gs_stagesurface_unmap(staged->surface);
+		gs_stagesurface_destroy(staged->surface);
+		staged->surface = NULL;
+		staged->use = STAGED_EMPTY;
 	}
 }
 
@@ -28,7 +32,8 @@ void capture_free(struct capture *c)
 void capture_forget(struct capture *c)
 {
 	for (int i = 0; i < CAPTURE_RING; i++)
-		c->ring[i].pts_ns = 0;
+		if (c->ring[i].use == STAGED_FULL)
+			c->ring[i].use = STAGED_EMPTY;
 }
 
 static void draw_target(obs_source_t *filter)
@@ -66,6 +71,7 @@ gs_texture_t *capture_source(struct capture *c, obs_source_t *filter, uint32_t w
 	return gs_texrender_get_texture(c->source);
 }
 
+/* A new generation means that the I/O thread has left the old stream, and with it all that was to be copied. */
 static bool prepare(struct capture *c, const struct stream *stream)
 {
 	if (c->generation == stream->generation && c->width == stream->width && c->height == stream->height)
@@ -127,63 +133,76 @@ static bool scale(struct capture *c, const struct fit_rect *rect)
 	return true;
 }
 
-static void copy_rows(uint8_t *to, const uint8_t *from, uint32_t linesize, uint32_t width, uint32_t height)
+static void unmap_copied(struct capture *c)
 {
-	const size_t row = (size_t)width * 4;
-	if (linesize == row) {
-		memcpy(to, from, row * height);
-		return;
+	for (int i = 0; i < CAPTURE_RING; i++) {
+		struct staged *staged = &c->ring[i];
+		if (staged->use == STAGED_MAPPED && atomic_load(&staged->copied)) {
+			gs_stagesurface_unmap(staged->surface);
+			staged->use = STAGED_EMPTY;
+		}
 	}
-	for (uint32_t y = 0; y < height; y++)
-		memcpy(to + y * row, from + (size_t)y * linesize, row);
 }
 
-/* Copy a surface that was staged a while ago into a free slot, and queue the slot. */
-static uint64_t hand_over(
-	struct capture *c, struct staged *staged, struct stream *s, struct stats *stats, bool *handed)
+static struct staged *find(struct capture *c, int use, uint64_t up_to_frame)
+{
+	for (int i = 0; i < CAPTURE_RING; i++)
+		if (c->ring[i].use == (unsigned)use && c->ring[i].frame <= up_to_frame)
+			return &c->ring[i];
+	return NULL;
+}
+
+/* Map what was staged a while ago, and leave the copying into a free slot to the I/O thread. */
+static bool hand_over(
+	struct capture *c, struct staged *staged, struct stream *s, struct stats *stats, uint64_t *worked_ns)
 {
 	uint8_t *pixels;
 	uint32_t linesize;
-	struct frame_ref free_slot;
-	const uint64_t pts_ns = staged->pts_ns;
-	staged->pts_ns = 0;
+	struct frame_ref frame;
+	staged->use = STAGED_EMPTY;
 	if (ring_is_empty(&s->input_free)) {
 		stats->dropped++;
-		return 0;
+		return false;
 	}
 	if (!gs_stagesurface_map(staged->surface, &pixels, &linesize))
-		return 0;
+		return false;
 	const uint64_t began_ns = clock_now_ns();
-	if (!ring_take(&s->input_free, &free_slot)) { /* it was not empty, and only we take */
-		gs_stagesurface_unmap(staged->surface);
-		return 0;
+	staged->use = STAGED_MAPPED;
+	if (!ring_take(&s->input_free, &frame)) { /* it was not empty, and only we take */
+		atomic_store(&staged->copied, 1);
+		return false;
 	}
-	copy_rows(segment_pixels(&s->input, free_slot.slot), pixels, linesize, c->width, c->height);
-	const struct frame_ref filled = {free_slot.slot, c->sequence++, pts_ns, 0};
-	segment_write_slot_header(&s->input, filled.slot, filled.sequence, pts_ns);
-	ring_put(&s->input_filled, &filled);
-	const uint64_t worked_ns = clock_now_ns() - began_ns;
-	gs_stagesurface_unmap(staged->surface);
+	atomic_store(&staged->copied, 0);
+	frame.sequence = c->sequence++;
+	frame.pts_ns = staged->pts_ns;
+	frame.pixels = pixels;
+	frame.linesize = linesize;
+	frame.copied = &staged->copied;
+	ring_put(&s->input_filled, &frame);
 	stats->captured++;
-	*handed = true;
-	return worked_ns;
+	*worked_ns += clock_now_ns() - began_ns;
+	return true;
 }
 
-uint64_t capture_frame(struct capture *c, struct stream *stream, const struct fit_rect *rect, uint64_t pts_ns,
-	struct stats *stats, bool *handed)
+bool capture_frame(struct capture *c, struct stream *stream, const struct fit_rect *rect, uint64_t pts_ns,
+	struct stats *stats, uint64_t *worked_ns)
 {
-	uint64_t worked_ns = 0;
+	bool handed = false;
 	if (!prepare(c, stream))
-		return 0;
-	struct staged *now = &c->ring[c->next];
-	struct staged *oldest = &c->ring[(c->next + 1) % CAPTURE_RING];
-	if (oldest->pts_ns != 0)
-		worked_ns = hand_over(c, oldest, stream, stats, handed);
-	now->pts_ns = 0;
-	if (scale(c, rect)) {
+		return false;
+	c->frame++;
+	unmap_copied(c);
+	struct staged *oldest = c->frame > CAPTURE_LAG ? find(c, STAGED_FULL, c->frame - CAPTURE_LAG) : NULL;
+	if (oldest)
+		handed = hand_over(c, oldest, stream, stats, worked_ns);
+	struct staged *now = find(c, STAGED_EMPTY, c->frame);
+	if (!now) {
+		stats->dropped++;
+	} else if (scale(c, rect)) {
 		gs_stage_texture(now->surface, gs_texrender_get_texture(c->scaled));
+		now->use = STAGED_FULL;
 		now->pts_ns = pts_ns;
+		now->frame = c->frame;
 	}
-	c->next = (c->next + 1) % CAPTURE_RING;
-	return worked_ns;
+	return handed;
 }

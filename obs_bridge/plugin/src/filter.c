@@ -174,7 +174,7 @@ static void process_frame(struct filter *f)
 		f->source_texture =
 			capture_source(&f->capture, f->context, f->source.width, f->source.height);
 	if (stream && wanted && f->source_texture)
-		worked_ns = capture_frame(&f->capture, stream, &f->rect, now_ns, &f->stats, &handed);
+		handed = capture_frame(&f->capture, stream, &f->rect, now_ns, &f->stats, &worked_ns);
 	if (stream)
 		link_give_back(f->link, news.freed || handed);
 	histogram_add_ns(&f->stats.work, worked_ns + news.worked_ns);

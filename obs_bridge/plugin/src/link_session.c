@@ -122,7 +122,8 @@ static void on_slot(struct link *link, const struct slot_message *m, bool painte
 	struct slots *book = painted ? &s->output_slots : &s->input_slots;
 	const enum slot_verdict verdict = slots_receive(book, s->generation, m->generation, m->slot);
 	if (verdict == SLOT_TAKEN) {
-		const struct frame_ref frame = {m->slot, m->sequence, m->pts_ns, now_ns};
+		const struct frame_ref frame = {
+			.slot = m->slot, .sequence = m->sequence, .pts_ns = m->pts_ns, .arrival_ns = now_ns};
 		ring_put(painted ? &s->output_ready : &s->input_free, &frame);
 	} else if (verdict != SLOT_OLD) {
 		char what[96];
@@ -213,6 +214,22 @@ void link_read_messages(struct link *link, uint64_t now_ns)
 	}
 }
 
+/* The graphics thread has mapped the pixels and goes on; the copying is ours. */
+static void fill_slot(struct link *link, const struct stream *s, const struct frame_ref *frame)
+{
+	const uint64_t began_ns = clock_now_ns();
+	uint8_t *to = segment_pixels(&s->input, frame->slot);
+	const size_t row = (size_t)s->width * 4;
+	if (frame->linesize == row)
+		memcpy(to, frame->pixels, row * s->height);
+	else
+		for (uint32_t y = 0; y < s->height; y++)
+			memcpy(to + y * row, frame->pixels + (size_t)y * frame->linesize, row);
+	segment_write_slot_header(&s->input, frame->slot, frame->sequence, frame->pts_ns);
+	atomic_store(frame->copied, 1);
+	histogram_add_ns(&link->stats->copy, clock_now_ns() - began_ns);
+}
+
 void link_pass_slots(struct link *link, uint64_t now_ns)
 {
 	struct stream *s = link->stream;
@@ -229,6 +246,7 @@ void link_pass_slots(struct link *link, uint64_t now_ns)
 	}
 	while (sent && ring_take(&s->input_filled, &frame)) {
 		const struct slot_message m = {s->generation, frame.slot, frame.sequence, frame.pts_ns};
+		fill_slot(link, s, &frame);
 		if (!slots_give(&s->input_slots, frame.slot))
 			continue;
 		protocol_encode_frame(&link->peer.buffer, &m);

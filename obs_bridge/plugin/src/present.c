@@ -46,23 +46,12 @@ static void take_arrivals(struct stream *s, struct stats *stats, struct present_
 	}
 }
 
-static void upload(struct present *p, const struct stream *s, uint32_t slot, struct present_news *news)
+/* OBS copies the slot into a buffer of the driver's: the upload is a GL call, measured by itself. */
+static void upload(struct present *p, const struct stream *s, uint32_t slot, struct stats *stats)
 {
-	uint8_t *to;
-	uint32_t linesize;
-	const size_t row = (size_t)s->width * 4;
-	if (!prepare(p, s) || !gs_texture_map(p->painted, &to, &linesize))
-		return;
 	const uint64_t began_ns = clock_now_ns();
-	const uint8_t *from = segment_pixels(&s->output, slot);
-	if (linesize == row)
-		memcpy(to, from, row * s->height);
-	else
-		for (uint32_t y = 0; y < s->height; y++)
-			memcpy(to + (size_t)y * linesize, from + y * row, row);
-	news->worked_ns += clock_now_ns() - began_ns;
-	gs_texture_unmap(p->painted);
-	news->new_frame = true;
+	gs_texture_set_image(p->painted, segment_pixels(&s->output, slot), s->width * 4, false);
+	histogram_add_ns(&stats->upload, clock_now_ns() - began_ns);
 }
 
 struct present_news present_advance(
@@ -71,7 +60,7 @@ struct present_news present_advance(
 	struct present_news news = {0};
 	struct frame_ref due, passed[RING_CAPACITY];
 	uint32_t passed_count = 0;
-	uint64_t began_ns = clock_now_ns();
+	const uint64_t began_ns = clock_now_ns();
 	take_arrivals(stream, stats, &news);
 	const bool is_due = playout_pop(&stream->playout, now_ns, &due, passed, &passed_count);
 	for (uint32_t i = 0; i < passed_count; i++)
@@ -81,9 +70,10 @@ struct present_news present_advance(
 	news.worked_ns = clock_now_ns() - began_ns;
 	if (!is_due)
 		return news;
-	began_ns = clock_now_ns();
-	upload(p, stream, due.slot, &news);
-	histogram_add_ns(&stats->upload, clock_now_ns() - began_ns);
+	if (prepare(p, stream)) {
+		upload(p, stream, due.slot, stats);
+		news.new_frame = true;
+	}
 	give_back(stream, &due, &news);
 	histogram_add_ns(&stats->delay, stream->playout.delay_ns);
 	histogram_add_ns(&stats->latency, now_ns > due.pts_ns ? now_ns - due.pts_ns : 0);

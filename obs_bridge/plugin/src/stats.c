@@ -41,7 +41,7 @@ size_t stats_to_json(const struct stats *s, char *to, size_t capacity)
 		"\"shown_share\": %.3f, \"delay_ms\": %.1f, \"delay_ms_p50\": %.1f, \"delay_ms_p95\": %.1f, "
 		"\"latency_ms_p50\": %.1f, \"latency_ms_p95\": %.1f, \"work_us_p50\": %.1f, "
 		"\"work_us_p99\": %.1f, \"frame_us_p50\": %.1f, \"frame_us_p99\": %.1f, "
-		"\"upload_us_p50\": %.1f, \"upload_us_p99\": %.1f",
+		"\"upload_us_p50\": %.1f, \"upload_us_p99\": %.1f, \"copy_us_p50\": %.1f, \"copy_us_p99\": %.1f",
 		(unsigned long long)s->painted_shown, (unsigned long long)s->held,
 		(unsigned long long)s->source_shown, (unsigned long long)s->captured,
 		(unsigned long long)s->dropped, (unsigned long long)s->overtaken,
@@ -51,7 +51,8 @@ size_t stats_to_json(const struct stats *s, char *to, size_t capacity)
 		histogram_percentile_us(&s->latency, 95) / 1000, histogram_percentile_us(&s->work, 50),
 		histogram_percentile_us(&s->work, 99), histogram_percentile_us(&s->frame, 50),
 		histogram_percentile_us(&s->frame, 99), histogram_percentile_us(&s->upload, 50),
-		histogram_percentile_us(&s->upload, 99));
+		histogram_percentile_us(&s->upload, 99), histogram_percentile_us(&s->copy, 50),
+		histogram_percentile_us(&s->copy, 99));
 	return length < 0 ? 0 : (size_t)length;
 }
 
