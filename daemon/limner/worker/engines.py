@@ -87,7 +87,7 @@ class _EchoStream:
         return None
 
     def reset(self) -> None:
-        return
+        self._chunk = -1
 
 
 class EchoEngine:
