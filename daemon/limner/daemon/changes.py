@@ -8,7 +8,7 @@ from limner.daemon import protocol as p
 from limner.daemon.floor import Floor
 from limner.daemon.registry import ALL, UnknownSessionError
 from limner.daemon.session import Session
-from limner.daemon.settings import merge, resolve
+from limner.daemon.settings import resolve
 from limner.daemon.styles import Styles
 from limner.daemon.worker_protocol import Done
 
@@ -33,11 +33,11 @@ class Changes:
         self._pending: list[_Pending] = []
         # What new sessions start with: the first style, then what `set` for all sessions said.
         names = styles.names
-        self._defaults = p.Change(style=names[0]) if names else p.Change()
+        self._defaults, _ = resolve(p.Settings(), p.Change(style=names[0] if names else None), styles)
 
     def first(self, own: p.Change) -> tuple[p.Settings, list[str]]:
         """Return what a new session starts with, and notes; raises UnknownStyleError."""
-        return resolve(p.Settings(), merge(self._defaults, own), self._styles)
+        return resolve(self._defaults, own, self._styles)
 
     def accept(self, client: bytes, message: p.Set) -> list[Session]:
         """Put a change in force, answer `accepted`, and return the sessions that it changed.
@@ -47,8 +47,8 @@ class Changes:
         sessions, where = self._targets(client, message.session)
         changed = [(s, *resolve(s.settings, message.change, self._styles)) for s in sessions]
         if message.session == ALL:
-            settings, notes = self.first(message.change)
-            self._defaults = merge(self._defaults, message.change)
+            self._defaults, notes = self.first(message.change)
+            settings = self._defaults
             if not changed:
                 notes.append("no session is open; new ones start with this")
         else:

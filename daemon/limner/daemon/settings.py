@@ -35,18 +35,6 @@ def resolve(settings: Settings, change: Change, styles: Styles) -> tuple[Setting
     return resolved, _notes(resolved)
 
 
-def merge(first: Change, then: Change) -> Change:
-    """Return both changes as one; `then` wins. A new style or prompt does away with the look before it."""
-    base = {name: value for name in Change.__struct_fields__ if (value := getattr(first, name)) is not None}
-    if then.style is not None:
-        for name in ("style", "prompt", "strength", "steps"):
-            base.pop(name, None)
-    elif then.prompt is not None:
-        base.pop("style", None)
-    base |= {name: value for name in Change.__struct_fields__ if (value := getattr(then, name)) is not None}
-    return Change(**base)
-
-
 def _notes(settings: Settings) -> list[str]:
     notes = []
     if not settings.bypass and not settings.prompt.strip():

@@ -1,0 +1,451 @@
+"""The daemon's decisions, without sockets: messages in, messages out."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from limner.daemon import protocol as p
+from limner.daemon import worker_protocol as w
+from limner.daemon.hub import SILENCE_NS, Hub
+from limner.daemon.metrics import NS_PER_S
+from limner.daemon.painting import RETRY_NS
+from limner.daemon.session import INPUT_SLOTS, OUTPUT_SLOTS
+from limner.daemon.sizes import POCKET
+from limner.daemon.styles import load
+from limner.daemon.wire import Message, encode
+
+T = TypeVar("T", bound=Message)
+SHM = Path("/dev/shm")
+
+
+class Room:
+    """A hub with a clock and two trays for what it sends."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.now_ns = 1000 * NS_PER_S
+        self.clients: list[tuple[bytes, Message]] = []
+        self.worker: list[Message] = []
+        self.hub = Hub(
+            outbox=self,
+            prefix=prefix,
+            engine="pocket",
+            traits=POCKET,
+            styles=load(),
+            now_ns=lambda: self.now_ns,
+            version=lambda: "1.2.3",
+        )
+
+    def to_client(self, client: bytes, message: Message) -> None:
+        self.clients.append((client, message))
+
+    def to_worker(self, message: Message) -> None:
+        self.worker.append(message)
+
+    def say(self, message: Message, client: bytes = b"a") -> None:
+        self.hub.client_said(client, encode(message))
+
+    def worker_says(self, *messages: Message) -> None:
+        for message in messages:
+            self.hub.painting.worker_said(encode(message))
+
+    def heard(self, kind: type[T], client: bytes = b"a") -> list[T]:
+        """Take from the tray what `client` was sent of this kind."""
+        found = [m for c, m in self.clients if c == client and isinstance(m, kind)]
+        self.clients = [(c, m) for c, m in self.clients if c != client or not isinstance(m, kind)]
+        return found
+
+    def told(self, kind: type[T]) -> list[T]:
+        """Take from the tray what the worker was sent of this kind."""
+        found = [m for m in self.worker if isinstance(m, kind)]
+        self.worker = [m for m in self.worker if not isinstance(m, kind)]
+        return found
+
+    def ready_worker(self) -> None:
+        self.hub.painting.worker_started(77)
+        self.worker_says(w.Ready(model="pocket", device="CPU", frames_per_chunk=4))
+
+    def open(self, name: str = "camera", client: bytes = b"a", **settings: Any) -> p.Welcome:
+        self.say(hello(name, **settings), client)
+        return self.heard(p.Welcome, client)[0]
+
+    def painting(self, name: str = "camera", client: bytes = b"a") -> p.Welcome:
+        """Open a session that a ready worker has mapped."""
+        if not self.hub.floor.worker.ready:
+            self.ready_worker()
+        welcome = self.open(name, client)
+        self.worker_says(w.Opened(session=welcome.session))
+        return welcome
+
+    def error(self, client: bytes = b"a") -> p.Error:
+        (error,) = self.heard(p.Error, client)
+        return error
+
+    @property
+    def segments(self) -> list[str]:
+        return sorted(path.name for path in SHM.glob(f"{self.prefix}*"))
+
+
+def hello(name: str = "camera", role: Any = "filter", **settings: Any) -> p.Hello:
+    return p.Hello(
+        client="test",
+        name=name,
+        role=role,
+        pid=1,
+        source_width=1280,
+        source_height=720,
+        fps=30.0,
+        settings=p.Change(**settings),
+    )
+
+
+def frame(welcome: p.Welcome, slot: int, sequence: int = 0, pts_ns: int = 0) -> p.Frame:
+    return p.Frame(generation=welcome.generation, slot=slot, sequence=sequence, pts_ns=pts_ns)
+
+
+@pytest.fixture
+def room() -> Iterator[Room]:
+    made = Room(f"limner-test-{secrets.token_hex(4)}-")
+    yield made
+    made.hub.close_all("the test ends")
+    assert made.segments == []
+
+
+# ---- sessions
+
+
+def test_hello_opens_a_session_with_two_segments(room: Room) -> None:
+    welcome = room.open(style="noir", strength=0.9)
+    assert (welcome.width, welcome.height, welcome.frames_per_chunk) == (320, 176, 4)
+    assert room.segments == sorted([welcome.input.name, welcome.output.name])
+    assert (welcome.settings.style, welcome.settings.strength) == ("noir", 0.9)
+    (accepted,) = room.heard(p.Accepted)
+    assert (accepted.rev, accepted.settings) == (0, welcome.settings)
+    (status,) = room.heard(p.Status)
+    assert status.state == "waiting"
+
+
+def test_hello_again_replaces_the_session(room: Room) -> None:
+    first = room.open()
+    second = room.open()
+    assert second.generation > first.generation
+    assert second.session == first.session
+    assert room.segments == sorted([second.input.name, second.output.name])
+
+
+def test_two_of_the_same_name_get_ids_of_their_own(room: Room) -> None:
+    assert room.open("camera", b"a").session == "camera"
+    assert room.open("camera", b"b").session == "camera #2"
+    assert room.open("*", b"c").session == "session"
+
+
+def test_bye_and_silence_leave_nothing(room: Room) -> None:
+    room.painting("one", b"a")
+    room.painting("two", b"b")
+    room.say(p.Bye(), b"a")
+    assert len(room.segments) == 2
+    room.hub.tick()
+    for _ in range(6):
+        room.now_ns += NS_PER_S // 2
+        room.hub.tick()
+    assert room.error(b"b").code == "silent"
+    assert room.segments == []
+    assert [c.session for c in room.told(w.Close)] == ["one", "two"]
+
+
+def test_a_ping_keeps_a_session_open(room: Room) -> None:
+    room.open()
+    for _ in range(20):
+        room.now_ns += NS_PER_S // 2
+        room.say(p.Ping())
+        room.hub.tick()
+    assert len(room.segments) == 2
+
+
+def test_our_own_stall_counts_against_nobody(room: Room) -> None:
+    room.open()
+    room.hub.tick()
+    room.now_ns += 10 * SILENCE_NS
+    room.hub.tick()
+    assert len(room.segments) == 2
+
+
+def test_an_unknown_style_in_hello_is_said_and_the_session_opens(room: Room) -> None:
+    room.say(hello(style="noire"))
+    assert "did you mean 'noir'" in room.error().message
+    assert room.heard(p.Welcome)[0].settings.style == load().names[0]
+
+
+def test_no_memory_is_said(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    room.say(hello())
+    error = room.error()
+    assert error.code == "no_memory"
+    assert "not enough shared memory" in error.message
+    assert room.segments == []
+
+
+# ---- frames
+
+
+def test_without_a_worker_frames_come_back_at_once(room: Room) -> None:
+    welcome = room.open()
+    room.say(frame(welcome, 3))
+    assert [free.slot for free in room.heard(p.Free)] == [3]
+    assert room.hub.overview().sessions[0].status.dropped == 1
+
+
+def test_a_frame_goes_to_the_worker_and_comes_back_painted(room: Room) -> None:
+    welcome = room.painting()
+    assert sorted(r.slot for r in room.told(w.Return)) == list(range(OUTPUT_SLOTS))
+    room.say(frame(welcome, 2, sequence=9, pts_ns=room.now_ns - 5_000_000))
+    (give,) = room.told(w.Give)
+    assert (give.slot, give.sequence) == (2, 9)
+    gen = welcome.generation
+    room.worker_says(
+        w.Return(session="camera", generation=gen, slot=2),
+        w.Give(session="camera", generation=gen, slot=11, sequence=9, pts_ns=give.pts_ns),
+    )
+    assert [free.slot for free in room.heard(p.Free)] == [2]
+    (painted,) = room.heard(p.Frame)
+    assert (painted.slot, painted.sequence, painted.pts_ns) == (11, 9, give.pts_ns)
+    room.say(p.Free(generation=gen, slot=11))
+    assert [r.slot for r in room.told(w.Return)] == [11]
+    status = room.hub.overview().sessions[0].status
+    assert (status.received, status.painted, status.dropped) == (1, 1, 0)
+    assert status.latency_ms.p50 == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("slot", [0, INPUT_SLOTS, 255])
+def test_a_slot_that_is_not_the_senders_is_refused(room: Room, slot: int) -> None:
+    welcome = room.painting()
+    room.say(frame(welcome, 0))
+    room.say(frame(welcome, slot))
+    error = room.error()
+    assert (error.code, error.about) == ("slot", "frame")
+    assert f"slot {slot}" in error.message
+    room.say(p.Free(generation=welcome.generation, slot=min(slot, OUTPUT_SLOTS)))
+    assert room.error().about == "free"
+    room.say(frame(welcome, 1))
+    assert len(room.told(w.Give)) == 2
+
+
+def test_an_older_generation_is_ignored_a_newer_one_refused(room: Room) -> None:
+    old = room.painting()
+    new = room.painting()
+    room.say(frame(old, 0))
+    room.say(p.Free(generation=old.generation, slot=0))
+    room.worker_says(w.Give(session="camera", generation=old.generation, slot=0, sequence=1, pts_ns=1))
+    assert room.heard(p.Error) == room.heard(p.Frame) == room.heard(p.Free) == []
+    room.say(p.Frame(generation=new.generation + 1, slot=0, sequence=0, pts_ns=0))
+    assert room.error().code == "generation"
+
+
+def test_who_did_not_say_hello_is_told_so(room: Room) -> None:
+    for message in (
+        p.Frame(generation=1, slot=0, sequence=0, pts_ns=0),
+        p.Free(generation=1, slot=0),
+        p.Ping(),
+    ):
+        room.say(message)
+        assert room.error().code == "no_session"
+
+
+def test_garbage_is_answered_and_the_session_goes_on(room: Room) -> None:
+    welcome = room.painting()
+    room.hub.client_said(b"a", b"\xff\x00garbage")
+    assert room.error().code == "garbage"
+    room.say(frame(welcome, 0))
+    assert len(room.told(w.Give)) == 1
+
+
+def test_the_workers_nonsense_changes_nothing(room: Room) -> None:
+    welcome = room.painting()
+    gen = welcome.generation
+    room.hub.painting.worker_said(b"nonsense")
+    room.worker_says(
+        w.Give(session="camera", generation=gen, slot=200, sequence=0, pts_ns=0),
+        w.Return(session="camera", generation=gen, slot=0),
+        w.Give(session="nobody", generation=gen, slot=0, sequence=0, pts_ns=0),
+        w.Opened(session="nobody"),
+        w.Failed(session="nobody", message="x"),
+        w.Done(session="nobody", rev=99, chunk=0, pts_ns=0),
+    )
+    assert room.heard(p.Frame) == room.heard(p.Free) == room.heard(p.Error) == []
+
+
+# ---- the worker's life
+
+
+def test_the_workers_death_gives_the_slots_back_and_the_next_one_goes_on(room: Room) -> None:
+    welcome = room.painting()
+    gen = welcome.generation
+    for slot in range(3):
+        room.say(frame(welcome, slot))
+    room.worker_says(w.Give(session="camera", generation=gen, slot=5, sequence=0, pts_ns=0))
+    room.worker.clear()
+    room.heard(p.Status)
+    room.hub.painting.worker_ended("The painter was killed (SIGKILL); starting it again", failed=False)
+    assert [free.slot for free in room.heard(p.Free)] == [0, 1, 2]
+    (status,) = room.heard(p.Status)
+    assert status.state == "waiting"
+    assert "SIGKILL" in status.sentence
+    # While nobody paints, slot 5 is still on the client's screen.
+    room.ready_worker()
+    (opening,) = room.told(w.Open)
+    assert (opening.generation, opening.input) == (gen, welcome.input)
+    assert sorted(r.slot for r in room.told(w.Return)) == [s for s in range(OUTPUT_SLOTS) if s != 5]
+    room.say(p.Free(generation=gen, slot=5))
+    assert [r.slot for r in room.told(w.Return)] == [5]
+    room.worker_says(w.Opened(session="camera"))
+    room.say(frame(welcome, 0))
+    assert [give.slot for give in room.told(w.Give)][-1] == 0
+    assert room.hub.overview().worker.restarts == 1
+
+
+def test_a_session_that_failed_says_why_and_is_tried_again(room: Room) -> None:
+    welcome = room.painting()
+    room.say(frame(welcome, 0))
+    room.told(w.Open)
+    room.heard(p.Status)
+    room.worker_says(w.Failed(session="camera", message="No such size."))
+    assert [free.slot for free in room.heard(p.Free)] == [0]
+    (status,) = room.heard(p.Status)
+    assert (status.state, status.sentence) == ("failed", "No such size.")
+    room.say(frame(welcome, 1))
+    assert [free.slot for free in room.heard(p.Free)] == [1]
+    room.hub.tick()
+    assert room.told(w.Open) == []
+    room.now_ns += RETRY_NS + 1
+    room.hub.tick()
+    assert len(room.told(w.Close)) == len(room.told(w.Open)) == 1
+
+
+def test_new_settings_give_a_failed_session_another_chance(room: Room) -> None:
+    room.painting()
+    room.told(w.Open)
+    room.worker_says(w.Failed(session="camera", message="No."))
+    room.say(p.Set(rev=1, change=p.Change(style="noir")))
+    (opening,) = room.told(w.Open)
+    assert opening.settings.style == "noir"
+
+
+def test_the_workers_last_words_are_kept(room: Room) -> None:
+    room.ready_worker()
+    room.worker_says(w.Failed(session="", message="not enough memory"))
+    assert room.hub.painting.last_words == "not enough memory"
+    room.ready_worker()
+    assert room.hub.painting.last_words == ""
+
+
+# ---- settings
+
+
+def test_a_change_is_accepted_then_applied(room: Room) -> None:
+    room.painting()
+    room.say(p.Set(rev=31, change=p.Change(style="noir", seed=8)))
+    accepted = room.heard(p.Accepted)[-1]
+    assert (accepted.rev, accepted.session, accepted.settings.seed) == (31, "camera", 8)
+    (update,) = room.told(w.Update)
+    assert update.settings == accepted.settings
+    room.worker_says(w.Done(session="camera", rev=update.rev - 1, chunk=3, pts_ns=50))
+    assert room.heard(p.Applied) == []
+    room.worker_says(w.Done(session="camera", rev=update.rev, chunk=4, pts_ns=60))
+    (applied,) = room.heard(p.Applied)
+    assert (applied.rev, applied.session, applied.chunk, applied.pts_ns) == (31, "camera", 4, 60)
+
+
+def test_a_change_that_a_newer_one_replaced_is_applied_with_it(room: Room) -> None:
+    room.painting()
+    for rev in (1, 2, 3):
+        room.say(p.Set(rev=rev, change=p.Change(strength=rev / 10)))
+    newest = room.told(w.Update)[-1]
+    room.worker_says(w.Done(session="camera", rev=newest.rev, chunk=0, pts_ns=0))
+    assert [applied.rev for applied in room.heard(p.Applied)] == [1, 2, 3]
+
+
+def test_a_terminal_sets_all_and_new_sessions_start_with_it(room: Room) -> None:
+    room.painting("one", b"a")
+    room.painting("two", b"b")
+    room.say(p.Set(rev=5, change=p.Change(style="noir"), session="*"), b"cli")
+    (accepted,) = room.heard(p.Accepted, b"cli")
+    assert (accepted.session, accepted.settings.style) == ("*", "noir")
+    updates = room.told(w.Update)
+    assert {u.session: u.settings.style for u in updates} == {"one": "noir", "two": "noir"}
+    assert {room.heard(p.Status, c)[-1].settings.style for c in (b"a", b"b")} == {"noir"}
+    room.worker_says(*(w.Done(session=u.session, rev=u.rev, chunk=0, pts_ns=0) for u in updates))
+    assert sorted(x.session for x in room.heard(p.Applied, b"cli")) == ["one", "two"]
+    assert room.open("three", b"c").settings.style == "noir"
+    assert room.open("four", b"d", style="neon").settings.style == "neon"
+
+
+def test_one_session_by_name_leaves_the_other_alone(room: Room) -> None:
+    room.painting("one", b"a")
+    room.painting("two", b"b")
+    room.say(p.Set(rev=5, change=p.Change(style="noir"), session="two"), b"cli")
+    assert [u.session for u in room.told(w.Update)] == ["two"]
+    room.say(p.Set(rev=6, change=p.Change(style="noir"), session="three"), b"cli")
+    error = room.error(b"cli")
+    assert error.code == "unknown_session"
+    assert "'one', 'two'" in error.message
+    room.say(p.Set(rev=7, change=p.Change(style="noir")), b"cli")
+    assert room.error(b"cli").code == "unknown_session"
+
+
+def test_an_unknown_style_changes_nothing(room: Room) -> None:
+    room.painting()
+    room.say(p.Set(rev=5, change=p.Change(style="noire", seed=3), session="*"))
+    assert room.error().code == "unknown_style"
+    assert room.told(w.Update) == []
+    assert room.open("new", b"b").settings.seed == 0
+
+
+def test_bypass_leaves_the_worker_alone(room: Room) -> None:
+    welcome = room.painting()
+    room.say(p.Set(rev=5, change=p.Change(bypass=True)))
+    assert [a.rev for a in room.heard(p.Applied)] == [5]
+    assert room.heard(p.Status)[-1].state == "off"
+    room.say(frame(welcome, 0))
+    assert [f.slot for f in room.heard(p.Free)] == [0]
+    assert room.told(w.Give) == []
+    assert room.hub.overview().sessions[0].status.dropped == 0
+    room.say(p.Set(rev=6, change=p.Change(bypass=False)))
+    room.say(frame(welcome, 0))
+    assert len(room.told(w.Give)) == 1
+
+
+# ---- who asks
+
+
+def test_the_overview_has_everything(room: Room) -> None:
+    room.painting()
+    room.say(p.Query(), b"cli")
+    (overview,) = room.heard(p.Overview, b"cli")
+    assert (overview.version, overview.worker.state, overview.worker.pid) == ("1.2.3", "ready", 77)
+    assert [s.name for s in overview.sessions] == ["camera"]
+    assert p.from_daemon.decode(encode(overview)) == overview
+
+
+def test_an_observer_hears_every_session(room: Room) -> None:
+    room.painting()
+    room.say(hello("watch", "observer"), b"o")
+    assert room.heard(p.Accepted, b"o")[0].session == ""
+    room.hub.tick()
+    assert [s.session for s in room.heard(p.Status, b"o")] == ["camera"]
+    assert len(room.segments) == 2
+
+
+def test_the_end_is_said_to_everyone(room: Room) -> None:
+    room.painting("one", b"a")
+    room.say(hello("watch", "observer"), b"o")
+    room.hub.close_all("ending")
+    assert room.error(b"a").code == room.error(b"o").code == "stopping"
+    assert room.segments == []
