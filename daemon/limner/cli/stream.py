@@ -181,10 +181,18 @@ class Streamer:
         self._figures.painted(frame.latency_ns, frame.received_ns)
         self._on_painted(frame.sequence, np.frombuffer(frame.pixels, np.uint8).reshape(self._size).copy())
 
+    def _settled(self, before: Status | None) -> bool:
+        """Whether a status newer than `before` says that nothing is on its way any more."""
+        now = self.status
+        return now is not None and now is not before and now.painted + now.dropped >= now.received
+
     def _drain(self) -> None:
         """Wait for what is on its way. Live, the last frames may have been dropped by design."""
+        before = self.status
         while self._waiting:
             self._take(0.1)
+            if self._realtime and self._last_painted >= 0 and self._settled(before):
+                return
             lost = self._lost()
             if lost and (not self._realtime or self._last_painted < 0):
                 self._send_in_turn(lost)

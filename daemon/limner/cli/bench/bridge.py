@@ -127,18 +127,16 @@ class Run:
     def finish(self) -> None:
         """Wait for the last frames and for the daemon's final count of drops."""
         end = time.monotonic() + DRAIN_S
-        while self.missing and time.monotonic() < end:
-            self.take(0.05)
-        last = self._next_status(end + DRAIN_S)
-        if last is not None:
-            self.losses.overtaken = last.dropped - (self._base.dropped if self._base else 0)
-            self.figures.stages_ms = last.stages_ms
-
-    def _next_status(self, end: float) -> Status | None:
         before = self.status
-        while self.status is before and time.monotonic() < end:
+        while time.monotonic() < end:
             self.take(0.05)
-        return self.status
+            last = self.status
+            if last is not None and last is not before and last.painted + last.dropped >= last.received:
+                break
+        self.take(0.0)
+        if self.status is not None:
+            self.losses.overtaken = self.status.dropped - (self._base.dropped if self._base else 0)
+            self.figures.stages_ms = self.status.stages_ms
 
 
 def measure(job: BridgeJob) -> None:
