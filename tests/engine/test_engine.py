@@ -314,3 +314,10 @@ def test_a_device_that_is_not_there_is_named() -> None:
         Engine(config, random_weights(config), device="warp")
     with pytest.raises(EngineError, match="threads is 0"):
         Engine(config, random_weights(config), threads=0)
+
+
+def test_warming_up_leaves_no_trace() -> None:
+    engine, chunks = tiny_engine(kind="fresh"), clip(3)
+    before = frames_of(painted(stream_of(engine), chunks))
+    engine.warm_up(HEIGHT, WIDTH, steps=2)
+    assert torch.equal(frames_of(painted(stream_of(engine), chunks)), before)

@@ -44,6 +44,7 @@ class Engine:
         model = Model(config)
         load_weights(model, weights)
         self._model = model.to(self.device, self.dtype).eval().requires_grad_(False)
+        self._model.dit.pack()
 
     def open_stream(
         self, settings: StreamSettings, height: int | None = None, width: int | None = None
@@ -56,6 +57,13 @@ class Engine:
         width = self.config.default_size[0] if width is None else width
         self.config.check_size(height, width)
         return Stream(self._model, settings, height=height, width=width, device=self.device, dtype=self.dtype)
+
+    def warm_up(self, height: int | None = None, width: int | None = None, *, steps: int = 1) -> None:
+        """Run a throwaway stream, so that first real chunks do not pay for the libraries' preparations."""
+        stream = self.open_stream(StreamSettings(steps=steps), height, width)
+        shape = (stream.frames_per_chunk, 3, stream.height, stream.width)
+        for _ in range(self.config.dit.window_frames + steps):
+            stream.push(torch.zeros(shape, dtype=torch.uint8))
 
 
 def usable_device(device: str | torch.device) -> torch.device:

@@ -46,9 +46,11 @@ def motion_of(frames_TCHW: Tensor, full: float) -> Tensor:
     """Motion in 0..1 of neighbouring uint8 frames, a 0-d tensor; 0 for a single frame."""
     if len(frames_TCHW) < 2:
         return torch.zeros((), device=frames_TCHW.device)
-    pixels = frames_TCHW.to(torch.float32).flatten(1)
-    rms = (pixels[1:] - pixels[:-1]).square().mean(dim=1).sqrt() / 127.5
-    return (rms.max() / full).clamp(max=1.0)
+    # bfloat16 is exact here: it holds whole numbers up to 256, and the differences are such numbers too.
+    pixels = frames_TCHW.flatten(1).to(torch.bfloat16)
+    norm_T = torch.linalg.vector_norm(pixels[1:] - pixels[:-1], dim=1, dtype=torch.float32)
+    largest: Tensor = norm_T.max() / (127.5 * pixels.shape[1] ** 0.5)
+    return (largest / full).clamp(max=1.0)
 
 
 class MotionController:

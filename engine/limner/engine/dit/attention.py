@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.engine.dit.linear import Linear, PackedLinear, can_pack
+
 
 class History(Protocol):
     """What self-attention looks at besides the tokens at hand: a whole clip, or a rolling cache."""
@@ -44,10 +46,10 @@ class _Projections(nn.Module):
     def __init__(self, dim: int, heads: int, eps: float) -> None:
         super().__init__()
         self.heads = heads
-        self.q = nn.Linear(dim, dim)
-        self.k = nn.Linear(dim, dim)
-        self.v = nn.Linear(dim, dim)
-        self.o = nn.Linear(dim, dim)
+        self.q = Linear(dim, dim)
+        self.k = Linear(dim, dim)
+        self.v = Linear(dim, dim)
+        self.o = Linear(dim, dim)
         self.norm_q = RMSNorm(dim, eps)
         self.norm_k = RMSNorm(dim, eps)
 
@@ -59,17 +61,37 @@ class _Projections(nn.Module):
 class SelfAttention(_Projections):
     """Attention of the tokens at hand over their history and themselves."""
 
+    _packed_qkv: PackedLinear | None = None
+
     def forward(self, x_RND: Tensor, layer: int, history: History) -> Tensor:
         """[R, N, D] → [R, N, D]."""
-        q = self.split(self.norm_q(self.q(x_RND)))
-        k = self.split(self.norm_k(self.k(x_RND)))
-        v = self.split(self.v(x_RND))
+        q_RND, k_RND, v_RND = self._project(x_RND)
+        q, k, v = self.split(self.norm_q(q_RND)), self.split(self.norm_k(k_RND)), self.split(v_RND)
         out: Tensor = self.o(history.attend(layer, q, k, v))
         return out
+
+    def pack(self) -> None:
+        """One product for queries, keys and values instead of three, where that works; for inference."""
+        if can_pack(self.q.weight):
+            parts = (self.q, self.k, self.v)
+            weight = torch.cat([part.weight for part in parts])
+            self._packed_qkv = PackedLinear(weight, torch.cat([part.bias for part in parts]))
+        self.o.pack()
+
+    def _project(self, x_RND: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self._packed_qkv is None:
+            return self.q(x_RND), self.k(x_RND), self.v(x_RND)
+        q_RND, k_RND, v_RND = self._packed_qkv(x_RND).chunk(3, dim=-1)
+        return q_RND, k_RND, v_RND
 
 
 class CrossAttention(_Projections):
     """Attention over the text, whose keys and values are made once per prompt."""
+
+    def pack(self) -> None:
+        """Faster products, where that works; for inference."""
+        self.q.pack()
+        self.o.pack()
 
     def keys_values(self, text_RSD: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of the embedded text, [R, S, H, K] each."""
