@@ -32,7 +32,7 @@ def frames_later(obs: Obs, frames: int) -> tuple[dict[str, Any], dict[str, Any]]
 
 def test_studio_mode_draws_twice_and_works_once(obs_build: Build, bikes: Path, echo: RunningDaemon) -> None:
     camera = Camera(name="Cam", raw_file=bikes, limner=QUIET)
-    with Obs(obs_build, (camera,), runtime_dir=echo.runtime_dir) as obs:
+    with Obs(obs_build, (camera,), runtime_dir=echo.runtime_dir, preview=True) as obs:
         obs.wait_painted()
         obs.request("SetStudioModeEnabled", studioModeEnabled=True)
         obs.request("SetCurrentPreviewScene", sceneName="Main")
@@ -41,8 +41,7 @@ def test_studio_mode_draws_twice_and_works_once(obs_build: Build, bikes: Path, e
         processed = after["processed"] - before["processed"]
         draws = after["draws"] - before["draws"]
         assert processed > 0
-        assert draws >= processed, "every view is drawn"
-        assert processed <= 7 * FPS, "one processing a frame, however many views"
+        assert draws >= 1.8 * processed, "every view is drawn, and works only once"
 
 
 def test_a_hidden_source_does_no_work(obs_build: Build, bikes: Path, echo: RunningDaemon) -> None:

@@ -96,7 +96,7 @@ class Obs:
         cameras: tuple[Camera, ...],
         *,
         limner_command: str = "/nonexistent/limner",
-        studio_mode: bool = False,
+        preview: bool = False,
         runtime_dir: Path | None = None,
     ) -> None:
         # Short: sockets live below it, and their paths hold 107 bytes.
@@ -105,7 +105,7 @@ class Obs:
         self._build = build
         self._cameras = cameras
         self._command = limner_command
-        self._studio_mode = studio_mode
+        self._preview = preview
         self._websocket = obs_config.WebSocket(port=free_port(), password=secrets.token_hex(8))
         self._stack = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
@@ -187,7 +187,9 @@ class Obs:
         scenes = (obs_config.Scene(name="Main", items=items), obs_config.Scene(name="Empty", items=()))
         sources = tuple(camera.source() for camera in self._cameras)
         collection = obs_config.scene_collection("Test", sources, scenes)
-        obs_config.write_private_config(obs_dir, profile, collection, websocket=self._websocket)
+        obs_config.write_private_config(
+            obs_dir, profile, collection, websocket=self._websocket, preview=self._preview
+        )
         self._install_plugins(obs_dir / "plugins")
 
     def _install_plugins(self, plugins: Path) -> None:
