@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+import torch
 from tests.engine.tiny import tiny_engine
 
 from limner.engine.engine import Engine
