@@ -8,17 +8,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pytest
-from tests.end_to_end.harness.obs import Build, Camera, Obs, Picture, wait_for
+from tests.end_to_end.harness.looks import steady_look
+from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
 from tests.support.daemon import RunningDaemon, running_daemon
 
 pytestmark = [pytest.mark.obs, pytest.mark.slow, pytest.mark.timeout(900)]
 
 LIMNER = Path(sys.executable).parent / "limner"
 PATIENCE_S = 120.0
-Look = npt.NDArray[np.float64]
 
 
 @pytest.fixture(scope="module")
@@ -39,23 +37,6 @@ def limner(daemon: RunningDaemon, *arguments: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def look(picture: Picture) -> Look:
-    """Return what tells styles apart whatever moves: the spread of each colour, of grey, of saturation."""
-    pixels = picture.reshape(-1, 3).astype(np.float64)
-    saturation = pixels.max(1) - pixels.min(1)
-    columns = np.column_stack([pixels, pixels.mean(1), saturation])
-    return np.concatenate([columns.mean(0), columns.std(0)])
-
-
-def steady_look(obs: Obs, count: int = 6) -> Look:
-    looks: Look = np.mean([look(obs.screenshot("Cam", 160)) for _ in range(count)], axis=0)
-    return looks
-
-
-def nearest(seen: Look, references: dict[str, Look]) -> str:
-    return min(references, key=lambda name: float(np.linalg.norm(seen - references[name])))
 
 
 def test_painted_frames_reach_the_programme(obs_build: Build, bikes: Path, pocket: RunningDaemon) -> None:
@@ -82,38 +63,26 @@ def test_a_style_from_the_terminal_shows_without_a_cut(
         for style in (second, first):
             limner(pocket, "set", "--style", style)
             wait_for_steady(obs)
-            references[style] = steady_look(obs)
+            references[style] = steady_look(obs, "Cam")
         obs.enable_filter("Cam", False)
-        references["source"] = steady_look(obs)
+        references["source"] = steady_look(obs, "Cam")
         obs.enable_filter("Cam", True)
         obs.wait_painted(timeout_s=PATIENCE_S)
-        wait_for(
-            "the first style", lambda: nearest(look(obs.screenshot("Cam", 160)), references) == first, 30
-        )
+        eye = Eye(obs, "Cam", references)
+        eye.watch_until(first)
 
         process = subprocess.Popen(
             [str(LIMNER), "set", "--style", second], env=pocket.environment, stdout=subprocess.DEVNULL
         )
-        seen = watch_until(obs, references, second)
+        seen = {sight.name for sight in eye.watch_until(second)}
         assert process.wait(30) == 0
-        assert set(seen) <= {first, second}, seen
+        assert seen <= {first, second}, "neither black nor the source in between"
 
 
 def wait_for_steady(obs: Obs) -> None:
     """Wait until the picture has been painted for two more seconds."""
     start = obs.filter_stats()["painted_shown"]
     wait_for("painted frames", lambda: obs.filter_stats()["painted_shown"] > start + 25, PATIENCE_S)
-
-
-def watch_until(obs: Obs, references: dict[str, Look], wanted: str, timeout_s: float = 30.0) -> list[str]:
-    """Return what each picture looked like until `wanted` was seen three times in a row."""
-    seen: list[str] = []
-    deadline = time.monotonic() + timeout_s
-    while seen[-3:] != [wanted] * 3:
-        assert time.monotonic() < deadline, seen
-        picture = obs.screenshot("Cam", 160)
-        seen.append("black" if picture.max() < 20 else nearest(look(picture), references))
-    return seen
 
 
 def test_two_filters_two_prompts(obs_build: Build, bikes: Path, bunny: Path, pocket: RunningDaemon) -> None:
