@@ -122,6 +122,15 @@ def test_sound_comes_along(
     assert_same_greys(seen.greys, 30)
 
 
+def test_file_that_begins_late_on_its_own_clock(daemon: RunningDaemon, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", times=[50_000 + 40 * n for n in range(10)], frames=10)
+    assert read_clip(clip).times_s[0] == pytest.approx(50, abs=0.1)
+    paint(daemon, clip, tmp_path / "out.mp4", "--no-realtime")
+    seen = read_clip(tmp_path / "out.mp4")
+    assert seen.times_s == pytest.approx([0.04 * n for n in range(10)], abs=2e-3)
+    assert_same_greys(seen.greys, 10)
+
+
 def test_report_says_how_it_went(daemon: RunningDaemon, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frames=20)
     report = tmp_path / "report.json"

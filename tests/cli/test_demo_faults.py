@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tests.cli.clips import read_clip, write_clip, write_sound_only
-from tests.cli.runner import finish, run_limner, start_limner
+from tests.cli.runner import TIMEOUT_S, Result, environment, finish, run_limner, start_limner
 from tests.support.daemon import RunningDaemon, running_daemon, wait_for
 
 
@@ -56,6 +58,28 @@ def test_outputs_that_cannot_be(daemon: RunningDaemon, tmp_path: Path, clip: Pat
     assert "it is a folder" in refused(daemon, clip, "-o", folder)
     report = tmp_path / "missing" / "report.json"
     assert "cannot write the report" in refused(daemon, clip, "-o", tmp_path / "o.mp4", "--report", report)
+
+
+def test_full_disk(daemon: RunningDaemon, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", size=(640, 360), frames=60, sound="aac")
+    program = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
+        "from limner.cli.main import main; sys.argv[0] = 'limner'; main()"
+    )
+    arguments = ["demo", str(clip), "-o", str(tmp_path / "out.mp4"), "--no-realtime"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=environment(daemon.runtime_dir),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    result = Result(done.returncode, done.stdout, done.stderr)
+    assert result.code == 1
+    assert f"cannot write {tmp_path / 'out.mp4'}: File too large" in result.sentence
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -20,6 +20,8 @@ from limner.daemon.protocol import Error, Status
 
 # A clip that falls behind this much (a slow decoder) goes on from there instead of racing.
 LATE_S = 0.25
+# A longer pause than this is a broken clock in the file: nobody waits for it.
+LONGEST_PAUSE_S = 10.0
 # Nothing painted for so long: what is on its way was lost (a worker that died) or dropped by design.
 STALL_S = 2.5
 MAX_STALLS = 12
@@ -91,6 +93,8 @@ class Streamer:
             if self._realtime:
                 self._wait_until_due(picture)
                 self._send(picture)
+                if self._waiting:
+                    self._stalled()
             else:
                 self._send_in_turn([picture])
         self._drain()
@@ -102,7 +106,7 @@ class Streamer:
         if self._start_s is None:
             self._start_s = now - picture.time_s
         late_s = now - self._start_s - picture.time_s
-        if late_s > LATE_S:
+        if late_s > LATE_S or late_s < -LONGEST_PAUSE_S:
             self._start_s += late_s
         self._take(0.0)
         while (left := self._start_s + picture.time_s - time.monotonic()) > 0:

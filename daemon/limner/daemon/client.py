@@ -21,6 +21,7 @@ import msgspec
 
 from limner.daemon.client_link import ClientError, DaemonLostError, Link, NoDaemonError, RefusedError
 from limner.daemon.protocol import (
+    MAX_NAME_CHARS,
     Accepted,
     Applied,
     Bye,
@@ -285,7 +286,8 @@ def hello_for(
     raw = {
         "type": "hello",
         "client": f"limner {version()}",
-        "name": name[:200],
+        # A file's name may hold bytes that are no text.
+        "name": name.encode(errors="replace").decode()[:MAX_NAME_CHARS],
         "role": role,
         "pid": os.getpid(),
         "source_width": size[0],

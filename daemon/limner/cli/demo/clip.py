@@ -14,7 +14,7 @@ from typing import Self, cast
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace, Interpolation
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from limner.cli.errors import CliError
@@ -43,6 +43,7 @@ class Clip:
         self._container = _open(path)
         self._stream = _picture_stream(self._container, path)
         self._stream.thread_type = "AUTO"
+        self._scaler = VideoReformatter()
         self._frames = self._decode()
         try:
             self._first: ClipFrame | None = next(self._frames)
@@ -54,6 +55,11 @@ class Clip:
         """Quarter turns counter-clockwise that make the picture upright."""
         self.width, self.height = self._upright(picture.width, picture.height)
         self.first_time_s = self._first.time_s
+
+    @property
+    def start_s(self) -> Fraction:
+        """When the file begins on its own clock: a recording of a broadcast may begin hours in."""
+        return start_of(self._container)
 
     @property
     def rate(self) -> Fraction:
@@ -92,8 +98,14 @@ class Clip:
         """Return the frame upright at `width` × `height`, RGBA."""
         w, h = self._upright(width, height)
         picture = frame.picture
-        scaled = picture.reformat(
-            w, h, "rgba", src_colorspace=_colorspace(picture), interpolation=Interpolation.AREA
+        scaled = self._scaler.reformat(
+            picture,
+            w,
+            h,
+            "rgba",
+            src_colorspace=_colorspace(picture),
+            interpolation=Interpolation.AREA,
+            threads=1,
         )
         flat = cast(NDArray[np.uint8], scaled.to_ndarray())
         return np.ascontiguousarray(np.rot90(flat, self.turns)) if self.turns else flat
@@ -105,7 +117,7 @@ class Clip:
         last_pts: int | None = None
         step = max(1, round(1 / (self.rate * self.time_base)))
         for index, picture in enumerate(self._pictures()):
-            pts = picture.pts
+            pts = None if picture.pts is None else picture.pts - round(self.start_s / self.time_base)
             if pts is None or (last_pts is not None and pts <= last_pts):
                 pts = 0 if last_pts is None else last_pts + step
             last_pts = pts
@@ -134,6 +146,11 @@ class Clip:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def start_of(container: av.container.InputContainer) -> Fraction:
+    """Return the earliest time in a file, s: what picture and sound are moved by together."""
+    return Fraction(container.start_time or 0, av.time_base)
 
 
 def _open(path: Path) -> av.container.InputContainer:

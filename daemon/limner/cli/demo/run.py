@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ class Timeline:
 
 def paint(job: Job) -> None:
     """Do the job; raises CliError and ClientError with one sentence for the user."""
+    signal.signal(signal.SIGTERM, _stop)
     check_report(job.report)
     if job.engine is not None:
         _check_engine(job.engine)
@@ -88,6 +90,11 @@ def paint(job: Job) -> None:
             hello = hello_for(job.clip.name, "demo", (clip.width, clip.height), float(clip.rate), job.change)
             with ClientSession(hello, folder) as session:
                 _paint_with(job, clip, session)
+
+
+def _stop(*_: object) -> None:
+    """End on SIGTERM as on Ctrl-C: what was painted is kept."""
+    raise KeyboardInterrupt
 
 
 def _check_engine(engine: str) -> None:

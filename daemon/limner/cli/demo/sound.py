@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, cast
 import av
 from av.packet import Packet
 
+from limner.cli.demo.clip import start_of
+
 if TYPE_CHECKING:
     AudioPacket = Packet[av.AudioStream]
 
@@ -72,9 +74,13 @@ class Sound:
     def _demux(self) -> Iterator[AudioPacket]:
         if not self._tracks:
             return
+        start = start_of(self._source)
         try:
             for packet in self._source.demux(tuple(self._source.streams[index] for index in self._tracks)):
-                if packet.dts is not None:
+                if packet.dts is not None and packet.time_base is not None:
+                    shift = round(start / packet.time_base)
+                    packet.dts -= shift
+                    packet.pts = None if packet.pts is None else packet.pts - shift
                     yield cast("AudioPacket", packet)
         except (av.error.InvalidDataError, av.error.EOFError):
             return  # a damaged end costs the sound after it

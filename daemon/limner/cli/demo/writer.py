@@ -15,7 +15,14 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+from av.video.reformatter import (
+    ColorPrimaries,
+    ColorRange,
+    Colorspace,
+    ColorTrc,
+    Interpolation,
+    VideoReformatter,
+)
 from numpy.typing import NDArray
 
 from limner.cli.demo.clip import Clip
@@ -53,6 +60,7 @@ class Writer:
         # 4:2:0 needs even sides.
         self._width, self._height = (max(2, side - side % 2) for side in (clip.width, clip.height))
         self._time_base = clip.time_base
+        self._scaler = VideoReformatter()
         try:
             self._container = av.open(str(self._part), "w", format=CONTAINERS[out.suffix.lower()])
         except (av.error.FFmpegError, OSError) as error:
@@ -104,7 +112,8 @@ class Writer:
 
     def _check(self) -> None:
         if self._fault:
-            raise CliError(f"cannot write {self.out}: {self._fault}") from self._fault
+            why = getattr(self._fault, "strerror", None) or self._fault
+            raise CliError(f"cannot write {self.out}: {why}") from self._fault
 
     def _end_thread(self) -> None:
         if self._thread.is_alive():
@@ -132,13 +141,15 @@ class Writer:
         self._sound.finish(None if self._whole else self._end_s)
 
     def _encode(self, pixels_HWC: NDArray[np.uint8], times: list[tuple[int, int]]) -> None:
-        frame = av.VideoFrame.from_ndarray(pixels_HWC, "rgba").reformat(
+        frame = self._scaler.reformat(
+            av.VideoFrame.from_ndarray(pixels_HWC, "rgba"),
             self._width,
             self._height,
             "yuv420p",
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
             interpolation=Interpolation.BICUBIC,
+            threads=1,
         )
         for pts, duration in times:
             frame.pts, frame.duration, frame.time_base = pts, duration, self._time_base
