@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.end_to_end.harness.looks import steady_look
+from tests.end_to_end.harness.looks import Eye, steady_look
 from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
 from tests.support.daemon import RunningDaemon, running_daemon
 
