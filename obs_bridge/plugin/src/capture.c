@@ -71,7 +71,8 @@ gs_texture_t *capture_source(struct capture *c, obs_source_t *filter, uint32_t w
 	return gs_texrender_get_texture(c->source);
 }
 
-/* A new generation means that the I/O thread has left the old stream, and with it all that was to be copied. */
+/* A new generation means that the I/O thread has left the old stream, and with it all that was to be copied.
+ */
 static bool prepare(struct capture *c, const struct stream *stream)
 {
 	if (c->generation == stream->generation && c->width == stream->width && c->height == stream->height)

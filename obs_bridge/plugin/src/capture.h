@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From the filter's target to a slot of the input segment: drawn once per frame into a texture, scaled down by
- * the GPU, staged, mapped two frames later, when no one has to wait for it, and copied by the I/O thread while
- * it stays mapped. All functions: graphics thread. */
+/* From the filter's target to a slot of the input segment: drawn once per frame into a texture, scaled down
+ * by the GPU, staged, mapped two frames later, when no one has to wait for it, and copied by the I/O thread
+ * while it stays mapped. All functions: graphics thread. */
 #pragma once
 
 #include <obs-module.h>
@@ -27,7 +27,7 @@ struct capture {
 	gs_texrender_t *source; /* the target at its own size, sRGB, premultiplied */
 	gs_texrender_t *scaled; /* what the engine gets */
 	struct staged ring[CAPTURE_RING];
-	uint64_t frame; /* counts the calls of capture_frame */
+	uint64_t frame;                     /* counts the calls of capture_frame */
 	uint32_t width, height, generation; /* of the surfaces */
 	uint64_t sequence;
 	gs_effect_t *effect; /* not owned */
@@ -38,7 +38,7 @@ void capture_free(struct capture *capture);
 gs_texture_t *capture_source(struct capture *capture, obs_source_t *filter, uint32_t width, uint32_t height);
 /* Stage this frame, and hand over the one staged two frames ago. True: the I/O thread has something to do.
  * *worked_ns grows by the CPU's time outside of GL. */
-bool capture_frame(struct capture *capture, struct stream *stream, const struct fit_rect *rect, uint64_t pts_ns,
-	struct stats *stats, uint64_t *worked_ns);
+bool capture_frame(struct capture *capture, struct stream *stream, const struct fit_rect *rect,
+	uint64_t pts_ns, struct stats *stats, uint64_t *worked_ns);
 /* Forget what is staged: it would be old by the time it were read. */
 void capture_forget(struct capture *capture);

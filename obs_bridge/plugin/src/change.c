@@ -20,8 +20,20 @@ bool change_from(const struct change *wish, const struct settings *now, struct c
 bool change_matches(const struct change *wish, const struct settings *now)
 {
 	struct change difference;
-	return wish->has_style && wish->has_prompt && wish->has_strength && wish->has_steps && wish->has_seed &&
-	       wish->has_motion_aware && !change_from(wish, now, &difference);
+	return wish->has_style && wish->has_prompt && wish->has_strength && wish->has_steps &&
+	       wish->has_seed && wish->has_motion_aware && !change_from(wish, now, &difference);
+}
+
+void change_to_settings(const struct change *wish, struct settings *settings)
+{
+	*settings = (struct settings){
+		.strength = wish->strength,
+		.steps = wish->steps,
+		.seed = wish->seed,
+		.motion_aware = wish->motion_aware,
+	};
+	memcpy(settings->style, wish->style, sizeof(settings->style));
+	memcpy(settings->prompt, wish->prompt, sizeof(settings->prompt));
 }
 
 void change_drop_stale(struct change *wish, const struct settings *before)

@@ -13,15 +13,29 @@
 #define MAX_SEQUENCE INT64_MAX
 #define MAX_REV (1ull << 53)
 
-#define U32(S, M, LOW, HIGH)                                                                                  \
-	{.key = #M, .kind = FIELD_U32, .required = true, .offset = offsetof(S, M), .low = LOW, .high = HIGH}
-#define U64(S, M, HIGH) {.key = #M, .kind = FIELD_U64, .required = true, .offset = offsetof(S, M), .high = HIGH}
-#define TEXT(S, M, MAX) {.key = #M, .kind = FIELD_TEXT, .required = true, .offset = offsetof(S, M), .high = MAX}
-#define MAP(S, M, REQUIRED, FIELDS)                                                                           \
-	{.key = #M, .kind = FIELD_MAP, .required = REQUIRED, .offset = offsetof(S, M), .fields = FIELDS}
+#define U32(S, M, LOW, HIGH)                                                                                 \
+	{                                                                                                    \
+		.key = #M, .kind = FIELD_U32, .required = true, .offset = offsetof(S, M), .low = LOW,        \
+		.high = HIGH                                                                                 \
+	}
+#define U64(S, M, HIGH)                                                                                      \
+	{                                                                                                    \
+		.key = #M, .kind = FIELD_U64, .required = true, .offset = offsetof(S, M), .high = HIGH       \
+	}
+#define TEXT(S, M, MAX)                                                                                      \
+	{                                                                                                    \
+		.key = #M, .kind = FIELD_TEXT, .required = true, .offset = offsetof(S, M), .high = MAX       \
+	}
+#define MAP(S, M, REQUIRED, FIELDS)                                                                          \
+	{                                                                                                    \
+		.key = #M, .kind = FIELD_MAP, .required = REQUIRED, .offset = offsetof(S, M),                \
+		.fields = FIELDS                                                                             \
+	}
 /* With a default in the schema. */
-#define OPTIONAL(S, M, KIND, LOW, HIGH)                                                                       \
-	{.key = #M, .kind = KIND, .offset = offsetof(S, M), .low = LOW, .high = HIGH}
+#define OPTIONAL(S, M, KIND, LOW, HIGH)                                                                      \
+	{                                                                                                    \
+		.key = #M, .kind = KIND, .offset = offsetof(S, M), .low = LOW, .high = HIGH                  \
+	}
 
 static const struct field settings_fields[] = {
 	OPTIONAL(struct settings, style, FIELD_COPY, 0, MAX_NAME_CHARS),
@@ -205,7 +219,8 @@ static bool decode_object(msgpack_object *object, struct message *message, struc
 	if (version != PROTOCOL_VERSION) {
 		error->code = "version";
 		snprintf(error->text, sizeof(error->text),
-			"message '%s' speaks protocol %llu, this filter speaks protocol %d; update the older of "
+			"message '%s' speaks protocol %llu, this filter speaks protocol %d; update the older "
+			"of "
 			"filter and daemon",
 			name, (unsigned long long)version, PROTOCOL_VERSION);
 		return false;

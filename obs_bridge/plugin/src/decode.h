@@ -7,17 +7,17 @@
 #include "protocol.h"
 
 enum field_kind {
-	FIELD_U32,      /* uint32_t, low..high */
-	FIELD_U64,      /* uint64_t, low..high */
-	FIELD_REAL,     /* double, low..high when low < high; whole numbers are taken too */
-	FIELD_FLAG,     /* bool */
-	FIELD_TEXT,     /* struct text, at most `high` characters; 0: as many as there are */
-	FIELD_COPY,     /* char[high * 4 + 1], at most `high` characters */
-	FIELD_STATE,    /* enum daemon_state */
-	FIELD_MAP,      /* a struct with fields of its own */
-	FIELD_STYLES,   /* welcome's list of names; the count lies behind it */
-	FIELD_NOTES,    /* a list of texts of which the first is kept (struct text) */
-	FIELD_NUMBERS,  /* a map of text to number: checked, not kept */
+	FIELD_U32,     /* uint32_t, low..high */
+	FIELD_U64,     /* uint64_t, low..high */
+	FIELD_REAL,    /* double, low..high when low < high; whole numbers are taken too */
+	FIELD_FLAG,    /* bool */
+	FIELD_TEXT,    /* struct text, at most `high` characters; 0: as many as there are */
+	FIELD_COPY,    /* char[high * 4 + 1], at most `high` characters */
+	FIELD_STATE,   /* enum daemon_state */
+	FIELD_MAP,     /* a struct with fields of its own */
+	FIELD_STYLES,  /* welcome's list of names; the count lies behind it */
+	FIELD_NOTES,   /* a list of texts of which the first is kept (struct text) */
+	FIELD_NUMBERS, /* a map of text to number: checked, not kept */
 };
 
 struct field {

@@ -21,7 +21,8 @@ double fade_advance(struct fade *fade, const struct fade_rules *rules, uint64_t 
 {
 	if (new_frame)
 		fade->last_new_ns = now_ns;
-	const uint64_t passed_ns = fade->advanced_ns && now_ns > fade->advanced_ns ? now_ns - fade->advanced_ns : 0;
+	const uint64_t passed_ns =
+		fade->advanced_ns && now_ns > fade->advanced_ns ? now_ns - fade->advanced_ns : 0;
 	fade->advanced_ns = now_ns;
 	const bool painted = wants_painted(fade, rules, now_ns);
 	const double step = (double)passed_ns / (double)FADE_NS;
@@ -32,9 +33,4 @@ double fade_advance(struct fade *fade, const struct fade_rules *rules, uint64_t 
 	else
 		fade->shown = fade->shown > step ? fade->shown - step : 0;
 	return fade->shown;
-}
-
-bool fade_is_stalled(const struct fade *fade, uint64_t now_ns)
-{
-	return fade->last_new_ns == 0 || now_ns > fade->last_new_ns + AT_ONCE_NS;
 }

@@ -13,9 +13,9 @@
 enum on_stall { STALL_HOLD_THEN_SOURCE, STALL_HOLD, STALL_SOURCE_AT_ONCE };
 
 struct fade {
-	double shown;           /* share of the painted picture, 0..1 */
-	uint64_t advanced_ns;   /* when it was last moved; 0: never */
-	uint64_t last_new_ns;   /* when a new painted frame was last shown; 0: never */
+	double shown;         /* share of the painted picture, 0..1 */
+	uint64_t advanced_ns; /* when it was last moved; 0: never */
+	uint64_t last_new_ns; /* when a new painted frame was last shown; 0: never */
 };
 
 struct fade_rules {
@@ -26,5 +26,3 @@ struct fade_rules {
 
 /* Move on to `now_ns`; `new_frame`: a new painted frame is shown from now on. Returns the share. */
 double fade_advance(struct fade *fade, const struct fade_rules *rules, uint64_t now_ns, bool new_frame);
-/* Is the last painted frame older than a running engine's would be? */
-bool fade_is_stalled(const struct fade *fade, uint64_t now_ns);

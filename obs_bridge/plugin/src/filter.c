@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <util/dstr.h>
+
 #include "clock.h"
 #include "settings.h"
 
@@ -67,13 +69,14 @@ static bool load_effect(struct filter *f)
 static void *filter_create(obs_data_t *settings, obs_source_t *context)
 {
 	struct filter *f = bzalloc(sizeof(*f));
-	char *command_file = obs_module_file("limner-command");
+	struct dstr command_file = {0};
+	dstr_printf(&command_file, "%s/limner-command", obs_get_module_data_path(obs_current_module()));
 	f->context = context;
-	f->rect = (struct fit_rect){0, 0, 1, 1};
+	f->present.rect = (struct fit_rect){0, 0, 1, 1};
 	const struct link_options options = {
 		.hooks = {f, state_changed, settings_mirror, settings_words},
 		.client = "Limner OBS filter " LIMNER_VERSION,
-		.command_file = command_file,
+		.command_file = command_file.array,
 		.stats_path = getenv("LIMNER_FILTER_STATS"),
 		.stats = &f->stats,
 		.exact_size = settings_exact_size(settings),
@@ -81,7 +84,7 @@ static void *filter_create(obs_data_t *settings, obs_source_t *context)
 	/* Without its effect the filter passes the picture through; everything else goes on. */
 	load_effect(f);
 	f->link = link_create(&options);
-	bfree(command_file);
+	dstr_free(&command_file);
 	if (!f->link) {
 		bfree(f);
 		return NULL;
@@ -156,6 +159,7 @@ static void process_frame(struct filter *f)
 	const bool was_hidden = now_ns > f->rendered_ns + HIDDEN_NS;
 	const bool wanted = link_wants_frames(f->link) && f->look.mix > 0;
 	struct present_news news = {0};
+	struct fit_rect rect = {0, 0, 1, 1};
 	uint64_t worked_ns = 0;
 	bool handed = false;
 	f->rendered_ns = now_ns;
@@ -163,9 +167,9 @@ static void process_frame(struct filter *f)
 		capture_forget(&f->capture);
 	struct stream *stream = link_borrow(f->link);
 	if (stream) {
-		f->rect = fit_source(
+		rect = fit_source(
 			f->look.fit, f->source.width, f->source.height, stream->width, stream->height);
-		news = present_advance(&f->present, stream, now_ns, &f->stats);
+		news = present_advance(&f->present, stream, &rect, now_ns, was_hidden, &f->stats);
 	}
 	struct fade_rules rules = f->look.fade;
 	rules.wanted = f->look.mix > 0 && !link_is_bypassed(f->link);
@@ -174,7 +178,7 @@ static void process_frame(struct filter *f)
 		f->source_texture =
 			capture_source(&f->capture, f->context, f->source.width, f->source.height);
 	if (stream && wanted && f->source_texture)
-		handed = capture_frame(&f->capture, stream, &f->rect, now_ns, &f->stats, &worked_ns);
+		handed = capture_frame(&f->capture, stream, &rect, now_ns, &f->stats, &worked_ns);
 	if (stream)
 		link_give_back(f->link, news.freed || handed);
 	histogram_add_ns(&f->stats.work, worked_ns + news.worked_ns);
@@ -198,7 +202,7 @@ static void filter_render(void *data, gs_effect_t *unused)
 		histogram_add_ns(&f->stats.frame, clock_now_ns() - began_ns);
 	}
 	if (f->share > 0 && f->source_texture)
-		present_draw(&f->present, f->source_texture, &f->rect, f->share);
+		present_draw(&f->present, f->source_texture, f->share);
 	else
 		obs_source_skip_video_filter(f->context);
 }

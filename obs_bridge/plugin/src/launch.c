@@ -28,12 +28,19 @@ static void read_first_line(const char *path, char *to, size_t capacity)
 
 void launcher_init(struct launcher *launcher, const char *command_file)
 {
-	const char *chosen = getenv("LIMNER_COMMAND");
 	*launcher = (struct launcher){0};
+	if (command_file)
+		snprintf(launcher->command_file, sizeof(launcher->command_file), "%s", command_file);
+}
+
+static void find_command(struct launcher *launcher)
+{
+	const char *chosen = getenv("LIMNER_COMMAND");
+	launcher->command[0] = '\0';
 	if (chosen && chosen[0])
 		snprintf(launcher->command, sizeof(launcher->command), "%s", chosen);
-	else if (command_file)
-		read_first_line(command_file, launcher->command, sizeof(launcher->command));
+	else if (launcher->command_file[0])
+		read_first_line(launcher->command_file, launcher->command, sizeof(launcher->command));
 }
 
 /* Start it with nothing of OBS but its environment: no files, no signal dispositions, no masks. */
@@ -56,8 +63,8 @@ static int spawn(struct launcher *launcher)
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &all);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	const int fault = posix_spawn(
-		&launcher->child, launcher->command, &files, &attributes, arguments, environ);
+	const int fault =
+		posix_spawn(&launcher->child, launcher->command, &files, &attributes, arguments, environ);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&files);
 	if (fault != 0)
@@ -67,6 +74,7 @@ static int spawn(struct launcher *launcher)
 
 static enum launch_result start(struct launcher *launcher)
 {
+	find_command(launcher);
 	if (!launcher->command[0]) {
 		snprintf(launcher->fault, sizeof(launcher->fault),
 			"the daemon is not installed: run installer/run.sh, or start it with: limner daemon");

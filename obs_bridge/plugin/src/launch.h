@@ -10,20 +10,21 @@
 #define LAUNCH_EVERY_MS 5000
 
 enum launch_result {
-	LAUNCH_NOTHING,     /* nothing to say: too early, or still running */
-	LAUNCH_STARTED,     /* the command was started */
-	LAUNCH_SUCCEEDED,   /* it ended well: a daemon is (about to be) there */
-	LAUNCH_FAILED,      /* see launcher.fault */
+	LAUNCH_NOTHING,   /* nothing to say: too early, or still running */
+	LAUNCH_STARTED,   /* the command was started */
+	LAUNCH_SUCCEEDED, /* it ended well: a daemon is (about to be) there */
+	LAUNCH_FAILED,    /* see launcher.fault */
 };
 
 struct launcher {
-	char command[1024]; /* absolute path; empty: none is installed */
-	pid_t child;        /* 0: none runs */
-	uint64_t next_ns;   /* not before */
-	char fault[1200];   /* why the last attempt failed, a sentence */
+	char command_file[1024]; /* may be written while we run: the installer comes whenever it comes */
+	char command[1024];      /* absolute path; empty: none is installed */
+	pid_t child;             /* 0: none runs */
+	uint64_t next_ns;        /* not before */
+	char fault[1200];        /* why the last attempt failed, a sentence */
 };
 
-/* LIMNER_COMMAND, else the first line of `command_file` (may be NULL). */
+/* The command is LIMNER_COMMAND, else the first line of `command_file` (may be NULL). */
 void launcher_init(struct launcher *launcher, const char *command_file);
 /* Called now and then; starts the command when it may and none runs. Never waits. */
 enum launch_result launcher_poll(struct launcher *launcher, uint64_t now_ns, bool may_start);

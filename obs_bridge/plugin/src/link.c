@@ -80,7 +80,9 @@ static void call_daemon(struct link *link, uint64_t now_ns)
 		link->launcher.fault[0] = '\0';
 		break;
 	case LAUNCH_FAILED:
-		log_line(LEVEL_WARNING, "%s", link->launcher.fault);
+		if (strcmp(link->launcher.fault, link->last_fault) != 0)
+			log_line(LEVEL_WARNING, "%s", link->launcher.fault);
+		snprintf(link->last_fault, sizeof(link->last_fault), "%s", link->launcher.fault);
 		break;
 	case LAUNCH_SUCCEEDED:
 	case LAUNCH_NOTHING:
@@ -204,7 +206,8 @@ struct link *link_create(const struct link_options *options)
 	link->stats = options->stats;
 	link->exact_size = options->exact_size;
 	snprintf(link->client, sizeof(link->client), "%s", options->client);
-	snprintf(link->stats_path, sizeof(link->stats_path), "%s", options->stats_path ? options->stats_path : "");
+	snprintf(link->stats_path, sizeof(link->stats_path), "%s",
+		options->stats_path ? options->stats_path : "");
 	launcher_init(&link->launcher, options->command_file);
 	pthread_mutex_init(&link->stream_mutex, NULL);
 	pthread_mutex_init(&link->status_mutex, NULL);

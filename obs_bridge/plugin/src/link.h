@@ -30,7 +30,7 @@ struct link_options {
 	const char *command_file; /* where the installer wrote the command of the daemon; may be NULL */
 	const char *stats_path;   /* file, or folder for a file a filter; NULL: no file */
 	struct stats *stats;
-	bool exact_size;          /* ask for the source's own size as the working size */
+	bool exact_size; /* ask for the source's own size as the working size */
 };
 
 /* What is to be painted. */
@@ -47,6 +47,9 @@ struct link_wish {
 	uint64_t serial; /* counted by whoever sends it */
 };
 
+/* Styles with longer names are not shown. */
+#define STYLE_BYTES 256
+
 struct link_status {
 	enum daemon_state state;
 	char sentence[512];
@@ -54,8 +57,10 @@ struct link_status {
 	double fps_out;
 	double latency_ms;
 	char model[NAME_BYTES];
-	char styles[MAX_STYLES][64]; /* names, cut for showing */
+	char styles[MAX_STYLES][STYLE_BYTES];
 	uint32_t style_count;
+	struct settings settings; /* in force */
+	bool settings_known;
 };
 
 struct link *link_create(const struct link_options *options);
@@ -71,7 +76,8 @@ bool link_wants_frames(const struct link *link);
 bool link_is_bypassed(const struct link *link);
 
 /* ---- graphics thread; never waits ---- */
-/* The open stream, or NULL when there is none (or it is just being changed). Give it back in the same call. */
+/* The open stream, or NULL when there is none (or it is just being changed). Give it back in the same call.
+ */
 struct stream *link_borrow(struct link *link);
 /* `wake`: something was put into a queue. */
 void link_give_back(struct link *link, bool wake);

@@ -61,7 +61,8 @@ void link_send_hello(struct link *link, uint64_t now_ns)
 void link_lose(struct link *link, const char *why, bool daemon_died, uint64_t now_ns)
 {
 	if (link->phase == PHASE_OPEN)
-		log_line(LEVEL_WARNING, "%s: lost the daemon: %s", link->source.name, why);
+		log_line(daemon_died ? LEVEL_WARNING : LEVEL_INFO, "%s: session closed: %s",
+			link->source.name, why);
 	swap_stream(link, NULL, daemon_died);
 	peer_close(&link->peer, daemon_died ? 0 : 200);
 	atomic_store(&link->bypass, false);
@@ -80,14 +81,15 @@ static void refuse(struct link *link, const char *why, uint64_t now_ns)
 static void complain(struct link *link, const char *code, const char *what)
 {
 	if (link->complaints++ < MAX_COMPLAINTS)
-		log_line(LEVEL_WARNING, "%s: the daemon's message was refused (%s): %s", link->source.name, code,
-			what);
+		log_line(LEVEL_WARNING, "%s: the daemon's message was refused (%s): %s", link->source.name,
+			code, what);
 }
 
 static void know(struct link *link, const struct settings *settings)
 {
 	link->known = *settings;
 	link->known_valid = true;
+	link_publish_settings(link, settings);
 	atomic_store(&link->bypass, settings->bypass);
 	const bool settled = link->change_due_ns == 0 && link->awaited_rev == 0;
 	if (settled && !change_matches(&link->wish.change, settings) && link->hooks.mirror)
@@ -265,6 +267,10 @@ void link_take_wish(struct link *link, uint64_t now_ns)
 	struct change difference;
 	link->wish = *wish;
 	free(wish);
+	if (!link->known_valid) {
+		change_to_settings(&link->wish.change, &link->known);
+		link->known_valid = true;
+	}
 	if (link->phase == PHASE_OPEN && change_from(&link->wish.change, &link->known, &difference))
 		link->change_due_ns = now_ns + (typing ? DEBOUNCE_TYPING_MS : DEBOUNCE_MS) * NS_PER_MS;
 }

@@ -47,10 +47,19 @@ void link_publish_welcome(struct link *link, const struct welcome *welcome)
 	struct link_status *status = &link->status;
 	pthread_mutex_lock(&link->status_mutex);
 	text_copy(status->model, sizeof(status->model), welcome->model.bytes, welcome->model.size);
-	status->style_count = welcome->style_count;
+	status->style_count = 0;
 	for (uint32_t i = 0; i < welcome->style_count; i++)
-		text_copy(status->styles[i], sizeof(status->styles[i]), welcome->styles[i].bytes,
-			welcome->styles[i].size);
+		if (welcome->styles[i].size < STYLE_BYTES)
+			text_copy(status->styles[status->style_count++], STYLE_BYTES,
+				welcome->styles[i].bytes, welcome->styles[i].size);
+	pthread_mutex_unlock(&link->status_mutex);
+}
+
+void link_publish_settings(struct link *link, const struct settings *settings)
+{
+	pthread_mutex_lock(&link->status_mutex);
+	link->status.settings = *settings;
+	link->status.settings_known = true;
 	pthread_mutex_unlock(&link->status_mutex);
 }
 
@@ -83,7 +92,8 @@ static void stats_file(const struct link *link, char *to, size_t capacity)
 
 void link_write_stats(struct link *link)
 {
-	char path[1200], figures[2048], text[8192], sentence[1024], name[NAME_BYTES * 2], model[NAME_BYTES * 2];
+	char path[1200], figures[2048], text[8192], sentence[1024], name[NAME_BYTES * 2],
+		model[NAME_BYTES * 2];
 	if (!link->stats_path[0] || !link->source_known)
 		return;
 	pthread_mutex_lock(&link->status_mutex);
@@ -95,8 +105,8 @@ void link_write_stats(struct link *link)
 	snprintf(text, sizeof(text),
 		"{\"source\": \"%s\", \"state\": \"%s\", \"sentence\": \"%s\", \"model\": \"%s\", "
 		"\"fps\": %.2f, \"engine_latency_ms\": %.1f, %s}\n",
-		name, protocol_state_name(status->state), sentence, model, status->fps_out, status->latency_ms,
-		figures);
+		name, protocol_state_name(status->state), sentence, model, status->fps_out,
+		status->latency_ms, figures);
 	pthread_mutex_unlock(&link->status_mutex);
 	stats_file(link, path, sizeof(path));
 	const int fault = stats_write_file(path, text);

@@ -13,7 +13,7 @@ enum phase {
 	PHASE_NO_SOURCE,  /* nothing to paint yet */
 	PHASE_CONNECTING, /* a hello is on its way */
 	PHASE_OPEN,       /* welcome: a stream is open */
-	PHASE_REFUSED,    /* the daemon would not have us, or its segments are bad: try again a little later */
+	PHASE_REFUSED, /* the daemon would not have us, or its segments are bad: try again a little later */
 };
 
 struct link {
@@ -41,15 +41,16 @@ struct link {
 	/* I/O thread only. */
 	struct peer peer;
 	struct launcher launcher;
+	char last_fault[1200]; /* of the launcher, as it was logged */
 	enum phase phase;
 	uint64_t phase_since_ns;
 	struct link_source source, asked; /* wanted now; what the last hello asked for */
 	bool source_known;
 	uint64_t source_changed_ns;
 	struct link_wish wish;
-	struct settings known; /* in force at the daemon, as far as we heard */
+	struct settings known; /* in force at the daemon, as far as we heard; before that, the first wish */
 	bool known_valid, hello_without_settings;
-	uint64_t change_due_ns; /* 0: nothing to send */
+	uint64_t change_due_ns;    /* 0: nothing to send */
 	uint64_t rev, awaited_rev; /* awaited 0: nothing is awaited */
 	uint64_t stats_due_ns;
 	uint32_t complaints; /* messages refused since the session opened */
@@ -59,6 +60,7 @@ struct link {
 void link_publish(struct link *link, enum daemon_state state, const char *sentence);
 void link_publish_words(struct link *link, enum daemon_state state, const char *key, const char *detail);
 void link_publish_welcome(struct link *link, const struct welcome *welcome);
+void link_publish_settings(struct link *link, const struct settings *settings);
 void link_publish_status(struct link *link, const struct status *status);
 void link_write_stats(struct link *link);
 

@@ -42,8 +42,9 @@ bool paths_runtime_dir(char *to, size_t capacity, struct path_error *error)
 		length = snprintf(to, capacity, "/tmp/limner-%u", uid);
 	if (length >= 0 && (size_t)length < capacity)
 		return true;
-	snprintf(error->text, sizeof(error->text), "the path of the runtime folder is too long; set "
-						   "LIMNER_RUNTIME_DIR to a shorter folder");
+	snprintf(error->text, sizeof(error->text),
+		"the path of the runtime folder is too long; set "
+		"LIMNER_RUNTIME_DIR to a shorter folder");
 	return false;
 }
 
@@ -57,7 +58,8 @@ bool paths_daemon_endpoint(char *to, size_t capacity, struct path_error *error)
 	if (path_bytes <= MAX_SOCKET_PATH_BYTES && length >= 0 && (size_t)length < capacity)
 		return true;
 	snprintf(error->text, sizeof(error->text),
-		"%.200s/" DAEMON_SOCKET " is too long for a local socket; set LIMNER_RUNTIME_DIR to a shorter "
+		"%.200s/" DAEMON_SOCKET
+		" is too long for a local socket; set LIMNER_RUNTIME_DIR to a shorter "
 		"folder",
 		folder);
 	return false;
@@ -78,8 +80,8 @@ bool paths_check_private(const char *folder, struct path_error *error)
 		return false;
 	}
 	if (info.st_mode & 077) {
-		snprintf(error->text, sizeof(error->text), "%.150s is open to other users; run: chmod 700 %.150s",
-			folder, folder);
+		snprintf(error->text, sizeof(error->text),
+			"%.150s is open to other users; run: chmod 700 %.150s", folder, folder);
 		return false;
 	}
 	return true;

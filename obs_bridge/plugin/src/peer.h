@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One DEALER socket to the daemon, and the notice of when it connects and when the daemon goes. I/O thread. */
+/* One DEALER socket to the daemon, and the notice of when it connects and when the daemon goes. I/O thread.
+ */
 #pragma once
 
 #include <msgpack/sbuffer.h>

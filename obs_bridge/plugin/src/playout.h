@@ -15,7 +15,7 @@
 struct playout {
 	struct frame_ref queue[RING_CAPACITY]; /* by presentation time, oldest first */
 	uint32_t queued;
-	uint32_t queue_limit; /* more must not wait: the engine needs slots too */
+	uint32_t queue_limit;                  /* more must not wait: the engine needs slots too */
 	uint64_t latencies_ns[PLAYOUT_WINDOW]; /* arrival − presentation time of the latest frames */
 	uint32_t measured;                     /* counted for ever */
 	uint64_t target_ns;                    /* where the delay ought to be */

@@ -19,8 +19,10 @@ MODULE_EXPORT const char *obs_module_description(void)
 
 static void to_obs_log(enum log_level level, const char *line)
 {
-	static const int levels[] = {
-		[LEVEL_DEBUG] = LOG_DEBUG, [LEVEL_INFO] = LOG_INFO, [LEVEL_WARNING] = LOG_WARNING, [LEVEL_ERROR] = LOG_ERROR};
+	static const int levels[] = {[LEVEL_DEBUG] = LOG_DEBUG,
+		[LEVEL_INFO] = LOG_INFO,
+		[LEVEL_WARNING] = LOG_WARNING,
+		[LEVEL_ERROR] = LOG_ERROR};
 	blog(levels[level], "[limner] %s", line);
 }
 

@@ -54,14 +54,25 @@ static void upload(struct present *p, const struct stream *s, uint32_t slot, str
 	histogram_add_ns(&stats->upload, clock_now_ns() - began_ns);
 }
 
-struct present_news present_advance(
-	struct present *p, struct stream *stream, uint64_t now_ns, struct stats *stats)
+static void forget_queue(struct stream *s, struct stats *stats, struct present_news *news)
+{
+	struct playout *p = &s->playout;
+	for (uint32_t i = 0; i < p->queued; i++)
+		give_back(s, &p->queue[i], news);
+	stats->overtaken += p->queued;
+	p->queued = 0;
+}
+
+struct present_news present_advance(struct present *p, struct stream *stream, const struct fit_rect *rect,
+	uint64_t now_ns, bool forget, struct stats *stats)
 {
 	struct present_news news = {0};
 	struct frame_ref due, passed[RING_CAPACITY];
 	uint32_t passed_count = 0;
 	const uint64_t began_ns = clock_now_ns();
 	take_arrivals(stream, stats, &news);
+	if (forget)
+		forget_queue(stream, stats, &news);
 	const bool is_due = playout_pop(&stream->playout, now_ns, &due, passed, &passed_count);
 	for (uint32_t i = 0; i < passed_count; i++)
 		give_back(stream, &passed[i], &news);
@@ -72,6 +83,7 @@ struct present_news present_advance(
 		return news;
 	if (prepare(p, stream)) {
 		upload(p, stream, due.slot, stats);
+		p->rect = *rect;
 		news.new_frame = true;
 	}
 	give_back(stream, &due, &news);
@@ -82,12 +94,13 @@ struct present_news present_advance(
 
 static float brightness_of_canvas(void)
 {
-	return gs_get_color_space() == GS_CS_709_SCRGB ? obs_get_video_sdr_white_level() / SCRGB_WHITE_NITS : 1.0f;
+	return gs_get_color_space() == GS_CS_709_SCRGB ? obs_get_video_sdr_white_level() / SCRGB_WHITE_NITS
+						       : 1.0f;
 }
 
-static void set_parameters(
-	const struct present *p, gs_texture_t *source, const struct fit_rect *rect, float share)
+static void set_parameters(const struct present *p, gs_texture_t *source, float share)
 {
+	const struct fit_rect *rect = &p->rect;
 	struct vec2 origin, size, feather;
 	vec2_set(&origin, rect->left, rect->top);
 	vec2_set(&size, rect->width, rect->height);
@@ -103,13 +116,13 @@ static void set_parameters(
 		gs_effect_get_param_by_name(p->effect, "painted"), p->painted ? p->painted : source);
 }
 
-void present_draw(const struct present *p, gs_texture_t *source, const struct fit_rect *rect, float share)
+void present_draw(const struct present *p, gs_texture_t *source, float share)
 {
 	const bool encoded = gs_framebuffer_srgb_enabled();
 	gs_enable_framebuffer_srgb(true);
 	gs_blend_state_push();
 	gs_blend_function(GS_BLEND_ONE, GS_BLEND_INVSRCALPHA);
-	set_parameters(p, source, rect, share);
+	set_parameters(p, source, share);
 	while (gs_effect_loop(p->effect, "Present"))
 		gs_draw_sprite(source, 0, gs_texture_get_width(source), gs_texture_get_height(source));
 	gs_blend_state_pop();

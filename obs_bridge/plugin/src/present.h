@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From the output segment to the screen: takes the painted frame that is due, keeps it in a texture, and draws
- * it over the source. Graphics thread. */
+/* From the output segment to the screen: takes the painted frame that is due, keeps it in a texture, and
+ * draws it over the source. Graphics thread. */
 #pragma once
 
 #include <obs-module.h>
@@ -12,7 +12,8 @@
 struct present {
 	gs_texture_t *painted; /* the last painted frame that was due */
 	uint32_t width, height;
-	gs_effect_t *effect; /* not owned */
+	struct fit_rect rect; /* the part of the source that it covers */
+	gs_effect_t *effect;  /* not owned */
 };
 
 struct present_news {
@@ -22,8 +23,9 @@ struct present_news {
 };
 
 void present_free(struct present *present);
-/* Take in what arrived and upload what is due at `now_ns`. */
-struct present_news present_advance(
-	struct present *present, struct stream *stream, uint64_t now_ns, struct stats *stats);
+/* Take in what arrived and upload what is due at `now_ns`; `rect` is what such frames cover. `forget`: what
+ * is there now is too old to be shown. */
+struct present_news present_advance(struct present *present, struct stream *stream,
+	const struct fit_rect *rect, uint64_t now_ns, bool forget, struct stats *stats);
 /* Draw at the source's size; `share` 0..1 of the painted picture. */
-void present_draw(const struct present *present, gs_texture_t *source, const struct fit_rect *rect, float share);
+void present_draw(const struct present *present, gs_texture_t *source, float share);

@@ -150,8 +150,7 @@ struct protocol_error {
 };
 
 /* Check and read a message; `data` must outlive it. False: *error says why and there is nothing to free. */
-bool protocol_decode(
-	const uint8_t *data, size_t size, struct message *message, struct protocol_error *error);
+bool protocol_decode(const uint8_t *data, size_t size, struct message *message, struct protocol_error *error);
 void protocol_free(struct message *message);
 
 const char *protocol_state_name(enum daemon_state state);

@@ -14,7 +14,8 @@ struct frame_ref {
 	uint64_t sequence;
 	uint64_t pts_ns;
 	uint64_t arrival_ns;
-	/* Only on the way to the daemon: where the pixels are to be copied from, before the slot is handed over. */
+	/* Only on the way to the daemon: where the pixels are to be copied from, before the slot is handed
+	 * over. */
 	const uint8_t *pixels;
 	uint32_t linesize;
 	atomic_int *copied; /* set to 1 when they are */

@@ -58,7 +58,8 @@ static uint32_t word_at(const uint8_t *header, int index)
 }
 
 /* Is the header sound by itself, and does the segment's real size bear it out? */
-static bool header_is_sound(const uint32_t *h, uint64_t real_size, const char *name, struct segment_error *error)
+static bool header_is_sound(
+	const uint32_t *h, uint64_t real_size, const char *name, struct segment_error *error)
 {
 	if (h[H_MAGIC] != MAGIC)
 		return fail(error, name, "magic %#x is not Limner's", h[H_MAGIC]);
@@ -88,7 +89,8 @@ static bool header_keeps_promise(
 	if (h[H_GENERATION] != p->generation || h[H_COUNT] != p->slots || h[H_WIDTH] != p->width ||
 		h[H_HEIGHT] != p->height || real_size != p->size_bytes)
 		return fail(error, p->name,
-			"the daemon spoke of %u slots of %u×%u, generation %u; its header says %u of %u×%u, %u",
+			"the daemon spoke of %u slots of %u×%u, generation %u; its header says %u of %u×%u, "
+			"%u",
 			p->slots, p->width, p->height, p->generation, h[H_COUNT], h[H_WIDTH], h[H_HEIGHT],
 			h[H_GENERATION]);
 	return true;

@@ -23,8 +23,9 @@
 #define T_(key) obs_module_text(key)
 
 static const char *const fit_names[] = {[FIT_CROP] = "crop", [FIT_LETTERBOX] = "letterbox"};
-static const char *const stall_names[] = {
-	[STALL_HOLD_THEN_SOURCE] = "hold_then_source", [STALL_HOLD] = "hold", [STALL_SOURCE_AT_ONCE] = "source"};
+static const char *const stall_names[] = {[STALL_HOLD_THEN_SOURCE] = "hold_then_source",
+	[STALL_HOLD] = "hold",
+	[STALL_SOURCE_AT_ONCE] = "source"};
 
 void settings_defaults(obs_data_t *s)
 {
@@ -63,7 +64,8 @@ struct look settings_look(obs_data_t *s)
 	return (struct look){
 		.fit = (enum fit)choice(obs_data_get_string(s, S_FIT), fit_names, 2),
 		.mix = (float)between((double)obs_data_get_int(s, S_MIX) / 100, 0, 1),
-		.fade = {.on_stall = (enum on_stall)choice(obs_data_get_string(s, S_ON_STALL), stall_names, 3),
+		.fade = {.on_stall =
+				 (enum on_stall)choice(obs_data_get_string(s, S_ON_STALL), stall_names, 3),
 			.hold_ns = (uint64_t)hold_ms * 1000000},
 	};
 }
@@ -177,7 +179,24 @@ static bool refresh_clicked(obs_properties_t *properties, obs_property_t *button
 	UNUSED_PARAMETER(properties);
 	UNUSED_PARAMETER(button);
 	struct filter *f = data;
-	obs_source_update_properties(f->context);
+	if (f)
+		obs_source_update_properties(f->context);
+	return false;
+}
+
+/* Whoever edits a style's prompt has a look of their own. Said here and now, because the daemon's word for it
+ * would come while they type, and rebuild the field under their hands. */
+static bool prompt_edited(void *data, obs_properties_t *properties, obs_property_t *property, obs_data_t *s)
+{
+	UNUSED_PARAMETER(properties);
+	UNUSED_PARAMETER(property);
+	struct filter *f = data;
+	struct link_status *status = bzalloc(sizeof(*status));
+	link_get_status(f->link, status);
+	if (status->settings_known && strcmp(obs_data_get_string(s, S_STYLE), status->settings.style) == 0 &&
+		strcmp(obs_data_get_string(s, S_PROMPT), status->settings.prompt) != 0)
+		obs_data_set_string(s, S_STYLE, CUSTOM);
+	bfree(status);
 	return false;
 }
 
@@ -186,20 +205,21 @@ static void add_state(obs_properties_t *p, struct filter *f, const struct link_s
 	obs_property_t *info = obs_properties_add_text(p, "state", status->sentence, OBS_TEXT_INFO);
 	const bool bad = status->state == STATE_FAILED;
 	const bool poor = status->state == STATE_WAITING || status->state == STATE_OVERLOADED;
-	obs_property_text_set_info_type(
-		info, bad ? OBS_TEXT_INFO_ERROR : poor ? OBS_TEXT_INFO_WARNING : OBS_TEXT_INFO_NORMAL);
+	obs_property_text_set_info_type(info, bad    ? OBS_TEXT_INFO_ERROR
+					      : poor ? OBS_TEXT_INFO_WARNING
+						     : OBS_TEXT_INFO_NORMAL);
 	obs_property_set_long_description(info, T_("StateHint"));
 	obs_properties_add_button2(p, "refresh", T_("Refresh"), refresh_clicked, f);
 }
 
 static void add_styles(obs_properties_t *p, struct filter *f, const struct link_status *status)
 {
-	obs_data_t *s = obs_source_get_settings(f->context);
+	obs_data_t *s = f ? obs_source_get_settings(f->context) : obs_data_create();
 	const char *chosen = obs_data_get_string(s, S_STYLE);
 	/* A list that can only be picked from, but that never loses what is set, daemon or not. */
 	bool listed = strcmp(chosen, CUSTOM) == 0;
-	obs_property_t *list =
-		obs_properties_add_list(p, S_STYLE, T_("Style"), OBS_COMBO_TYPE_LIST, OBS_COMBO_FORMAT_STRING);
+	obs_property_t *list = obs_properties_add_list(
+		p, S_STYLE, T_("Style"), OBS_COMBO_TYPE_LIST, OBS_COMBO_FORMAT_STRING);
 	if (!chosen[0])
 		obs_property_list_add_string(list, T_("StyleDefault"), "");
 	for (uint32_t i = 0; i < status->style_count; i++) {
@@ -213,11 +233,11 @@ static void add_styles(obs_properties_t *p, struct filter *f, const struct link_
 	obs_data_release(s);
 }
 
-static void add_choice(obs_properties_t *p, const char *name, const char *const *names, const char *const *texts,
-	int count, const char *hint)
+static void add_choice(obs_properties_t *p, const char *name, const char *const *names,
+	const char *const *texts, int count, const char *hint)
 {
-	obs_property_t *list = obs_properties_add_list(
-		p, name, T_(texts[0]), OBS_COMBO_TYPE_LIST, OBS_COMBO_FORMAT_STRING);
+	obs_property_t *list =
+		obs_properties_add_list(p, name, T_(texts[0]), OBS_COMBO_TYPE_LIST, OBS_COMBO_FORMAT_STRING);
 	for (int i = 0; i < count; i++)
 		obs_property_list_add_string(list, T_(texts[i + 1]), names[i]);
 	obs_property_set_long_description(list, T_(hint));
@@ -226,7 +246,8 @@ static void add_choice(obs_properties_t *p, const char *name, const char *const 
 static void add_drawing(obs_properties_t *p)
 {
 	static const char *const fit_texts[] = {"Fit", "FitCrop", "FitLetterbox"};
-	static const char *const stall_texts[] = {"OnStall", "StallHoldThenSource", "StallHold", "StallSource"};
+	static const char *const stall_texts[] = {
+		"OnStall", "StallHoldThenSource", "StallHold", "StallSource"};
 	obs_property_t *mix = obs_properties_add_int_slider(p, S_MIX, T_("Mix"), 0, 100, 1);
 	obs_property_int_set_suffix(mix, " %");
 	obs_property_set_long_description(mix, T_("MixHint"));
@@ -250,11 +271,14 @@ obs_properties_t *settings_properties(struct filter *f)
 {
 	obs_properties_t *p = obs_properties_create();
 	struct link_status *status = bzalloc(sizeof(*status));
-	link_get_status(f->link, status);
+	if (f) /* OBS also asks what any such filter would have */
+		link_get_status(f->link, status);
 	add_state(p, f, status);
 	add_styles(p, f, status);
 	obs_property_t *prompt = obs_properties_add_text(p, S_PROMPT, T_("Prompt"), OBS_TEXT_MULTILINE);
 	obs_property_set_long_description(prompt, T_("PromptHint"));
+	if (f)
+		obs_property_set_modified_callback2(prompt, prompt_edited, f);
 	obs_property_t *strength = obs_properties_add_float_slider(p, S_STRENGTH, T_("Strength"), 0, 1, 0.01);
 	obs_property_set_long_description(strength, T_("StrengthHint"));
 	obs_property_t *steps = obs_properties_add_int_slider(p, S_STEPS, T_("Steps"), 1, 4, 1);

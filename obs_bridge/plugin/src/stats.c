@@ -41,13 +41,15 @@ size_t stats_to_json(const struct stats *s, char *to, size_t capacity)
 		"\"shown_share\": %.3f, \"delay_ms\": %.1f, \"delay_ms_p50\": %.1f, \"delay_ms_p95\": %.1f, "
 		"\"latency_ms_p50\": %.1f, \"latency_ms_p95\": %.1f, \"work_us_p50\": %.1f, "
 		"\"work_us_p99\": %.1f, \"frame_us_p50\": %.1f, \"frame_us_p99\": %.1f, "
-		"\"upload_us_p50\": %.1f, \"upload_us_p99\": %.1f, \"copy_us_p50\": %.1f, \"copy_us_p99\": %.1f",
+		"\"upload_us_p50\": %.1f, \"upload_us_p99\": %.1f, \"copy_us_p50\": %.1f, \"copy_us_p99\": "
+		"%.1f",
 		(unsigned long long)s->painted_shown, (unsigned long long)s->held,
 		(unsigned long long)s->source_shown, (unsigned long long)s->captured,
 		(unsigned long long)s->dropped, (unsigned long long)s->overtaken,
 		(unsigned long long)s->processed, (unsigned long long)s->draws, s->shown,
 		(double)s->delay_us / 1000, histogram_percentile_us(&s->delay, 50) / 1000,
-		histogram_percentile_us(&s->delay, 95) / 1000, histogram_percentile_us(&s->latency, 50) / 1000,
+		histogram_percentile_us(&s->delay, 95) / 1000,
+		histogram_percentile_us(&s->latency, 50) / 1000,
 		histogram_percentile_us(&s->latency, 95) / 1000, histogram_percentile_us(&s->work, 50),
 		histogram_percentile_us(&s->work, 99), histogram_percentile_us(&s->frame, 50),
 		histogram_percentile_us(&s->frame, 99), histogram_percentile_us(&s->upload, 50),
@@ -59,7 +61,8 @@ size_t stats_to_json(const struct stats *s, char *to, size_t capacity)
 int stats_write_file(const char *path, const char *text)
 {
 	char temporary[4096];
-	if (snprintf(temporary, sizeof(temporary), "%s.%ld.tmp", path, (long)getpid()) >= (int)sizeof(temporary))
+	if (snprintf(temporary, sizeof(temporary), "%s.%ld.tmp", path, (long)getpid()) >=
+		(int)sizeof(temporary))
 		return ENAMETOOLONG;
 	FILE *file = fopen(temporary, "w");
 	if (!file)

@@ -20,16 +20,16 @@ struct stats {
 	_Atomic uint64_t captured;      /* frames handed to the daemon */
 	_Atomic uint64_t dropped;       /* frames not handed over: no free slot */
 	_Atomic uint64_t overtaken;     /* painted frames never shown: a newer one was due */
-	_Atomic uint64_t processed;     /* OBS frames with work done; once per frame however often it is drawn */
-	_Atomic uint64_t draws;         /* calls of video_render */
-	_Atomic uint64_t delay_us;      /* the playout's delay, now */
-	_Atomic double shown;           /* share of the painted picture, now */
-	struct histogram work;          /* the graphics thread's own work in a frame, GL calls aside */
-	struct histogram frame;         /* the same with GL calls */
-	struct histogram copy;          /* copying a staged frame into its slot, on the I/O thread */
-	struct histogram upload;        /* copying a painted frame to the GPU */
-	struct histogram delay;         /* the playout's delay */
-	struct histogram latency;       /* presentation time to first display */
+	_Atomic uint64_t processed; /* OBS frames with work done; once per frame however often it is drawn */
+	_Atomic uint64_t draws;     /* calls of video_render */
+	_Atomic uint64_t delay_us;  /* the playout's delay, now */
+	_Atomic double shown;       /* share of the painted picture, now */
+	struct histogram work;      /* the graphics thread's own work in a frame, GL calls aside */
+	struct histogram frame;     /* the same with GL calls */
+	struct histogram copy;      /* copying a staged frame into its slot, on the I/O thread */
+	struct histogram upload;    /* copying a painted frame to the GPU */
+	struct histogram delay;     /* the playout's delay */
+	struct histogram latency;   /* presentation time to first display */
 };
 
 void histogram_add_ns(struct histogram *histogram, uint64_t value_ns);
