@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Annotated
@@ -28,13 +29,14 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one line each time.")] = False,
 ) -> None:
     """Show how the daemon, its worker and each session are. Exit code 3: no daemon is running."""
-    if as_json:
-        _print_json(watch)
-    elif watch:
-        _watch()
-    else:
-        for overview in _overviews(0.0, once=True):
-            out().print(render(overview))
+    with contextlib.suppress(KeyboardInterrupt):
+        if as_json:
+            _print_json(watch)
+        elif watch:
+            _watch()
+        else:
+            for overview in _overviews(0.0, once=True):
+                out().print(render(overview))
 
 
 def _overviews(pause_s: float, *, once: bool = False) -> Iterator[Overview]:
@@ -68,7 +70,7 @@ def _watch() -> None:
 def render(overview: Overview) -> Group:
     """Return the overview as rich text and a table."""
     head = Text(
-        f"Limner {overview.version}: daemon {overview.pid} is running since {_span(overview.uptime_s)}"
+        f"Limner {overview.version}: daemon {overview.pid} has been running for {_span(overview.uptime_s)}"
     )
     worker = Text(_worker_line(overview), style="red" if overview.worker.state == "failed" else "")
     if not overview.sessions:
