@@ -244,7 +244,7 @@ def test_an_older_generation_is_ignored_a_newer_one_refused(room: Room) -> None:
     room.say(frame(old, 0))
     room.say(p.Free(generation=old.generation, slot=0))
     room.worker_says(w.Give(session="camera", generation=old.generation, slot=0, sequence=1, pts_ns=1))
-    assert room.heard(p.Error) == room.heard(p.Frame) == room.heard(p.Free) == []
+    assert not any((room.heard(p.Error), room.heard(p.Frame), room.heard(p.Free)))
     room.say(p.Frame(generation=new.generation + 1, slot=0, sequence=0, pts_ns=0))
     assert room.error().code == "generation"
 
@@ -279,7 +279,7 @@ def test_the_workers_nonsense_changes_nothing(room: Room) -> None:
         w.Failed(session="nobody", message="x"),
         w.Done(session="nobody", rev=99, chunk=0, pts_ns=0),
     )
-    assert room.heard(p.Frame) == room.heard(p.Free) == room.heard(p.Error) == []
+    assert not any((room.heard(p.Error), room.heard(p.Frame), room.heard(p.Free)))
 
 
 # ---- the worker's life

@@ -140,7 +140,7 @@ def test_too_little_memory_is_named_and_leaves_nothing(prefix: str, monkeypatch:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.posix_fallocate", full)
-    with pytest.raises(SegmentError, match="not enough shared memory .* 20×10"):
+    with pytest.raises(SegmentError, match=r"not enough shared memory .* 20×10"):
         Segment.create(prefix, LAYOUT)
     assert not list(SHM.glob(f"{prefix}*"))
 

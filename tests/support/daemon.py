@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -87,6 +88,12 @@ def wait_for(look: Callable[[], T | None], what: str, *, log: Callable[[], str] 
         time.sleep(0.02)
 
 
+def listens(runtime_dir: Path) -> bool:
+    """Whether somebody answers at the socket: the file alone may be a dead daemon's."""
+    with socket.socket(socket.AF_UNIX) as peer:
+        return peer.connect_ex(str(runtime_dir / DAEMON_SOCKET)) == 0
+
+
 def segments_of(runtime_dir: Path) -> list[str]:
     return sorted(path.name for path in SHM.glob(f"{segment_prefix(runtime_dir)}*"))
 
@@ -144,7 +151,7 @@ def start_daemon(
 
     def bound() -> bool:
         assert process.poll() is None, f"the daemon ended at once\n{daemon.log()}"
-        return (folder / DAEMON_SOCKET).exists()
+        return listens(folder)
 
     wait_for(bound, "the daemon's socket", log=daemon.log)
     return daemon

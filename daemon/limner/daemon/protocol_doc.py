@@ -28,17 +28,18 @@ def render() -> str:
         _head(),
         "# Client link\n",
         "## Client → daemon\n",
-        *map(_message, protocol.CLIENT_TO_DAEMON),
+        *(_message(t) for t in protocol.CLIENT_TO_DAEMON),
         "## Daemon → client\n",
         "`frame` and `free` are as above, the other way round.\n",
         *(_message(t) for t in protocol.DAEMON_TO_CLIENT if t not in protocol.CLIENT_TO_DAEMON),
         "## What messages contain\n",
-        *map(_message, _NESTED),
+        *(_message(t) for t in _NESTED),
         "# Worker link\n",
-        "The same wire format, never seen by a client. A worker begins with no output slot; the daemon gives it each with a `return`. After `close`, or "
-        "when the worker is gone, all slots that it held are their producers' again.\n",
+        "The same wire format, never seen by a client. A worker begins with no output slot; the daemon gives "
+        "it each with a `return`. After `close`, or when the worker is gone, all slots that it held are "
+        "their producers' again.\n",
         "## Daemon → worker\n",
-        *map(_message, worker_protocol.DAEMON_TO_WORKER),
+        *(_message(t) for t in worker_protocol.DAEMON_TO_WORKER),
         "## Worker → daemon\n",
         "`give` and `return` are as above, the other way round.\n",
         *(_message(t) for t in worker_protocol.WORKER_TO_DAEMON if t not in worker_protocol.DAEMON_TO_WORKER),
@@ -59,11 +60,12 @@ Protocol version {wire.VERSION}, segment ABI {segment.ABI}.
 {links}
 
 One message is one ZeroMQ frame that holds one msgpack map of at most {wire.MAX_MESSAGE_BYTES} bytes. Each has
-`type`, as in the headings, and `v`, the version, {wire.VERSION}. An unknown type, an unknown key, a missing one
-or a value out of its range is answered with one `error` that names it; the session goes on. A field with
-a default may be left out; nil is allowed only where a type says so.
+`type`, as in the headings, and `v`, the version, {wire.VERSION}. An unknown type, an unknown key, a missing
+one or a value out of its range is answered with one `error` that names it; the session goes on.
+A field with a default may be left out; nil is allowed only where a type says so.
 
-A peer says something at least every {protocol.HEARTBEAT_S:g} s and is gone after {protocol.SILENCE_S:g} s of silence.
+A peer says something at least every {protocol.HEARTBEAT_S:g} s and is gone after
+{protocol.SILENCE_S:g} s of silence.
 All times are CLOCK_MONOTONIC, ns.
 
 | `error.code` | meaning |
@@ -153,12 +155,12 @@ def _range(meta: msgspec.Meta) -> str:
 
 
 def _segments() -> str:
-    first, header = segment.FIRST_SLOT_OFFSET, segment.SLOT_HEADER_BYTES
+    first, header, pixel = segment.FIRST_SLOT_OFFSET, segment.SLOT_HEADER_BYTES, segment.BYTES_PER_PIXEL
     return f"""# Segments
 
-POSIX shared memory, mode 0600, names `limner-UID-HASH-RANDOM`: HASH are the first 8 hex digits of the SHA-256 of
-the runtime folder's absolute path, RANDOM 32 hex digits. Two a session: input (the client writes) and output
-(the worker writes). All numbers little-endian; a header of zeros is invalid.
+POSIX shared memory, mode 0600, names `limner-UID-HASH-RANDOM`: HASH are the first 8 hex digits of
+the SHA-256 of the runtime folder's absolute path, RANDOM 32 hex digits. Two a session: input
+(the client writes) and output (the worker writes). All numbers little-endian; a header of zeros is invalid.
 
 | offset | size | field | value |
 |---|---|---|---|
@@ -166,17 +168,18 @@ the runtime folder's absolute path, RANDOM 32 hex digits. Two a session: input (
 | 4 | 4 | abi | {segment.ABI} |
 | 8 | 4 | generation | as in `welcome`, not 0 |
 | 12 | 4 | slot_count | 1..{segment.MAX_SLOTS} |
-| 16 | 4 | slot_stride | {header} + width × height × {segment.BYTES_PER_PIXEL}, rounded up to {segment.PAGE_BYTES} |
+| 16 | 4 | slot_stride | {header} + width × height × {pixel}, rounded up to {segment.PAGE_BYTES} |
 | 20 | 4 | format | {segment.FORMAT_RGBA8}: RGBA, 8 bits each, sRGB |
 | 24 | 4 | width | 1..{segment.MAX_SIDE} pixels |
 | 28 | 4 | height | 1..{segment.MAX_SIDE} pixels |
 | 32 | 4 | direction | {segment.DIRECTION_INPUT} input, {segment.DIRECTION_OUTPUT} output |
 | {first} + i × slot_stride | {header} | header of slot i | sequence u64, pts_ns u64, flags u32, zeros |
-| … + {header} | width × height × {segment.BYTES_PER_PIXEL} | pixels of slot i | rows from the top, no padding |
+| … + {header} | width × height × {pixel} | pixels of slot i | rows from the top, no padding |
 
 The segment's size is exactly {first} + slot_count × slot_stride bytes. Whoever opens one checks every number
-against the real size. At the start the client owns all input slots and the worker all output slots; a slot changes
-hands only by `frame` and `free` (on the worker link `give` and `return`), and only its owner touches it.
+against the real size. At the start the client owns all input slots and the worker all output slots; a slot
+changes hands only by `frame` and `free` (on the worker link `give` and `return`), and only its owner
+touches it.
 """
 
 

@@ -245,7 +245,10 @@ def _clean_up_after_a_crash(folder: Path) -> None:
     if stale:
         log.info("removed %d segments of an earlier daemon", len(stale))
     for name in (DAEMON_SOCKET, WORKER_SOCKET, WORKER_LOG):
-        (folder / name).unlink(missing_ok=True)
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise PathError(f"{folder / name} is in the way: {error.strerror}; remove it") from error
 
 
 def _complain(error: object) -> int:

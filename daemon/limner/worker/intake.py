@@ -46,7 +46,7 @@ class Intake:
     def add(self, give: Give, now_ns: int) -> list[Give]:
         """Take a frame in; return those that will not be painted."""
         self._last_arrival_ns = now_ns
-        if self.waiting and give.pts_ns <= self.waiting[-1].pts_ns:
+        if self.waiting and give.pts_ns < self.waiting[-1].pts_ns:
             # Time went back: a seek or a new source. What waited is of no use any more.
             surplus, self.waiting = self.waiting, [give]
             self.last_pts_ns = None

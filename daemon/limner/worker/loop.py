@@ -146,7 +146,7 @@ class Loop:
 
     def _reset_after_gap(self, stream: _Stream, frames: list[Give]) -> None:
         last_ns, first_ns = stream.last_pts_ns, frames[0].pts_ns
-        if last_ns is not None and not 0 < first_ns - last_ns < GAP_NS:
+        if last_ns is not None and not 0 <= first_ns - last_ns < GAP_NS:
             stream.painter.reset()
             # What was inside is gone with the past, and chunks are counted from 0 again.
             stream.tags.clear()
