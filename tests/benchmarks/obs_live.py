@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def _build(folder: Path) -> Build:
     cache = ROOT / "build" / "end_to_end"
     plugin.build(ROOT / "tests" / "end_to_end" / "native", cache / "native")
-    plugin.build(ROOT / "obs_bridge" / "plugin", cache / "plugin")
+    plugin.build(ROOT / "obs_bridge" / "plugin", cache / "plugin", "-DLIMNER_TESTS=OFF")
     installed = plugin.install(cache / "plugin", folder, LIMNER)
     return Build(
         plugin=installed,

@@ -22,7 +22,7 @@ def obs_build(tmp_path_factory: pytest.TempPathFactory) -> Build:
         pytest.fail("these tests need OBS; run: bash installer/test.sh")
     native = CACHE / "native"
     plugin.build(Path(__file__).parent / "native", native)
-    plugin.build(ROOT / "obs_bridge" / "plugin", CACHE / "plugin")
+    plugin.build(ROOT / "obs_bridge" / "plugin", CACHE / "plugin", "-DLIMNER_TESTS=OFF")
     installed = plugin.install(CACHE / "plugin", tmp_path_factory.mktemp("obs"), Path("/nonexistent/limner"))
     return Build(plugin=installed, camera=native / "test_camera.so", shim=native / "bind_loopback.so")
 

@@ -19,7 +19,7 @@ LIMNER = Path(sys.executable).parent / "limner"
 def install() -> None:
     """Build the plugin, install it for this user, and make `limner` reachable from a shell."""
     build = ROOT / "build" / "plugin"
-    plugin.build(ROOT / "obs_bridge" / "plugin", build, "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
+    plugin.build(ROOT / "obs_bridge" / "plugin", build, "-DLIMNER_TESTS=OFF")
     target = plugin.install(build, plugin.user_obs_dir(), LIMNER)
     print(f"plugin: {target}")
     print(f"command: {link_command(LIMNER)}")
