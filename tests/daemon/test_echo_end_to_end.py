@@ -10,6 +10,6 @@ def test_frames_come_back_as_they_were() -> None:
     with running_daemon() as daemon:
         daemon.wait_ready()
         with echo_session(daemon) as session:
-            for value in range(40):
+            for value in range(10):
                 assert paint(session, value) == value
         wait_for(lambda: not daemon.segments, "the end of the segments")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +51,6 @@ def test_an_overloaded_stream_stays_even() -> None:
             chosen = pick_evenly(waiting, 4, last_ns=painted[-1] if painted else None)
             painted += [waiting[i] for i in chosen]
             waiting = []
-    gaps = [after - before for before, after in zip(painted, painted[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(painted)]
     assert max(gaps) <= 4
     assert painted[-1] == 900
