@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from limner.pocket.prompts import make_prompt
 from limner.pocket.runs import Clock, cosine, load_checkpoint, mixed_precision, pick_device, save_checkpoint
 
 Latents = NDArray[np.float16]
+Forward = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 FRAMES = 5
 """Latent frames of a clip, more than the window: the rolling of the cache is trained too."""
@@ -36,6 +37,8 @@ STYLED_SOURCES = 0.27
 FULL_STYLE_SIGMA = 0.4
 STALE_SINKS = 0.25
 EMPTY_PROMPTS = 0.04
+PEAK_RATES = (5e-3, 2e-3)
+"""Learning rates of Muon and AdamW."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +108,7 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = 
     return weights @ v
 
 
-def denoising_loss(model: Model, batch: Batch, rng: np.random.Generator) -> Tensor:
+def denoising_loss(model: Model, batch: Batch, rng: np.random.Generator, forward: Forward) -> Tensor:
     """Error of the clean latent that the model names, weighted so that small noise levels count too."""
     sigma_B = sample_sigma(rng, len(batch.prompts)).to(batch.source_BTCHW.device)
     level = sigma_B.view(-1, 1, 1, 1, 1)
@@ -116,7 +119,7 @@ def denoising_loss(model: Model, batch: Batch, rng: np.random.Generator) -> Tens
     x[:, :1] = torch.where(stale_B, x[:, :1].roll(1, 0), x[:, :1])
     text, mask = model.text.embed(batch.prompts)
     with mixed_precision(x.device):
-        velocity = model.dit.forward_clip(x, sigma_B[:, None].expand(-1, x.shape[1]), text, mask)
+        velocity = forward(x, sigma_B[:, None].repeat(1, x.shape[1]), text, mask)
     error = x - level * velocity.float() - target
     counts = torch.ones_like(error[:, :, :1, :1, :1])
     counts[:, :1] = torch.where(stale_B, 0.0, 1.0)
@@ -131,12 +134,9 @@ def make_optimisers(model: Model) -> list[torch.optim.Optimizer]:
     for name, parameter in [*model.dit.named_parameters(), *model.text.named_parameters()]:
         (matrices if name.startswith("blocks.") and parameter.ndim == 2 else others).append(parameter)
     muon = torch.optim.Muon(
-        matrices, lr=2e-3, momentum=0.95, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+        matrices, lr=PEAK_RATES[0], momentum=0.95, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
     )
-    adamw = torch.optim.AdamW(others, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0)
-    for optimiser in (muon, adamw):
-        for group in optimiser.param_groups:
-            group["peak_lr"] = group["lr"]
+    adamw = torch.optim.AdamW(others, lr=PEAK_RATES[1], betas=(0.9, 0.98), weight_decay=0.0)
     return [muon, adamw]
 
 
@@ -197,9 +197,9 @@ class Training:
 
     def update(self, loss: Tensor, progress: float) -> float:
         """One step of both optimisers and of the average; returns the gradient's norm."""
-        for optimiser in self.optimisers:
+        for optimiser, peak in zip(self.optimisers, PEAK_RATES, strict=True):
             for group in optimiser.param_groups:
-                group["lr"] = group["peak_lr"] * cosine(progress)
+                group["lr"] = peak * cosine(progress)
             optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         trained = self._trained()
@@ -214,18 +214,22 @@ class Training:
         return norm
 
 
-def train(training: Training, batch: int, large_share: float) -> None:
+def train(training: Training, batch: int, large_share: float, compiled: bool) -> None:
     """Train until the clock's budget is spent. Large clips come in later: small ones cost a quarter."""
     runs, device = training.runs, training.device
     small = np.load(runs / "latents_small.npy", mmap_mode="r")
     large_file = runs / "latents_large.npy"
     rng = np.random.default_rng((training.seed, training.step))
+    eager = training.model.dit.forward_clip
+    # Compiled for the one shape of small clips: 1.4 times faster a step, some minutes once (torch keeps it).
+    forward: Forward = torch.compile(eager, dynamic=False) if compiled else eager
     saved_s, losses = time.monotonic(), []
     while (progress := training.clock.tick()) < 1:
         is_large = progress > 0.25 and rng.random() < large_share and large_file.exists()
         pool = np.load(large_file, mmap_mode="r") if is_large else small
         rows = max(2, batch // 4) if is_large else batch
-        loss = denoising_loss(training.model, sample_batch(rng, pool, rows, device), rng)
+        samples = sample_batch(rng, pool, rows, device)
+        loss = denoising_loss(training.model, samples, rng, eager if is_large else forward)
         norm = training.update(loss, progress)
         losses.append(loss.item())
         if training.step % 50 == 0:
@@ -245,11 +249,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--config", type=Path, default=Path(__file__).with_name("pocket.toml"))
     parser.add_argument("--minutes", type=float, default=70)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--large-share", type=float, default=0.35)
+    parser.add_argument("--large-share", type=float, default=0.25)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args(arguments)
     config = ModelConfig.from_toml(options.config)
-    train(Training(options.runs, config, options.minutes, options.seed), options.batch, options.large_share)
+    training = Training(options.runs, config, options.minutes, options.seed)
+    train(training, options.batch, options.large_share, options.compile)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,95 @@
+"""Pocket is a diffusion model that obeys its controls, not a filter in disguise."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from tests.pocket.real_clips import POCKET, pocket, real_clip
+
+from limner.engine.types import StreamSettings
+from limner.pocket.look import paint
+
+LARGEST_BYTES = 15_500_000
+
+
+def _rms(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    return float(np.sqrt(np.mean((a.astype(float) - b) ** 2)))
+
+
+def test_the_weights_fit_in_the_box() -> None:
+    assert (POCKET / "weights.safetensors").stat().st_size <= LARGEST_BYTES
+
+
+def test_the_same_seed_paints_the_same() -> None:
+    clip = real_clip("bikes.mp4", 12)
+    settings = StreamSettings(prompt="oil painting", strength=0.6, seed=5)
+    assert np.array_equal(paint(pocket(), clip, settings), paint(pocket(), clip, settings))
+
+
+def test_the_seed_matters_more_at_higher_strength() -> None:
+    clip = real_clip("bikes.mp4", 16)
+
+    def spread(strength: float) -> float:
+        made = [
+            paint(pocket(), clip, StreamSettings(prompt="neon", strength=strength, seed=seed))
+            for seed in (1, 2)
+        ]
+        return _rms(*made)
+
+    low, high = spread(0.3), spread(0.95)
+    assert high > 8
+    assert high > 2 * low
+
+
+@pytest.mark.parametrize("clip", ["bikes.mp4", "bigbuckbunny.mp4"])
+def test_strength_zero_is_the_input_as_the_autoencoder_sees_it(clip: str) -> None:
+    source = real_clip(clip, 16)
+    painted = paint(pocket(), source, StreamSettings(prompt="neon", strength=0.0))
+    assert _rms(painted, source) < 255 * 10 ** (-28 / 20)
+
+
+@pytest.mark.parametrize("style", ["oil painting", "pencil sketch", "neon", "sunset"])
+def test_more_strength_is_further_from_the_input(style: str) -> None:
+    source = real_clip("bikes.mp4", 16)
+    strengths = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6)
+    distances = [
+        _rms(paint(pocket(), source, StreamSettings(prompt=style, strength=strength)), source)
+        for strength in strengths
+    ]
+    assert all(b > a * 0.97 for a, b in itertools.pairwise(distances)), distances
+    assert distances[1] < 0.5 * distances[-1]
+    assert distances[-1] > 1.8 * distances[0]
+
+
+def test_colour_words_colour() -> None:
+    source = real_clip("bikes.mp4", 12)
+
+    def mean_rgb(prompt: str) -> NDArray[np.float64]:
+        painted = paint(pocket(), source, StreamSettings(prompt=prompt, strength=0.5))
+        return np.asarray(painted[4:].mean((0, 1, 2)))
+
+    assert mean_rgb("red")[0] - mean_rgb("blue")[0] > 15
+    assert mean_rgb("blue")[2] - mean_rgb("red")[2] > 15
+    assert mean_rgb("bright").mean() - mean_rgb("dark").mean() > 30
+
+
+def test_a_live_change_of_prompt_arrives_within_four_chunks() -> None:
+    """Half a second at 30 FPS, although the history was painted in the old style."""
+    source = real_clip("bikes.mp4", 48)
+    target = paint(pocket(), source, StreamSettings(prompt="pencil sketch"))
+    stream = pocket().open_stream(StreamSettings(prompt="neon"), source.shape[1], source.shape[2])
+    clip = torch.from_numpy(source.copy()).permute(0, 3, 1, 2).contiguous()
+    for t in range(0, 28, 4):
+        stream.push(clip[t : t + 4])
+    old = stream.push(clip[28:32])
+    stream.update(StreamSettings(prompt="pencil sketch"))
+    for t in range(32, 48, 4):
+        new = stream.push(clip[t : t + 4])
+    assert old is not None and new is not None
+    got = new.frames_TCHW.permute(0, 2, 3, 1).cpu().numpy()
+    before = old.frames_TCHW.permute(0, 2, 3, 1).cpu().numpy()
+    assert _rms(got, target[44:48]) < 0.35 * _rms(got, before)
