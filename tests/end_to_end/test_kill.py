@@ -93,9 +93,10 @@ def assert_goes_to_the_source(obs: Obs) -> None:
 
 
 def assert_obs_kept_its_rate(watch: Watch) -> None:
+    """Far from a stall, with much room for a busy machine; tests/benchmarks/obs_live.py holds the 1 %."""
     rate = watch.rate()
-    assert rate.fps > 0.9 * FPS, rate
-    assert rate.lagged <= 0.1 * rate.frames, rate
+    assert rate.fps > 0.6 * FPS, rate
+    assert rate.lagged <= 0.3 * rate.frames, rate
 
 
 def test_worker_killed(stage: Stage) -> None:
