@@ -106,3 +106,17 @@ def test_a_first_obs_opens_without_its_wizard(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(ready_scene, "stand_in_clip", lambda _root: tmp_path / "clip.mp4")
     desktop.write_ready_scene(tmp_path, tmp_path / "obs-studio")
     assert "FirstRun=true" in (tmp_path / "obs-studio" / "global.ini").read_text()
+
+
+def test_only_an_obs_with_the_same_settings_counts_as_running(tmp_path: Path) -> None:
+    for pid, name, environment in (
+        (1, "bash", b"HOME=/home/me\0"),
+        (22, "obs", b"HOME=/home/other\0XDG_CONFIG_HOME=\0"),
+        (33, "obs", b"HOME=/home/x\0XDG_CONFIG_HOME=/home/y/conf\0"),
+    ):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "comm").write_text(f"{name}\n")
+        (tmp_path / str(pid) / "environ").write_bytes(environment)
+    assert desktop.obs_is_running(Path("/home/other/.config/obs-studio"), tmp_path)
+    assert desktop.obs_is_running(Path("/home/y/conf/obs-studio"), tmp_path)
+    assert not desktop.obs_is_running(Path("/home/me/.config/obs-studio"), tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -13,15 +14,24 @@ from limner.installer.obs_process import ObsError
 WIDTH, HEIGHT, FPS = 1280, 720, 30
 
 
-def obs_is_running(proc: Path = Path("/proc")) -> bool:
-    """Tell whether an OBS runs on this machine."""
+def obs_is_running(obs_dir: Path, proc: Path = Path("/proc")) -> bool:
+    """Tell whether an OBS runs with the settings in `obs_dir`."""
     for name in proc.glob("[0-9]*/comm"):
         try:
-            if name.read_text().strip() == "obs":
+            if name.read_text().strip() == "obs" and _settings_of(name.parent) == obs_dir:
                 return True
         except OSError:
+            # It ended meanwhile, or is another user's.
             continue
     return False
+
+
+def _settings_of(process: Path) -> Path:
+    """Return the folder of OBS's settings for a running process (a folder of /proc)."""
+    pairs = (entry.partition("=") for entry in os.fsdecode((process / "environ").read_bytes()).split("\0"))
+    environment = {key: value for key, _, value in pairs}
+    config = environment.get("XDG_CONFIG_HOME") or f"{environment.get('HOME', '')}/.config"
+    return Path(config) / "obs-studio"
 
 
 def write_ready_scene(root: Path, obs_dir: Path) -> list[Path]:
@@ -61,7 +71,7 @@ def run(root: Path, limner: Path) -> None:
     obs_dir = plugin.user_obs_dir()
     for path in write_ready_scene(root, obs_dir):
         print(f"  Added to your OBS: {path}")
-    if obs_is_running():
+    if obs_is_running(obs_dir):
         print(
             "OBS is running and does not know the filter yet. Close it, start it again, and choose "
             f"Scene Collection → {ready_scene.NAME}; or add the filter Limner to a source of yours."
