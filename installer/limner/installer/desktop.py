@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from limner.daemon.client import Client, ClientError
@@ -80,10 +81,26 @@ def run(root: Path, limner: Path) -> None:
     # The filter would start the daemon by itself; started now, its model loads while OBS comes up.
     _start_daemon(limner)
     _open_obs(root / "build" / "obs.log")
-    print(
-        "OBS is open, and its source is painted. Change the look with: limner set --style neon\n"
-        "(all styles: limner styles; how it is doing: limner status)"
-    )
+    print(f"OBS is open. {_how_it_goes()}")
+    print("Change the look with: limner set --style neon (all styles: limner styles)")
+
+
+def _how_it_goes(timeout_s: float = 60.0) -> str:
+    """Return a sentence about the painted source, as soon as it is live or the time is over."""
+    sentence = "Its source is not painted yet; see: limner status"
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            with Client() as client:
+                sessions = client.query().sessions
+        except ClientError as error:
+            return f"Its source is not painted: {error}"
+        for session in sessions:
+            if session.status.state in ("live", "overloaded"):
+                return f"{session.name} is painted. {session.status.sentence}"
+            sentence = f"{session.name}: {session.status.sentence}"
+        time.sleep(0.2)
+    return sentence
 
 
 def _start_daemon(limner: Path) -> None:
@@ -95,7 +112,8 @@ def _start_daemon(limner: Path) -> None:
 
 
 def _open_obs(log: Path) -> None:
-    command = ["obs", "--collection", ready_scene.NAME, "--profile", ready_scene.NAME]
+    # Whether another OBS is in the way was looked at before; without --multi OBS asks about any of them.
+    command = ["obs", "--multi", "--collection", ready_scene.NAME, "--profile", ready_scene.NAME]
     with log.open("wb") as sink:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
