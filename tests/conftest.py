@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,11 @@ import pytest
 
 # What a test ended in its last line may need a moment to be gone.
 PATIENCE_S = 5.0
+
+
+def pytest_configure() -> None:
+    """Let the threads of torch sleep while they wait, as in the worker: test machines are busy."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(autouse=True)
