@@ -16,7 +16,7 @@ import numpy as np
 import zmq
 
 from limner.daemon import protocol, wire
-from limner.daemon.paths import DAEMON_SOCKET, ensure_private_dir, endpoint, runtime_dir, segment_prefix
+from limner.daemon.paths import DAEMON_SOCKET, endpoint, ensure_private_dir, runtime_dir, segment_prefix
 from limner.daemon.segment import DIRECTION_INPUT, DIRECTION_OUTPUT, Segment, SegmentLayout
 
 STYLES = ["oil painting", "pencil sketch"]
@@ -161,9 +161,7 @@ class FakeDaemon:
             )
             segment = Segment.create(segment_prefix(self.folder), layout)
             self._segments.append(segment)
-            refs.append(
-                protocol.SegmentRef(name=segment.name, size_bytes=layout.size_bytes, slots=slots)
-            )
+            refs.append(protocol.SegmentRef(name=segment.name, size_bytes=layout.size_bytes, slots=slots))
         self._free_output = list(range(16))
         self.say(
             protocol.Welcome(

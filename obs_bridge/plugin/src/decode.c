@@ -216,6 +216,7 @@ static bool decode_object(msgpack_object *object, struct message *message, struc
 	if (!take_envelope(&object->via.map, &type, &version, error))
 		return false;
 	text_copy(name, sizeof(name), type.bytes, type.size);
+	text_make_printable(name);
 	if (version != PROTOCOL_VERSION) {
 		error->code = "version";
 		snprintf(error->text, sizeof(error->text),

@@ -188,6 +188,7 @@ static bool unknown_key(const char *where, const msgpack_object *key, struct pro
 	if (key->type == MSGPACK_OBJECT_STR && text_check_utf8(key->via.str.ptr, key->via.str.size, &chars)) {
 		char name[64];
 		text_copy(name, sizeof(name), key->via.str.ptr, key->via.str.size);
+		text_make_printable(name);
 		snprintf(error->text, sizeof(error->text), "%s: unknown key '%s'", where, name);
 	} else {
 		snprintf(error->text, sizeof(error->text), "%s: a key that is no text", where);

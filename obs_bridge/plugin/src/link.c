@@ -72,8 +72,12 @@ static void connect_to_daemon(struct link *link, uint64_t now_ns)
 /* No daemon answers: start one where that is wanted, and say what is up. */
 static void call_daemon(struct link *link, uint64_t now_ns)
 {
-	if (link->peer.connected || ms_since(link->phase_since_ns, now_ns) < HELLO_AGAIN_MS / 2)
+	if (ms_since(link->phase_since_ns, now_ns) < HELLO_AGAIN_MS / 2)
 		return;
+	if (link->peer.connected) { /* somebody listens: another daemon would not help */
+		link_publish_words(link, STATE_WAITING, "StateNoAnswer", NULL);
+		return;
+	}
 	switch (launcher_poll(&link->launcher, now_ns, link->wish.may_start_daemon)) {
 	case LAUNCH_STARTED:
 		log_line(LEVEL_INFO, "starting the daemon: %s daemon --detach", link->launcher.command);

@@ -41,6 +41,7 @@ void link_send_hello(struct link *link, uint64_t now_ns)
 		settings = (struct change){0};
 	link->hello_without_settings = false;
 	link->asked = link->source;
+	link->wish_after_hello = false;
 	link->change_due_ns = 0;
 	link->awaited_rev = 0;
 	const struct hello hello = {
@@ -60,11 +61,11 @@ void link_send_hello(struct link *link, uint64_t now_ns)
 
 void link_lose(struct link *link, const char *why, bool daemon_died, uint64_t now_ns)
 {
+	swap_stream(link, NULL, daemon_died);
+	peer_close(&link->peer, daemon_died ? 0 : 200);
 	if (link->phase == PHASE_OPEN)
 		log_line(daemon_died ? LEVEL_WARNING : LEVEL_INFO, "%s: session closed: %s",
 			link->source.name, why);
-	swap_stream(link, NULL, daemon_died);
-	peer_close(&link->peer, daemon_died ? 0 : 200);
 	atomic_store(&link->bypass, false);
 	link_set_phase(link, PHASE_CONNECTING, now_ns);
 }
@@ -112,6 +113,8 @@ static void on_welcome(struct link *link, const struct welcome *welcome, uint64_
 	log_line(LEVEL_INFO, "%s: session '%.*s' at %ux%u, generation %u, model %.*s", link->source.name,
 		(int)welcome->session.size, welcome->session.bytes, welcome->width, welcome->height,
 		welcome->generation, (int)welcome->model.size, welcome->model.bytes);
+	if (link->wish_after_hello)
+		link->change_due_ns = now_ns;
 	know(link, &welcome->settings);
 }
 
@@ -266,6 +269,7 @@ void link_take_wish(struct link *link, uint64_t now_ns)
 	const bool typing = strcmp(wish->change.prompt, link->wish.change.prompt) != 0;
 	struct change difference;
 	link->wish = *wish;
+	link->wish_after_hello = true;
 	free(wish);
 	if (!link->known_valid) {
 		change_to_settings(&link->wish.change, &link->known);

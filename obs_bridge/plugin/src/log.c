@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "text.h"
+
 static void to_stderr(enum log_level level, const char *line)
 {
 	if (level >= LEVEL_WARNING)
@@ -24,5 +26,6 @@ void log_line(enum log_level level, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
+	text_make_printable(line);
 	current_sink(level, line);
 }

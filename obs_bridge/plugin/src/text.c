@@ -68,6 +68,13 @@ void text_copy(char *to, size_t capacity, const char *bytes, size_t size)
 	to[size] = '\0';
 }
 
+void text_make_printable(char *text)
+{
+	for (; *text; text++)
+		if ((uint8_t)*text < 0x20 || *text == 0x7f)
+			*text = '?';
+}
+
 void text_to_json(char *to, size_t capacity, const char *from)
 {
 	size_t used = 0;

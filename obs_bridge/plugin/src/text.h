@@ -17,5 +17,8 @@ bool text_check_utf8(const char *bytes, size_t size, size_t *chars);
 /* Copy with a final zero, cut at a character's border when it does not fit. */
 void text_copy(char *to, size_t capacity, const char *bytes, size_t size);
 
+/* Turn control characters into '?', so that what others wrote cannot break a line of ours. */
+void text_make_printable(char *text);
+
 /* Write as the inside of a JSON string; cut when it does not fit. */
 void text_to_json(char *to, size_t capacity, const char *from);

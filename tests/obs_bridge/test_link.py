@@ -1,0 +1,463 @@
+"""The filter's I/O thread without OBS, against a daemon that can be made to misbehave."""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.obs_bridge.fake_daemon import FIRST, STYLES, FakeDaemon
+
+from limner.daemon import protocol
+from limner.daemon.segment import FIRST_SLOT_OFFSET
+from limner.daemon.wire import Message, encode
+
+WAIT_S = 60.0
+
+
+class LinkTool:
+    """The C program that plays a filter without OBS."""
+
+    def __init__(self, path: Path, environment: dict[str, str], *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            [path, *arguments],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        self.lines: list[str] = []
+        self.closed = False
+        self._new: queue.Queue[str] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, name="link-tool")
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            self._new.put(line.rstrip("\n"))
+
+    def say(self, line: str) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def wait_line(self, begin: str, named: str = "") -> str:
+        """Return the next line that begins so and has `named` in it."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            try:
+                line = self._new.get(timeout=max(0.01, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no line {begin!r} with {named!r} in {self.lines[-20:]}") from None
+            if line.startswith(begin) and named in line:
+                return line
+
+    def ask(self, command: str) -> str:
+        self.say(command)
+        return self.wait_line(command.split(" ", maxsplit=1)[0] + " ")
+
+    def wait_answer(self, command: str, named: str) -> str:
+        deadline = time.monotonic() + WAIT_S
+        while named not in (answer := self.ask(command)):
+            assert time.monotonic() < deadline, f"{answer!r} has no {named!r}; {self.lines[-20:]}"
+            time.sleep(0.02)
+        return answer
+
+    def close(self) -> None:
+        """End it, and let the sanitizers speak. Harmless when it was done before."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._process.poll() is None:
+            self.say("quit")
+        assert self._process.stderr
+        errors = self._process.stderr.read()
+        self._reader.join(WAIT_S)
+        assert self._process.wait(WAIT_S) == 0, errors
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            assert pipe
+            pipe.close()
+
+
+class Heard:
+    """What the daemon heard."""
+
+    def __init__(self) -> None:
+        self._messages: queue.Queue[Message] = queue.Queue()
+
+    def __call__(self, message: Message) -> None:
+        self._messages.put(message)
+
+    def wait(self, *kinds: type[Message]) -> Message:
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            message = self._messages.get(timeout=max(0.01, deadline - time.monotonic()))
+            if isinstance(message, kinds):
+                return message
+
+    def wait_hello(self) -> protocol.Hello:
+        message = self.wait(protocol.Hello)
+        assert isinstance(message, protocol.Hello)
+        return message
+
+    def wait_change(self) -> protocol.Change:
+        message = self.wait(protocol.Hello, protocol.Set)
+        return message.settings if isinstance(message, protocol.Hello) else message.change  # type: ignore[attr-defined]
+
+    def wait_set(self) -> protocol.Set:
+        message = self.wait(protocol.Set)
+        assert isinstance(message, protocol.Set)
+        return message
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="limner-") as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def start(tools: Path, tool_environment: dict[str, str], folder: Path) -> Iterator[Callable[..., LinkTool]]:
+    running: list[LinkTool] = []
+
+    def start_tool(*arguments: str, **environment: str) -> LinkTool:
+        tool = LinkTool(
+            tools / "link_tool",
+            tool_environment | {"LIMNER_RUNTIME_DIR": str(folder)} | environment,
+            *arguments,
+        )
+        running.append(tool)
+        return tool
+
+    yield start_tool
+    for tool in running:
+        tool.close()
+
+
+def _open(tool: LinkTool, heard: Heard) -> protocol.Hello:
+    tool.say("source Camera 640 360")
+    hello = heard.wait_hello()
+    tool.wait_answer("status", "status live 1 1")
+    return hello
+
+
+def test_hello_says_what_there_is_to_paint(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard):
+        tool = start()
+        hello = _open(tool, heard)
+        assert (hello.name, hello.role, hello.source_width, hello.source_height) == (
+            "Camera",
+            "filter",
+            640,
+            360,
+        )
+        assert hello.settings == protocol.Change()
+        assert tool.ask("status") == f"status live 1 1 {len(STYLES)} invert|Live: the fake daemon paints"
+
+
+def test_frames_go_out_and_come_back(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard) as daemon:
+        tool = start()
+        _open(tool, heard)
+        for value in range(40):  # more than there are slots: they come back
+            assert tool.wait_answer(f"frame {value} {1000 + value}", "ok") == "frame ok"
+            assert tool.wait_answer("painted", f" {255 - value} {1000 + value}")
+        assert daemon.painted == 40
+
+
+def test_no_free_slot_is_told_at_once(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard) as daemon:
+        tool = start()
+        _open(tool, heard)
+        daemon.hang.set()
+        answers = [tool.ask(f"frame 1 {pts}") for pts in range(1, 10)]
+        assert answers == ["frame ok"] * 8 + ["frame full"]
+
+
+def test_silence_and_hanging_up_lose_the_session_and_it_comes_back(
+    start: Callable[..., LinkTool], folder: Path
+) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard) as daemon:
+        tool = start()
+        _open(tool, heard)
+        names = daemon.segment_names
+        daemon.hang.set()
+        tool.wait_line("log", "silent for 2 s")
+        # The names of a dead daemon's segments are removed; its own cleaning finds nothing.
+        for name in names:
+            assert not (Path("/dev/shm") / name).exists()
+        tool.wait_answer("status", "waiting 0 0")
+        daemon.hang.clear()
+        tool.wait_answer("status", "status live 1 1")
+    tool.wait_line("log", "it hung up")
+    tool.wait_answer("status", "StateWaiting")
+    with FakeDaemon(folder, heard=heard):
+        tool.wait_answer("status", "status live 1 1")
+        assert tool.wait_answer("frame 9 77", "ok")
+        assert tool.wait_answer("painted", " 246 77")
+
+
+def test_heartbeat_is_kept(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard):
+        tool = start()
+        _open(tool, heard)
+        heard.wait(protocol.Ping)
+        before = time.monotonic()
+        for _ in range(4):
+            heard.wait(protocol.Ping)
+        assert time.monotonic() - before < 4 * protocol.SILENCE_S
+    tool.close()
+
+
+def test_end_says_bye(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard):
+        tool = start()
+        _open(tool, heard)
+        tool.close()
+        heard.wait(protocol.Bye)
+
+
+def test_a_new_shape_asks_for_a_new_session(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard):
+        tool = start()
+        _open(tool, heard)
+        tool.say("source Camera 1280 720")  # the same shape: nothing to ask
+        tool.say("source Camera 360 640")
+        hello = heard.wait_hello()
+        assert (hello.source_width, hello.source_height) == (360, 640)
+        tool.wait_answer("status", "status live 1 1")
+
+
+# ---- settings
+
+
+def test_settings_are_debounced_and_only_differences_are_sent(
+    start: Callable[..., LinkTool], folder: Path
+) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard):
+        tool = start()
+        _open(tool, heard)
+        for text in ("a", "a h", "a ho", "a house"):
+            tool.say(f"prompt {text}")
+        assert heard.wait_set() == protocol.Set(rev=1, change=protocol.Change(prompt="a house"))
+        tool.wait_line("log", "settings 1 accepted")
+        tool.say(f"style {STYLES[1]}")
+        sent = heard.wait_set()
+        assert sent.rev == 2
+        assert sent.change.style == STYLES[1]
+
+
+def test_what_others_set_is_mirrored(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard) as daemon:
+        tool = start()
+        _open(tool, heard)
+        tool.wait_line("mirror", "oil painting|an oil painting|0.5|1")
+        daemon.settings = msgspec.structs.replace(
+            FIRST, style=STYLES[1], prompt="pencil", strength=0.75, steps=4
+        )
+        tool.wait_line("mirror", "pencil sketch|pencil|0.75|4")
+
+
+def test_bypass_asks_for_no_frames(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard) as daemon:
+        tool = start()
+        _open(tool, heard)
+        daemon.settings = msgspec.structs.replace(FIRST, bypass=True)
+        tool.wait_answer("status", "status live 1 0")
+
+
+def test_a_style_chosen_without_a_daemon_brings_its_own_prompt(
+    start: Callable[..., LinkTool], folder: Path
+) -> None:
+    heard = Heard()
+    tool = start()
+    tool.say("prompt an oil painting")
+    tool.say("style oil painting")
+    tool.say("source Camera 640 360")
+    with FakeDaemon(folder, heard=heard):
+        tool.wait_answer("status", "status live")
+        heard.wait_hello()
+    tool.wait_answer("status", "StateWaiting")
+    tool.say(f"style {STYLES[1]}")
+    tool.ask("status")
+    with FakeDaemon(folder, heard=heard):
+        # In the hello, or right after it where that was under way already.
+        while (change := heard.wait_change()).style != STYLES[1]:
+            pass
+        assert change.prompt is None
+
+
+# ---- a daemon that misbehaves
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        (b"garbage", "(garbage)"),
+        (b"", "(garbage)"),
+        (encode(protocol.Free(generation=1, slot=200)), "input slot 200 is out of range"),
+        (
+            encode(protocol.Frame(generation=1, slot=16, sequence=1, pts_ns=1)),
+            "output slot 16 is out of range",
+        ),
+        (encode(protocol.Free(generation=1, slot=0)), "input slot 0 is not the sender's to give"),
+    ],
+)
+def test_a_bad_message_is_logged_and_the_session_goes_on(
+    data: bytes, named: str, start: Callable[..., LinkTool], folder: Path
+) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard) as daemon:
+        tool = start()
+        _open(tool, heard)
+        daemon.say_bytes(data)
+        tool.wait_line("log 2", named)
+        assert tool.wait_answer("frame 3 50", "ok")
+        assert tool.wait_answer("painted", " 252 50")
+
+
+def test_messages_of_an_older_generation_are_ignored(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard) as daemon:
+        tool = start()
+        _open(tool, heard)
+        daemon.say(protocol.Frame(generation=99, slot=0, sequence=1, pts_ns=1))
+        assert tool.wait_answer("frame 3 50", "ok")
+        assert tool.wait_answer("painted", " 1 252 50")
+
+
+def test_another_protocol_version_is_said(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard, answer_hello=False) as daemon:
+        tool = start()
+        tool.say("source Camera 640 360")
+        heard.wait_hello()
+        daemon.say_bytes(msgspec.msgpack.encode({"type": "welcome", "v": 2}))
+        assert "failed" in tool.wait_answer("status", "update the older of filter and daemon")
+
+
+def test_a_lying_segment_is_refused_by_name(start: Callable[..., LinkTool], folder: Path) -> None:
+    class Liar(FakeDaemon):
+        def say(self, message: Message) -> None:
+            if isinstance(message, protocol.Welcome):
+                path = Path("/dev/shm") / message.output.name
+                with path.open("r+b") as file:
+                    file.truncate(FIRST_SLOT_OFFSET)
+            super().say(message)
+
+    heard = Heard()
+    with Liar(folder, heard=heard) as daemon:
+        tool = start()
+        tool.say("source Camera 640 360")
+        heard.wait_hello()
+        answer = tool.wait_answer("status", "the segment has 4096 bytes")
+        assert answer.startswith("status failed 0 0")
+        assert "segment limner-" in answer
+        assert daemon.painted == 0
+
+
+def test_refused_settings_are_left_out_of_the_next_hello(
+    start: Callable[..., LinkTool], folder: Path
+) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard, answer_hello=False) as daemon:
+        tool = start()
+        tool.say("style long gone")
+        tool.say("source Camera 640 360")
+        while heard.wait_hello().settings.style != "long gone":
+            pass
+        daemon.say(protocol.Error(code="unknown_style", message="unknown style 'long gone'", about="hello"))
+        tool.wait_answer("status", "unknown style 'long gone'")
+        daemon.answer_hello = True
+        while heard.wait_hello().settings != protocol.Change():
+            pass
+        tool.wait_answer("status", "status live 1 1")
+
+
+def test_an_open_folder_is_not_used(start: Callable[..., LinkTool], folder: Path) -> None:
+    folder.chmod(0o755)
+    tool = start()
+    tool.say("source Camera 640 360")
+    tool.wait_answer("status", f"run: chmod 700 {folder}")
+
+
+# ---- starting the daemon, figures
+
+
+def _script(path: Path, body: str) -> str:
+    path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_daemon_is_started_when_allowed(start: Callable[..., LinkTool], folder: Path, tmp_path: Path) -> None:
+    called = tmp_path / "called with"
+    command = _script(tmp_path / "li mner", f'echo "$@" > "{called}"')
+    tool = start(LIMNER_COMMAND=command)
+    tool.say("source Camera 640 360")
+    tool.wait_answer("status", "StateWaiting")
+    assert not called.exists()
+    tool.say("may-start")
+    tool.wait_line("log 1", f"starting the daemon: {command} daemon --detach")
+    deadline = time.monotonic() + WAIT_S
+    while not (called.exists() and called.read_text(encoding="utf-8")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert called.read_text(encoding="utf-8") == "daemon --detach\n"
+
+
+def test_command_comes_from_the_installers_file(start: Callable[..., LinkTool], tmp_path: Path) -> None:
+    where = tmp_path / "limner-command"
+    tool = start(str(where))
+    tool.say("source Camera 640 360")
+    tool.say("may-start")
+    tool.wait_answer("status", "the daemon is not installed")
+    command = _script(tmp_path / "limner", "exit 3")
+    where.write_text(command + "\n", encoding="utf-8")
+    tool.wait_answer("status", "ended with code 3")
+
+
+def test_a_command_that_is_not_there_is_named(start: Callable[..., LinkTool], tmp_path: Path) -> None:
+    tool = start(LIMNER_COMMAND=str(tmp_path / "nothing"))
+    tool.say("source Camera 640 360")
+    tool.say("may-start")
+    tool.wait_answer("status", f"{tmp_path}/nothing: No such file or directory")
+
+
+def test_figures_are_written_whole(start: Callable[..., LinkTool], folder: Path, tmp_path: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard):
+        tool = start("", str(tmp_path))
+        _open(tool, heard)
+        file = tmp_path / "Camera.json"
+        deadline = time.monotonic() + WAIT_S
+        while not file.exists() or json.loads(file.read_text(encoding="utf-8"))["state"] != "live":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        tool.close()
+    figures = json.loads(file.read_text(encoding="utf-8"))
+    assert figures["source"] == "Camera"
+    assert figures["model"] == "invert"
+    assert {"painted_shown", "work_us_p99", "latency_ms_p95", "delay_ms"} <= set(figures)
+    assert [path.name for path in tmp_path.iterdir()] == ["Camera.json"]
