@@ -113,6 +113,7 @@ class Denoiser:
             self._cache,
         )
         self._cache.commit()
+        # By the level that the model was told, offset and all: its velocity is for that level.
         clean_RTCHW = predict_clean(x_RTCHW, velocity.float(), sigma_R.view(-1, 1, 1, 1, 1))
         for row, flight, clean in zip(rows, self._flights, clean_RTCHW, strict=True):
             last = row == self._steps - 1

@@ -33,7 +33,7 @@ class Stream:
     ) -> None:
         config = model.config
         self.height, self.width = height, width
-        self.unknown_words: tuple[str, ...] = ()
+        self._unknown_words: tuple[str, ...] = ()
         self._model, self._config = model, config
         self._device, self._dtype = device, dtype
         self._settings = self._wanted = settings
@@ -52,6 +52,11 @@ class Stream:
     def settings(self) -> StreamSettings:
         """In force since the last chunk."""
         return self._settings
+
+    @property
+    def unknown_words(self) -> tuple[str, ...]:
+        """Words of the prompt in force that do nothing, since the model was not taught them."""
+        return self._unknown_words
 
     @property
     def frames_per_chunk(self) -> int:
@@ -117,7 +122,7 @@ class Stream:
     @torch.inference_mode()
     def _set_prompt(self, prompt: str) -> None:
         text = self._model.text.encode(prompt)
-        self.unknown_words = text.unknown
+        self._unknown_words = text.unknown
         # Padding is left out here, once, instead of being masked in every layer of every forward.
         tokens_1LE = text.embedding_LD[text.mask_L].unsqueeze(0).to(self._device, self._dtype)
         self._denoiser.set_text(self._model.dit.text_context(tokens_1LE))
