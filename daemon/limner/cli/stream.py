@@ -24,7 +24,15 @@ LATE_S = 0.25
 LONGEST_PAUSE_S = 10.0
 # Nothing painted for so long: what is on its way was lost (a worker that died) or dropped by design.
 STALL_S = 2.5
+# On a slow machine a chunk takes longer than that: so many times the delay of the last ones ...
+STALL_DELAYS = 5
+# ... and this long when none has come yet.
+FIRST_STALL_S = 10.0
+# The worker takes a longer gap between presentation times for a cut, and forgets the past.
+LONGEST_GAP_NS = 1_000_000_000
 MAX_STALLS = 12
+# The daemon tries a session that failed again after 5 s; longer, it is given up.
+FAILED_S = 6.0
 READY_TIMEOUT_S = 180.0
 READY_POLL_S = 0.05
 KEPT_PICTURES = 64
@@ -51,6 +59,8 @@ def wait_until_ready(session: ClientSession, note: Callable[[str], None]) -> tup
             return worker.model, worker.device
         if worker.state == "failed":
             raise CliError(f"the worker failed: {worker.sentence}")
+        if own and own[0].status.state == "failed":
+            raise CliError(own[0].status.sentence)
         note(worker.sentence or "waiting for the worker")
         end = time.monotonic() + READY_POLL_S
         while (left := end - time.monotonic()) > 0:
@@ -82,8 +92,11 @@ class Streamer:
         self._waiting: deque[Picture] = deque(maxlen=KEPT_PICTURES)
         """Handed over, neither painted nor overtaken by a painted one."""
         self._last_painted = -1
+        self._sent_ns: dict[int, int] = {}
+        self._last_pts_ns = 0
         self._moved_at = time.monotonic()
         self._stalls = 0
+        self._failed_at = 0.0
         self.status: Status | None = None
 
     def run(self, pictures: Iterable[Picture]) -> None:
@@ -113,11 +126,21 @@ class Streamer:
             self._take(left)
 
     def _send(self, picture: Picture) -> None:
-        if self._session.send_frame(picture.pixels.data, sequence=picture.index):
+        now_ns = time.monotonic_ns()
+        if self._session.send_frame(picture.pixels.data, self._pts_ns(now_ns), sequence=picture.index):
             self._figures.handed_over()
+            self._sent_ns[picture.index] = now_ns
             if not self._waiting:
                 self._moved_at = time.monotonic()
             self._waiting.append(picture)
+
+    def _pts_ns(self, now_ns: int) -> int:
+        """Return the presentation time of the next frame: now, but at leisure a wait is no cut."""
+        if self._realtime or not self._last_pts_ns:
+            self._last_pts_ns = now_ns
+        else:
+            self._last_pts_ns = min(now_ns, self._last_pts_ns + LONGEST_GAP_NS)
+        return self._last_pts_ns
 
     def _send_in_turn(self, pictures: list[Picture]) -> None:
         """Send each as soon as the worker is sure to take it, and again what was lost on the way."""
@@ -148,7 +171,9 @@ class Streamer:
 
     def _stalled(self) -> bool:
         """Whether nothing came for long though the worker is there; raises CliError when that goes on."""
-        if time.monotonic() - self._moved_at < STALL_S:
+        delay_s = self._figures.recent_latency_ms() / 1000
+        patience_s = max(STALL_S, STALL_DELAYS * delay_s) if self._last_painted >= 0 else FIRST_STALL_S
+        if time.monotonic() - self._moved_at < patience_s:
             return False
         self._moved_at = time.monotonic()
         self._stalls += 1
@@ -172,17 +197,27 @@ class Streamer:
         elif isinstance(event, Status):
             self.status = event
             self._figures.stages_ms = event.stages_ms or self._figures.stages_ms
+            self._give_up_if_failed(event)
         elif isinstance(event, Error):
             raise CliError(event.message)
 
+    def _give_up_if_failed(self, status: Status) -> None:
+        now = time.monotonic()
+        if status.state == "failed":
+            self._failed_at = self._failed_at or now
+            if now - self._failed_at > FAILED_S:
+                raise CliError(status.sentence)
+
     def _painted(self, frame: PaintedFrame) -> None:
-        self._moved_at, self._stalls = time.monotonic(), 0
+        self._moved_at, self._stalls, self._failed_at = time.monotonic(), 0, 0.0
         while self._waiting and self._waiting[0].index <= frame.sequence:
             self._waiting.popleft()
         if frame.sequence <= self._last_painted:
             return
         self._last_painted = frame.sequence
-        self._figures.painted(frame.latency_ns, frame.received_ns)
+        sent_ns = self._sent_ns.get(frame.sequence, frame.pts_ns)
+        self._sent_ns = {number: sent for number, sent in self._sent_ns.items() if number > frame.sequence}
+        self._figures.painted(frame.received_ns - sent_ns, frame.received_ns)
         self._on_painted(frame.sequence, np.frombuffer(frame.pixels, np.uint8).reshape(self._size).copy())
 
     def _settled(self, before: Status | None) -> bool:
@@ -195,8 +230,11 @@ class Streamer:
         before = self.status
         while self._waiting:
             self._take(0.1)
-            if self._realtime and self._last_painted >= 0 and self._settled(before):
-                return
-            lost = self._lost()
-            if lost and (not self._realtime or self._last_painted < 0):
+            if self._settled(before):
+                lost, before = list(self._waiting), self.status
+                self._waiting.clear()
+            else:
+                lost = self._lost()
+            # A clip of a single frame, dropped while the worker got ready, is still to be painted.
+            if not self._realtime or self._last_painted < 0:
                 self._send_in_turn(lost)
