@@ -81,12 +81,10 @@ def run(root: Path, limner: Path) -> None:
         stage = Stage(limner=limner, home=home, clip=ready_scene.stand_in_clip(root))
         turns, measured = _perform(stage)
         _deliver(stage, turns, measured, out)
-    except BaseException:
+    finally:
         log = home / "obs.log"
         if log.exists():
             shutil.copy2(log, root / "build" / "obs.log")
-        raise
-    finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
