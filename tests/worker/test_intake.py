@@ -148,7 +148,7 @@ def test_a_session_that_stalls_or_closes_does_not_hold_up_another() -> None:
     assert job.session == "two"
     made.put(Close(session="one"))
     assert made.next_job() == CloseJob("one")
-    assert made.put(give(opening("one"), 1, 1)), "frames of a closed session go back"
+    assert made.put(give(opening("one"), 1, 1)) == []
 
 
 def test_the_newest_settings_go_with_the_next_chunk() -> None:
@@ -168,10 +168,13 @@ def test_the_newest_settings_go_with_the_next_chunk() -> None:
 def test_what_is_of_another_generation_is_not_taken() -> None:
     made = desk("one")
     old = opening("one", generation=9)
-    assert made.put(give(old, 0, 0)) == [give(old, 0, 0)]
+    made.put(give(old, 0, 0))
+    made.put(give(old, 1, 1))
     for message in outputs(old, 3):
         made.put(message)
     assert made.free_output("one") is None
+    made.stop()
+    assert made.next_job() is None, "no chunk came of it"
 
 
 def test_output_slots_are_lent_once() -> None:
@@ -186,7 +189,7 @@ def test_a_failed_session_takes_nothing_until_it_is_opened_again() -> None:
     made = desk("one")
     made.put(give(opening("one"), 0, 0))
     made.fail("one")
-    assert made.put(give(opening("one"), 1, 1))
+    assert made.put(give(opening("one"), 1, 1)) == [], "the daemon has taken its slots back"
     made.put(Close(session="one"))
     made.put(opening("one"))
     assert made.next_job() == CloseJob("one")

@@ -32,7 +32,7 @@ from limner.daemon.segment import remove_stale
 from limner.daemon.sizes import traits_of
 from limner.daemon.styles import StylesError
 from limner.daemon.styles import load as load_styles
-from limner.daemon.supervisor import WORKER_LOG, Supervisor
+from limner.daemon.supervisor import WORKER_LOG, Death, Supervisor
 from limner.daemon.wire import MAX_MESSAGE_BYTES, Message, encode
 
 __all__ = ["Daemon", "DaemonConfig", "run"]
@@ -144,16 +144,12 @@ class Daemon:
         poller.poll(max(0, int((until_s - time.monotonic()) * 1000) + 1))
 
     def _watch_worker(self) -> None:
-        death = self._supervisor.reap()
-        if death:
-            self._hub.painting.worker_ended(death.sentence, failed=death.failed)
-        try:
-            pid = self._supervisor.start_if_due()
-        except OSError as error:
-            raise PathError(f"cannot start the worker: {error}") from error
-        if pid:
-            self._hub.painting.worker_started(pid)
-            log.info("worker started, process %d", pid)
+        for event in (self._supervisor.reap(), self._supervisor.start_if_due()):
+            if isinstance(event, Death):
+                self._hub.painting.worker_ended(event.sentence, failed=event.failed)
+            elif event:
+                self._hub.painting.worker_started(event)
+                log.info("worker started, process %d", event)
         stuck = self._hub.floor.worker.stuck(time.monotonic_ns())
         if stuck:
             self._supervisor.kill(stuck)

@@ -85,10 +85,20 @@ class Supervisor:
         """Seconds until a start is due; 0 while a process runs."""
         return 0.0 if self._process else max(0.0, self._next_start_s - time.monotonic())
 
-    def start_if_due(self) -> int | None:
-        """Start a worker when none runs and the wait is over; return its process id then."""
+    def start_if_due(self) -> int | Death | None:
+        """Start a worker when none runs and the wait is over.
+
+        Returns its process id, or how the start failed (no memory, too many processes).
+        """
         if self._process or self.wait_s > 0:
             return None
+        try:
+            return self._start()
+        except OSError as error:
+            self._reason, self._explained = f"The painter cannot be started: {error.strerror}", True
+            return self._death(ready_s=0.0)
+
+    def _start(self) -> int:
         self.identity = b"worker-" + secrets.token_hex(8).encode()
         with (self._config.runtime_dir / WORKER_LOG).open("ab") as log_file:
             self._process = subprocess.Popen(
@@ -139,13 +149,17 @@ class Supervisor:
         if self._process is None or (code := self._process.poll()) is None:
             return None
         now_s = time.monotonic()
-        lived_s = now_s - self._started_s
+        self._reason = self._reason or f"The painter {_how_it_ended(code)}"
+        log.error("worker %d ended after %.1f s", self._process.pid, now_s - self._started_s)
         self._drop_process()
-        wait_s = self._backoff.died(0.0 if self._ready_s is None else now_s - self._ready_s)
+        return self._death(ready_s=0.0 if self._ready_s is None else now_s - self._ready_s)
+
+    def _death(self, *, ready_s: float) -> Death:
+        """Say why, and set the time of the next start."""
+        wait_s = self._backoff.died(ready_s)
         self._next_start_s = time.monotonic() + wait_s
-        why = self._reason or f"The painter {_how_it_ended(code)}"
-        # A sentence is for people: the log has the rest.
-        log.error("%s after %.1f s; next start in %.0f s", why, lived_s, wait_s)
+        why = self._reason
+        log.error("%s; next start in %.0f s", why, wait_s)
         again = f"starting it again in {wait_s:.0f} s" if wait_s else "starting it again"
         more = f" (see {self._config.runtime_dir / WORKER_LOG})" if self._backoff.hopeless else ""
         failed = self._backoff.hopeless or self._explained

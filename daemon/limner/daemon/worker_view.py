@@ -9,7 +9,7 @@ from limner.daemon.worker_protocol import Loading, Ready, Report
 # A worker that paints and finishes no chunk for this long hangs ...
 HANG_NS = 15 * NS_PER_S
 # ... and one that says nothing at all for this long does so too (imports may hold its threads up).
-MUTE_NS = 12 * NS_PER_S
+MUTE_NS = 30 * NS_PER_S
 
 
 class WorkerView:

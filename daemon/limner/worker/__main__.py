@@ -18,6 +18,7 @@ from limner.worker.stats import Stats
 
 log = logging.getLogger("limner.worker")
 NICENESS = 10
+SWITCH_INTERVAL_S = 0.001
 EXIT_NO_ENGINE = 3
 EXIT_FATAL = 4
 
@@ -27,8 +28,8 @@ def main() -> int:
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # OBS and its encoder come first.
-    os.nice(NICENESS)
+    # The link must not wait for the interpreter while the loop prepares a chunk.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     desk, stats = Desk(), Stats()
     link = Link(
         endpoint=arguments.endpoint,
@@ -38,6 +39,9 @@ def main() -> int:
         report=stats.report,
     )
     link.start()
+    # OBS and its encoder come first. On Linux this is the calling thread's and that of the threads it will
+    # start, so the link, which hardly computes, keeps its place.
+    os.nice(NICENESS)
     try:
         return _work(arguments, desk, stats, link)
     finally:

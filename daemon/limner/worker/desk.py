@@ -70,7 +70,7 @@ class Desk:
         match message:
             case Give():
                 intake = self._current(message)
-                return [message] if intake is None else intake.add(message, time.monotonic_ns())
+                return [] if intake is None else intake.add(message, time.monotonic_ns())
             case Return():
                 intake = self._current(message)
                 if intake is not None:
@@ -90,7 +90,10 @@ class Desk:
         return []
 
     def _current(self, message: Give | Return) -> Intake | None:
-        """Return the intake that the message means, if it is there, well and of this generation."""
+        """Return the intake that the message means, if it is there, well and of this generation.
+
+        Otherwise the daemon takes, or has taken, the slot back itself.
+        """
         intake = self._intakes.get(message.session)
         if intake is None or intake.failed or intake.opening.generation != message.generation:
             return None

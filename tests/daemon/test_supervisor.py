@@ -1,0 +1,30 @@
+"""Starting workers when the machine does not want to."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limner.daemon.config import DaemonConfig
+from limner.daemon.supervisor import Death, Supervisor
+
+
+def test_a_start_that_fails_is_a_death_with_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(subprocess, "Popen", no_memory)
+    supervisor = Supervisor(DaemonConfig(runtime_dir=tmp_path, engine="echo"))
+    first, second = supervisor.start_if_due(), supervisor.start_if_due()
+    assert isinstance(first, Death)
+    assert isinstance(second, Death)
+    assert "Cannot allocate memory" in first.sentence
+    assert first.failed
+    assert (first.wait_s, second.wait_s) == (0, 1)
+    assert not supervisor.running
+    assert supervisor.start_if_due() is None, "it waits now"
+    supervisor.stop()
