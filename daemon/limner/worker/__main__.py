@@ -11,7 +11,7 @@ import sys
 from limner.daemon.protocol import MAX_NAME_CHARS
 from limner.daemon.worker_protocol import Failed, Loading, Ready
 from limner.worker.desk import Desk
-from limner.worker.engines import FatalEngineError, load_engine
+from limner.worker.engines import ECHO, FatalEngineError, load_engine
 from limner.worker.link import Link
 from limner.worker.loop import Loop
 from limner.worker.stats import Stats
@@ -39,9 +39,10 @@ def main() -> int:
         report=stats.report,
     )
     link.start()
-    # OBS and its encoder come first. On Linux this is the calling thread's and that of the threads it will
-    # start, so the link, which hardly computes, keeps its place.
-    os.nice(NICENESS)
+    if arguments.engine != ECHO:
+        # OBS and its encoder come first. On Linux this is the calling thread's and that of the threads it
+        # will start, so the link, which hardly computes, keeps its place.
+        os.nice(NICENESS)
     try:
         return _work(arguments, desk, stats, link)
     finally:

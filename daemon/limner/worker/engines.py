@@ -16,6 +16,7 @@ from limner.daemon.protocol import Settings
 Pixels = NDArray[np.uint8]
 """frame_HW4: RGBA, a view of a slot in shared memory."""
 Progress = Callable[[float, str], None]
+ECHO = "echo"
 TEST_ENGINES_VARIABLE = "LIMNER_TEST_ENGINES"
 
 
@@ -93,7 +94,7 @@ class _EchoStream:
 class EchoEngine:
     """No model at all, no torch: the bridge alone."""
 
-    model = "echo"
+    model = ECHO
     device = "CPU"
     frames_per_chunk = 1
 
@@ -104,7 +105,7 @@ class EchoEngine:
 
 def load_engine(name: str, *, threads: int, progress: Progress) -> PaintEngine:
     """Load an engine by name and warm it up; raises whatever is in its way."""
-    if name == "echo":
+    if name == ECHO:
         return EchoEngine()
     if name == "pocket":
         pocket: Any = importlib.import_module("limner.worker.pocket_engine")
