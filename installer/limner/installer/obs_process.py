@@ -167,7 +167,7 @@ def _wait_for_scenes(process: subprocess.Popen[bytes], log: Path, timeout_s: flo
 
 
 def stop_obs(process: subprocess.Popen[bytes], patience_s: float = 20.0) -> bool:
-    """Ask OBS to close (SIGINT is a clean exit on Linux); False when it had to be killed."""
+    """Ask OBS to close (SIGINT is a clean exit on Linux); False when it crashed or had to be killed."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
     try:
@@ -175,8 +175,7 @@ def stop_obs(process: subprocess.Popen[bytes], patience_s: float = 20.0) -> bool
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        return False
-    return True
+    return process.returncode == 0
 
 
 def tail(log: Path, lines: int = 15) -> str:
