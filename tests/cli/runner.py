@@ -29,6 +29,12 @@ class Result:
         assert len(lines) == 1, self.err
         return lines[0].removeprefix("limner: ")
 
+    @property
+    def said(self) -> str:
+        """What was said on stderr, when it is no error."""
+        assert "limner: " not in self.err, self.err
+        return self.err.strip()
+
 
 def environment(runtime_dir: Path, **more: str) -> dict[str, str]:
     """Variables for a `limner` that uses this runtime folder."""

@@ -134,10 +134,11 @@ def test_styles(no_daemon: Path) -> None:
 
 def test_daemon_detaches_runs_once_and_stops(no_daemon: Path) -> None:
     begun = time.monotonic()
-    assert run_limner(no_daemon, "daemon", "--engine", "echo", "--detach").code == 0
+    started = run_limner(no_daemon, "daemon", "--engine", "echo", "--detach")
     assert time.monotonic() - begun < 20
     pid = running_pid(no_daemon)
     assert pid is not None
+    assert (started.code, started.said) == (0, f"the daemon runs in the background, process {pid}")
     second = run_limner(no_daemon, "daemon", "--engine", "echo")
     assert second.code != 0
     assert f"process {pid}" in second.err and "Traceback" not in second.err

@@ -9,7 +9,7 @@ import typer
 from limner.cli.console import say
 from limner.cli.errors import EXIT_USAGE, CliError
 from limner.daemon.config import DaemonConfig
-from limner.daemon.lock import StopError, stop_daemon
+from limner.daemon.lock import StopError, running_pid, stop_daemon
 from limner.daemon.paths import runtime_dir
 from limner.daemon.server import run
 
@@ -33,7 +33,10 @@ def daemon(
         config = DaemonConfig(engine=engine, threads=threads, detach=detach)
     except ValueError as error:
         raise CliError(str(error), exit_code=EXIT_USAGE) from error
-    raise typer.Exit(run(config))
+    code = run(config)
+    if detach and code == 0:
+        say(f"the daemon runs in the background, process {running_pid(config.runtime_dir)}")
+    raise typer.Exit(code)
 
 
 def _stop() -> None:

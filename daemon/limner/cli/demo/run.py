@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from limner.daemon.paths import runtime_dir
 from limner.daemon.protocol import Change
 
 DEFAULT_ENGINE = "pocket"
+# For a running daemon to say which model it has.
+MODEL_TIMEOUT_S = 20.0
+MODEL_POLL_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,16 +111,26 @@ def _check_engine(engine: str) -> None:
 @contextmanager
 def _daemon(engine: str | None) -> Iterator[Path]:
     """Give the runtime folder of a daemon with `engine`: the one that runs, else one of our own."""
-    try:
-        with Client() as client:
-            running = client.query().worker
-    except NoDaemonError:
-        running = None
-    if running is not None and engine in (None, running.model):
+    if _serves(engine):
         yield runtime_dir()
         return
     with private_daemon(engine or DEFAULT_ENGINE) as folder:
         yield folder
+
+
+def _serves(engine: str | None) -> bool:
+    """Whether a daemon runs and has this engine, None: any."""
+    try:
+        with Client() as client:
+            deadline = time.monotonic() + MODEL_TIMEOUT_S
+            while True:
+                worker = client.query().worker
+                # While it loads, a worker does not say yet what it is.
+                if engine is None or worker.model or time.monotonic() > deadline:
+                    return engine in (None, worker.model)
+                time.sleep(MODEL_POLL_S)
+    except NoDaemonError:
+        return False
 
 
 def _paint_with(job: Job, clip: Clip, session: ClientSession) -> None:
