@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from limner.cli.console import say
 from limner.cli.errors import EXIT_USAGE, CliError
 from limner.daemon.config import DaemonConfig
 from limner.daemon.lock import StopError, running_pid, stop_daemon
@@ -35,7 +34,7 @@ def daemon(
         raise CliError(str(error), exit_code=EXIT_USAGE) from error
     code = run(config)
     if detach and code == 0:
-        say(f"the daemon runs in the background, process {running_pid(config.runtime_dir)}")
+        typer.echo(f"the daemon runs in the background, process {running_pid(config.runtime_dir)}", err=True)
     raise typer.Exit(code)
 
 
@@ -44,4 +43,4 @@ def _stop() -> None:
         pid = stop_daemon(runtime_dir())
     except (StopError, PermissionError) as error:
         raise CliError(str(error)) from error
-    say("no daemon was running" if pid is None else f"the daemon (process {pid}) has ended")
+    typer.echo("no daemon was running" if pid is None else f"the daemon (process {pid}) has ended", err=True)
