@@ -432,7 +432,7 @@ def test_command_comes_from_the_installers_file(start: Callable[..., LinkTool], 
     tool = start(str(where))
     tool.say("source Camera 640 360")
     tool.say("may-start")
-    tool.wait_answer("status", "the daemon is not installed")
+    tool.wait_answer("status", "It is not installed")
     command = _script(tmp_path / "limner", "exit 3")
     where.write_text(command + "\n", encoding="utf-8")
     tool.wait_answer("status", "ended with code 3")

@@ -24,8 +24,9 @@ void capture_free(struct capture *c)
 {
 	free_surfaces(c);
 	gs_texrender_destroy(c->source);
-	gs_texrender_destroy(c->scaled);
-	c->source = c->scaled = NULL;
+	gs_texrender_destroy(c->scaled[0]);
+	gs_texrender_destroy(c->scaled[1]);
+	c->source = c->scaled[0] = c->scaled[1] = NULL;
 	c->generation = 0;
 }
 
@@ -34,6 +35,7 @@ void capture_forget(struct capture *c)
 	for (int i = 0; i < CAPTURE_RING; i++)
 		if (c->ring[i].use == STAGED_FULL)
 			c->ring[i].use = STAGED_EMPTY;
+	c->drawn_pts_ns = 0;
 }
 
 static void draw_target(obs_source_t *filter)
@@ -83,12 +85,14 @@ static bool prepare(struct capture *c, const struct stream *stream)
 		if (!c->ring[i].surface)
 			return false;
 	}
-	if (!c->scaled)
-		c->scaled = gs_texrender_create(GS_RGBA, GS_ZS_NONE);
+	for (int i = 0; i < 2; i++)
+		if (!c->scaled[i])
+			c->scaled[i] = gs_texrender_create(GS_RGBA, GS_ZS_NONE);
+	c->drawn_pts_ns = 0;
 	c->width = stream->width;
 	c->height = stream->height;
 	c->generation = stream->generation;
-	return c->scaled != NULL;
+	return c->scaled[0] && c->scaled[1];
 }
 
 static int taps_for(double source_pixels_per_pixel)
@@ -117,8 +121,9 @@ static void set_scaling(struct capture *c, gs_texture_t *source, const struct fi
 static bool scale(struct capture *c, const struct fit_rect *rect)
 {
 	gs_texture_t *source = gs_texrender_get_texture(c->source);
-	gs_texrender_reset(c->scaled);
-	if (!source || !gs_texrender_begin_with_color_space(c->scaled, c->width, c->height, GS_CS_SRGB))
+	gs_texrender_t *scaled = c->scaled[!c->drawn];
+	gs_texrender_reset(scaled);
+	if (!source || !gs_texrender_begin_with_color_space(scaled, c->width, c->height, GS_CS_SRGB))
 		return false;
 	gs_ortho(0.0f, (float)c->width, 0.0f, (float)c->height, -100.0f, 100.0f);
 	gs_blend_state_push();
@@ -130,7 +135,8 @@ static bool scale(struct capture *c, const struct fit_rect *rect)
 		gs_draw_sprite(source, 0, c->width, c->height);
 	gs_enable_framebuffer_srgb(encoded);
 	gs_blend_state_pop();
-	gs_texrender_end(c->scaled);
+	gs_texrender_end(scaled);
+	c->drawn = !c->drawn;
 	return true;
 }
 
@@ -185,6 +191,22 @@ static bool hand_over(
 	return true;
 }
 
+/* Drawn in the last frame, so that copying it waits for nothing. */
+static void stage_drawn(struct capture *c, struct stats *stats)
+{
+	struct staged *staged = find(c, STAGED_EMPTY, c->frame);
+	if (c->drawn_pts_ns == 0)
+		return;
+	if (!staged) {
+		stats->dropped++;
+		return;
+	}
+	gs_stage_texture(staged->surface, gs_texrender_get_texture(c->scaled[c->drawn]));
+	staged->use = STAGED_FULL;
+	staged->pts_ns = c->drawn_pts_ns;
+	staged->frame = c->frame;
+}
+
 bool capture_frame(struct capture *c, struct stream *stream, const struct fit_rect *rect, uint64_t pts_ns,
 	struct stats *stats, uint64_t *worked_ns)
 {
@@ -196,14 +218,7 @@ bool capture_frame(struct capture *c, struct stream *stream, const struct fit_re
 	struct staged *oldest = c->frame > CAPTURE_LAG ? find(c, STAGED_FULL, c->frame - CAPTURE_LAG) : NULL;
 	if (oldest)
 		handed = hand_over(c, oldest, stream, stats, worked_ns);
-	struct staged *now = find(c, STAGED_EMPTY, c->frame);
-	if (!now) {
-		stats->dropped++;
-	} else if (scale(c, rect)) {
-		gs_stage_texture(now->surface, gs_texrender_get_texture(c->scaled));
-		now->use = STAGED_FULL;
-		now->pts_ns = pts_ns;
-		now->frame = c->frame;
-	}
+	stage_drawn(c, stats);
+	c->drawn_pts_ns = scale(c, rect) ? pts_ns : 0;
 	return handed;
 }

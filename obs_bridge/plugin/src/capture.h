@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From the filter's target to a slot of the input segment: drawn once per frame into a texture, scaled down
- * by the GPU, staged, mapped two frames later, when no one has to wait for it, and copied by the I/O thread
- * while it stays mapped. All functions: graphics thread. */
+/* From the filter's target to a slot of the input segment: drawn once per frame into a texture and scaled
+ * down by the GPU; staged in the next frame, when that is done; mapped in the one after, when that is done as
+ * well; and copied by the I/O thread while it stays mapped. Nothing waits. All functions: graphics thread. */
 #pragma once
 
 #include <obs-module.h>
@@ -10,10 +10,10 @@
 #include "stats.h"
 #include "stream.h"
 
-/* Two that the GPU may still be writing, one to stage into, one that is being copied; and one to spare. */
-#define CAPTURE_RING 5
+/* One that the GPU may still be writing, one to stage into, two that are being copied. */
+#define CAPTURE_RING 4
 /* Frames from staging to mapping. */
-#define CAPTURE_LAG 2
+#define CAPTURE_LAG 1
 
 struct staged {
 	gs_stagesurf_t *surface;
@@ -24,8 +24,10 @@ struct staged {
 };
 
 struct capture {
-	gs_texrender_t *source; /* the target at its own size, sRGB, premultiplied */
-	gs_texrender_t *scaled; /* what the engine gets */
+	gs_texrender_t *source;    /* the target at its own size, sRGB, premultiplied */
+	gs_texrender_t *scaled[2]; /* what the engine gets: drawn in this frame, and in the last */
+	int drawn;                 /* index of the one that was drawn last */
+	uint64_t drawn_pts_ns;     /* its presentation time; 0: nothing was drawn that is worth staging */
 	struct staged ring[CAPTURE_RING];
 	uint64_t frame;                     /* counts the calls of capture_frame */
 	uint32_t width, height, generation; /* of the surfaces */

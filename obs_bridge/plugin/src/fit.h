@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-enum fit { FIT_CROP, FIT_LETTERBOX };
+enum fit { FIT_LETTERBOX, FIT_CROP };
 
 /* In the source's own coordinates, 0..1 across it. Letterbox reaches beyond: those are the bars. */
 struct fit_rect {

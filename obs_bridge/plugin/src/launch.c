@@ -77,13 +77,13 @@ static enum launch_result start(struct launcher *launcher)
 	find_command(launcher);
 	if (!launcher->command[0]) {
 		snprintf(launcher->fault, sizeof(launcher->fault),
-			"the daemon is not installed: run installer/run.sh, or start it with: limner daemon");
+			"It is not installed: run installer/run.sh, or start one with: limner daemon");
 		return LAUNCH_FAILED;
 	}
 	const int fault = spawn(launcher);
 	if (fault == 0)
 		return LAUNCH_STARTED;
-	snprintf(launcher->fault, sizeof(launcher->fault), "the daemon could not be started: %s: %s",
+	snprintf(launcher->fault, sizeof(launcher->fault), "It could not be started: %s: %s",
 		launcher->command, strerror(fault));
 	return LAUNCH_FAILED;
 }
@@ -100,7 +100,7 @@ static enum launch_result reap(struct launcher *launcher)
 	if (WIFEXITED(how) && WEXITSTATUS(how) == 0)
 		return LAUNCH_SUCCEEDED;
 	snprintf(launcher->fault, sizeof(launcher->fault),
-		"the daemon could not be started: \"%s daemon --detach\" ended with %s %d", launcher->command,
+		"It could not be started: \"%s daemon --detach\" ended with %s %d", launcher->command,
 		WIFEXITED(how) ? "code" : "signal", WIFEXITED(how) ? WEXITSTATUS(how) : WTERMSIG(how));
 	return LAUNCH_FAILED;
 }

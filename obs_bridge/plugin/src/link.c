@@ -85,7 +85,7 @@ static void call_daemon(struct link *link, uint64_t now_ns)
 		break;
 	case LAUNCH_FAILED:
 		if (strcmp(link->launcher.fault, link->last_fault) != 0)
-			log_line(LEVEL_WARNING, "%s", link->launcher.fault);
+			log_line(LEVEL_WARNING, "no daemon answers. %s", link->launcher.fault);
 		snprintf(link->last_fault, sizeof(link->last_fault), "%s", link->launcher.fault);
 		break;
 	case LAUNCH_SUCCEEDED:

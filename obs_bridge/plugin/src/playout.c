@@ -14,7 +14,7 @@
 /* Within this the delay stays as it is, so that noise in the measurement does not move the picture. */
 #define DEAD_BAND_NS 25000000ull
 /* Share of frames that ought to be there in time. */
-#define PERCENT 95
+#define PERCENT 98
 #define REMEASURE_EVERY 4
 
 /* A frame further in the future than this is not one of ours. */
@@ -86,12 +86,27 @@ static void move_delay(struct playout *p, uint64_t now_ns)
 	}
 }
 
+/* A chunk that came after its time found us with nothing new to show: the picture stands still already. So
+ * the delay may jump without harm, and all of the chunk is shown in its own rhythm instead of its last frame
+ * only. */
+static void wait_for_late_burst(struct playout *p, uint64_t now_ns)
+{
+	if (p->queued < 2 || p->queue[1].pts_ns + p->delay_ns > now_ns)
+		return;
+	const struct frame_ref *oldest = &p->queue[0];
+	const uint64_t needed_ns =
+		oldest->arrival_ns > oldest->pts_ns ? oldest->arrival_ns - oldest->pts_ns : 0;
+	if (needed_ns > p->delay_ns && needed_ns <= PLAYOUT_MAX_DELAY_NS)
+		p->delay_ns = needed_ns;
+}
+
 bool playout_pop(struct playout *p, uint64_t now_ns, struct frame_ref *due, struct frame_ref *passed,
 	uint32_t *passed_count)
 {
 	uint32_t ready = 0;
 	*passed_count = 0;
 	move_delay(p, now_ns);
+	wait_for_late_burst(p, now_ns);
 	while (ready < p->queued && p->queue[ready].pts_ns + p->delay_ns <= now_ns)
 		ready++;
 	if (p->queued - ready > p->queue_limit) {

@@ -14,19 +14,28 @@
 
 void present_free(struct present *p)
 {
-	gs_texture_destroy(p->painted);
+	for (int i = 0; i < PRESENT_TEXTURES; i++) {
+		gs_texture_destroy(p->textures[i]);
+		p->textures[i] = NULL;
+	}
 	p->painted = NULL;
 }
 
 static bool prepare(struct present *p, const struct stream *s)
 {
-	if (p->painted && p->width == s->width && p->height == s->height)
+	if (p->textures[0] && p->width == s->width && p->height == s->height)
 		return true;
-	gs_texture_destroy(p->painted);
-	p->painted = gs_texture_create(s->width, s->height, GS_RGBA, 1, NULL, GS_DYNAMIC);
+	present_free(p);
+	for (int i = 0; i < PRESENT_TEXTURES; i++) {
+		p->textures[i] = gs_texture_create(s->width, s->height, GS_RGBA, 1, NULL, GS_DYNAMIC);
+		if (!p->textures[i]) {
+			present_free(p);
+			return false;
+		}
+	}
 	p->width = s->width;
 	p->height = s->height;
-	return p->painted != NULL;
+	return true;
 }
 
 static void give_back(struct stream *s, const struct frame_ref *frame, struct present_news *news)
@@ -50,6 +59,8 @@ static void take_arrivals(struct stream *s, struct stats *stats, struct present_
 static void upload(struct present *p, const struct stream *s, uint32_t slot, struct stats *stats)
 {
 	const uint64_t began_ns = clock_now_ns();
+	p->painted = p->textures[p->next];
+	p->next = (p->next + 1) % PRESENT_TEXTURES;
 	gs_texture_set_image(p->painted, segment_pixels(&s->output, slot), s->width * 4, false);
 	histogram_add_ns(&stats->upload, clock_now_ns() - began_ns);
 }

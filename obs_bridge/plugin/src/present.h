@@ -9,8 +9,13 @@
 #include "stats.h"
 #include "stream.h"
 
+/* The one that shows, and others to upload into: the GPU may still be drawing from the last ones. */
+#define PRESENT_TEXTURES 3
+
 struct present {
-	gs_texture_t *painted; /* the last painted frame that was due */
+	gs_texture_t *textures[PRESENT_TEXTURES];
+	uint32_t next;         /* to upload into */
+	gs_texture_t *painted; /* one of them: the last painted frame that was due; NULL: none yet */
 	uint32_t width, height;
 	struct fit_rect rect; /* the part of the source that it covers */
 	gs_effect_t *effect;  /* not owned */

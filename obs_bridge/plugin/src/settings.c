@@ -35,7 +35,8 @@ void settings_defaults(obs_data_t *s)
 	obs_data_set_default_int(s, S_STEPS, 1);
 	obs_data_set_default_int(s, S_SEED, 0);
 	obs_data_set_default_bool(s, S_MOTION_AWARE, true);
-	obs_data_set_default_string(s, S_FIT, fit_names[FIT_CROP]);
+	/* All of the source is painted, whatever sizes the engine has. */
+	obs_data_set_default_string(s, S_FIT, fit_names[FIT_LETTERBOX]);
 	obs_data_set_default_int(s, S_MIX, 100);
 	obs_data_set_default_string(s, S_ON_STALL, stall_names[STALL_HOLD_THEN_SOURCE]);
 	obs_data_set_default_int(s, S_HOLD_MS, 1000);
@@ -208,7 +209,7 @@ static void add_state(obs_properties_t *p, struct filter *f, const struct link_s
 	obs_property_text_set_info_type(info, bad    ? OBS_TEXT_INFO_ERROR
 					      : poor ? OBS_TEXT_INFO_WARNING
 						     : OBS_TEXT_INFO_NORMAL);
-	obs_property_set_long_description(info, T_("StateHint"));
+	/* No long description: with one, OBS squeezes the sentence into the column of labels. */
 	obs_properties_add_button2(p, "refresh", T_("Refresh"), refresh_clicked, f);
 }
 
@@ -245,7 +246,7 @@ static void add_choice(obs_properties_t *p, const char *name, const char *const 
 
 static void add_drawing(obs_properties_t *p)
 {
-	static const char *const fit_texts[] = {"Fit", "FitCrop", "FitLetterbox"};
+	static const char *const fit_texts[] = {"Fit", "FitLetterbox", "FitCrop"};
 	static const char *const stall_texts[] = {
 		"OnStall", "StallHoldThenSource", "StallHold", "StallSource"};
 	obs_property_t *mix = obs_properties_add_int_slider(p, S_MIX, T_("Mix"), 0, 100, 1);

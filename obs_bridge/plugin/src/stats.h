@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HISTOGRAM_BINS 160
+#define HISTOGRAM_BINS 240
 
 /* Bins of equal ratio (about 8 %) from 1 µs to more than a minute. */
 struct histogram {

@@ -156,6 +156,29 @@ static void playout_is_even_with_chunks(void)
 	CHECK(p.delay_ns > 5 * FRAME_NS && p.delay_ns < 11 * FRAME_NS);
 }
 
+static void playout_shows_all_of_a_late_chunk(void)
+{
+	struct playout p;
+	struct shown warm = {0}, shown = {0};
+	playout_reset(&p, SLOTS);
+	play_chunks(&p, 100, 400, 5 * FRAME_NS, &warm);
+	const uint64_t before_ns = p.delay_ns;
+	/* Everything takes ten frames longer from now on. */
+	play_chunks(&p, 400, 600, 15 * FRAME_NS, &shown);
+	CHECK(shown.passed == 0);
+	CHECK(p.delay_ns >= before_ns + 9 * FRAME_NS && p.delay_ns <= before_ns + 12 * FRAME_NS);
+	/* And frames that OBS itself was too slow for are passed over, without more delay. */
+	struct frame_ref due, passed[RING_CAPACITY];
+	uint32_t passed_count;
+	const uint64_t delay_ns = p.delay_ns;
+	const uint64_t next = p.last_shown_pts_ns / FRAME_NS + 1;
+	p.queued = 0;
+	for (uint64_t i = 0; i < 4; i++)
+		push(&p, next + i, (next + i) * FRAME_NS + delay_ns / 2);
+	CHECK(playout_pop(&p, (next + 4) * FRAME_NS + delay_ns, &due, passed, &passed_count));
+	CHECK(passed_count == 3 && p.delay_ns <= delay_ns);
+}
+
 static void playout_delay_grows_when_late_and_shrinks_slowly(void)
 {
 	struct playout p;
@@ -431,6 +454,7 @@ static const struct test {
 	TEST(ring_passes_between_threads),
 	TEST(slots_change_hands_only_rightly),
 	TEST(playout_is_even_with_chunks),
+	TEST(playout_shows_all_of_a_late_chunk),
 	TEST(playout_delay_grows_when_late_and_shrinks_slowly),
 	TEST(playout_delay_is_bounded),
 	TEST(playout_leaves_slots_to_the_engine),
