@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from tests.support.daemon import (
     running_daemon,
     start_daemon,
     wait_for,
+    wait_ready,
 )
 
 from limner.daemon.client import Client, ClientSession, DaemonLostError, PaintedFrame, RefusedError
@@ -104,6 +106,27 @@ def test_it_goes_to_the_background_and_says_when_it_cannot() -> None:
         assert second.returncode == 1
         assert f"process {pid}" in second.stderr
         assert stop_daemon(folder) == pid
+
+
+def test_a_rude_parent_does_not_harm_it() -> None:
+    """OBS may start it with signals blocked and with files open that must not stay open."""
+    with private_runtime_dir() as folder, socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
+        port.listen()
+        script = (
+            "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals());"
+            "signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+        )
+        options = ["--detach", "--engine=echo", f"--runtime-dir={folder}"]
+        command = [sys.executable, "-c", script, *COMMAND, *options]
+        subprocess.run(command, check=True, timeout=60, pass_fds=[port.fileno()])
+        overview = wait_ready(folder)
+        first = overview.worker.pid
+        links = [str(link.readlink()) for link in Path(f"/proc/{overview.pid}/fd").iterdir()]
+        assert f"socket:[{os.fstat(port.fileno()).st_ino}]" not in links
+        kill(first)
+        assert wait_ready(folder, not_pid=first).worker.restarts == 1
+        assert stop_daemon(folder) == overview.pid
 
 
 def test_what_stands_in_its_way_is_named(tmp_path: Path) -> None:

@@ -48,21 +48,10 @@ class RunningDaemon:
         return segments_of(self.runtime_dir)
 
     def query(self) -> Overview:
-        with Client(self.runtime_dir) as client:
-            return client.query()
+        return query(self.runtime_dir)
 
     def wait_ready(self, *, not_pid: int = 0) -> Overview:
-        """Wait until a worker (another one than `not_pid`) is ready."""
-
-        def ready() -> Overview | None:
-            try:
-                overview = self.query()
-            except ClientError:
-                return None
-            worker = overview.worker
-            return overview if worker.state == "ready" and worker.pid != not_pid else None
-
-        return wait_for(ready, "a ready worker", log=self.log)
+        return wait_ready(self.runtime_dir, not_pid=not_pid, log=self.log)
 
     def stop(self) -> int:
         """SIGTERM; return the exit code."""
@@ -74,6 +63,25 @@ class RunningDaemon:
         names = ("daemon.log", "worker.log")
         files = [self.runtime_dir / name for name in names]
         return "\n".join(f"--- {f.name}\n{f.read_text()}" for f in files if f.exists())
+
+
+def query(runtime_dir: Path) -> Overview:
+    with Client(runtime_dir) as client:
+        return client.query()
+
+
+def wait_ready(runtime_dir: Path, *, not_pid: int = 0, log: Callable[[], str] = str) -> Overview:
+    """Wait until a worker (another one than `not_pid`) is ready."""
+
+    def ready() -> Overview | None:
+        try:
+            overview = query(runtime_dir)
+        except ClientError:
+            return None
+        worker = overview.worker
+        return overview if worker.state == "ready" and worker.pid != not_pid else None
+
+    return wait_for(ready, "a ready worker", log=log)
 
 
 def wait_for(look: Callable[[], T | None], what: str, *, log: Callable[[], str] = str) -> T:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import sys
 from pathlib import Path
@@ -37,13 +39,14 @@ def detach(log_path: Path) -> int | Detached:
     child = os.fork()
     if child:
         os.close(write)
-        os.waitpid(child, 0)
+        # Who ignores the end of children (a parent may have made us) has none to wait for.
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(child, 0)
         return _hear(read)
     os.setsid()
     if os.fork():
         os._exit(0)
     os.close(read)
-    os.set_inheritable(write, False)
     output = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -51,8 +54,21 @@ def detach(log_path: Path) -> int | Detached:
     os.dup2(output, 2)
     os.close(nothing)
     os.close(output)
+    _close_inherited(keep=write)
     os.chdir("/")
     return Detached(write)
+
+
+def _close_inherited(*, keep: int) -> None:
+    """Close what came from the program that started us, such as the ports of an OBS that may start again.
+
+    Python's own files all close on exec, inherited ones do not: that tells them apart.
+    """
+    for link in list(Path("/proc/self/fd").iterdir()):
+        fd = int(link.name)
+        with contextlib.suppress(OSError):
+            if fd > 2 and fd != keep and not fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC:
+                os.close(fd)
 
 
 def _hear(pipe: int) -> int:

@@ -90,15 +90,18 @@ class Daemon:
     def __init__(self, config: DaemonConfig) -> None:
         self.config = config
         self._stopping = False
+        styles = load_styles()
+        # Before the sockets: whoever sees them may send a signal.
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._catch_signals()
         self._supervisor = Supervisor(config)
         self._sockets = Sockets(config.runtime_dir, lambda: self._supervisor.identity)
-        self._wake_read, self._wake_write = socket.socketpair()
         self._hub = Hub(
             outbox=self._sockets,
             prefix=segment_prefix(config.runtime_dir),
             engine=config.engine,
             traits=traits_of(config.engine),
-            styles=load_styles(),
+            styles=styles,
             version=_version,
         )
 
@@ -108,13 +111,15 @@ class Daemon:
 
     def run(self) -> None:
         """Serve until stopped, then leave nothing behind."""
-        self._catch_signals()
         try:
             self._loop()
         finally:
             self._leave()
 
     def _catch_signals(self) -> None:
+        # Whoever started us (a thread of OBS) may have blocked signals, or ignored the end of children.
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._wake_write.setblocking(False)
         signal.set_wakeup_fd(self._wake_write.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
