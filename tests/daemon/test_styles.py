@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from limner.daemon.protocol import Change, Settings
 from limner.daemon.settings import resolve
 from limner.daemon.styles import CUSTOM, Style, Styles, StylesError, UnknownStyleError, load
+from limner.worker.pocket_engine import CONFIG
 
 STYLES = Styles(
     [
@@ -66,6 +69,13 @@ def test_the_built_in_styles_load() -> None:
     styles = load()
     assert len(styles.names) >= 4
     assert len(set(styles.names)) == len(styles.names)
+
+
+def test_pocket_knows_a_word_of_every_built_in_prompt() -> None:
+    table = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
+    known = set(table["text"]["words"])
+    for style in load():
+        assert known & set(re.findall(r"\w+", style.prompt.casefold())), style
 
 
 @pytest.mark.parametrize(
