@@ -154,3 +154,16 @@ def test_daemon_that_dies_is_noticed_and_cleaned_up_after() -> None:
         assert daemon.segments == []
         for socket in daemon.runtime_dir.glob("*.sock"):
             socket.unlink()
+
+
+def test_daemon_that_says_nothing_is_gone() -> None:
+    with running_daemon() as daemon:
+        with ClientSession(hello(), daemon.runtime_dir) as session:
+            os.kill(daemon.pid, signal.SIGSTOP)
+            try:
+                with pytest.raises(DaemonLostError, match="silent"):
+                    while True:
+                        session.receive(TIMEOUT_S)
+            finally:
+                os.kill(daemon.pid, signal.SIGCONT)
+        wait_for(lambda: not daemon.query().sessions, "the end of the session", log=daemon.log)
