@@ -51,6 +51,12 @@ def test_a_link_in_its_place_is_refused(tmp_path: Path) -> None:
         paths.ensure_private_dir(link)
 
 
+def test_a_folder_that_cannot_be_made_is_named() -> None:
+    # Even root may not make a folder there.
+    with pytest.raises(PathError, match=r"cannot use /proc/limner.*LIMNER_RUNTIME_DIR"):
+        paths.ensure_private_dir(Path("/proc/limner"))
+
+
 def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PathError, match="too long"):
         paths.endpoint("daemon.sock", tmp_path / ("x" * 100))

@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import signal
+import site
 import subprocess
 import sys
 import time
@@ -130,8 +131,9 @@ class Supervisor:
         ]
 
     def _environment(self) -> dict[str, str]:
-        # The worker finds `limner` where we found it, however that was.
+        # The worker finds `limner` where we found it, however that was; what is installed it finds anyway.
         roots = [str(Path(part).parent) for part in limner.__path__]
+        roots = [root for root in roots if root not in (*site.getsitepackages(), site.getusersitepackages())]
         given = os.environ.get("PYTHONPATH")
         threads = str(self._config.worker_threads)
         return os.environ | {
