@@ -34,6 +34,11 @@ def test_collection_carries_sources_filters_and_scenes() -> None:
     assert item["bounds"] == {"x": 640, "y": 360}
 
 
+def test_scripts_are_loaded() -> None:
+    made = obs_config.scene_collection("Mine", (), (Scene(name="A", items=()),), (Path("/x/y.lua"),))
+    assert made["modules"] == {"scripts-tool": [{"path": "/x/y.lua", "settings": {}}]}
+
+
 def test_a_scene_that_shows_nothing_known_is_refused() -> None:
     with pytest.raises(ValueError, match="'Camera', which does not exist"):
         obs_config.scene_collection("Mine", (), (Scene(name="A", items=(FULL,)),))

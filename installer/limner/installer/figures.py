@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -50,22 +49,31 @@ def read_filter_stats(path: Path, now_s: float) -> FilterCounts | None:
     """Return what the filter last wrote, or None before it wrote anything."""
     try:
         stats = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except FileNotFoundError:
         return None
-    filters = stats.get("filters", [stats])
-    if not filters:
-        return None
-    first = filters[0]
     return FilterCounts(
         at_s=now_s,
-        painted_shown=int(first.get("painted_shown", 0)),
-        latency_ms_p50=float(first.get("latency_ms_p50", 0.0)),
-        latency_ms_p95=float(first.get("latency_ms_p95", 0.0)),
+        painted_shown=int(stats["painted_shown"]),
+        latency_ms_p50=float(stats["latency_ms_p50"]),
+        latency_ms_p95=float(stats["latency_ms_p95"]),
     )
 
 
-def obs_frames_and_lagged(log: str) -> tuple[int, int]:
-    """Return (frames drawn, frames that lagged) of the recording, from OBS's log at its end."""
-    drawn = re.findall(r"Total drawn frames: (\d+)", log)
-    lagged = re.findall(r"Number of lagged frames due to rendering lag/stalls: (\d+)", log)
-    return (int(drawn[-1]) if drawn else 0, int(lagged[-1]) if lagged else 0)
+@dataclass(frozen=True, kw_only=True)
+class ObsCounts:
+    """OBS's own counters since its start, and whether it records."""
+
+    frames: int
+    lagged: int
+    recording: bool
+
+
+def read_obs_counts(path: Path) -> ObsCounts | None:
+    """Return what recorder.lua last wrote, or None before it wrote anything."""
+    try:
+        counts = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    return ObsCounts(
+        frames=int(counts["frames"]), lagged=int(counts["lagged"]), recording=bool(counts["recording"])
+    )

@@ -132,8 +132,10 @@ def _scene(scene: Scene) -> dict[str, Any]:
     return _common("scene", "scene", scene.name, settings, [])
 
 
-def scene_collection(name: str, sources: tuple[Source, ...], scenes: tuple[Scene, ...]) -> dict[str, Any]:
-    """Return a scene collection as OBS stores it; the first scene is the one on air.
+def scene_collection(
+    name: str, sources: tuple[Source, ...], scenes: tuple[Scene, ...], scripts: tuple[Path, ...] = ()
+) -> dict[str, Any]:
+    """Return a scene collection as OBS stores it; the first scene is the one on air, scripts are loaded.
 
     Raises ValueError when a scene shows a source that is not given, or two things share a name.
     """
@@ -158,7 +160,7 @@ def scene_collection(name: str, sources: tuple[Source, ...], scenes: tuple[Scene
         "saved_projectors": [],
         "preview_locked": False,
         "scaling_enabled": False,
-        "modules": {},
+        "modules": {"scripts-tool": [{"path": str(script), "settings": {}} for script in scripts]},
     }
 
 

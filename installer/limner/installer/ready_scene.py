@@ -57,7 +57,10 @@ def live_source(camera: Path | None, clip: Path, filter_settings: dict[str, Any]
     return obs_config.Source(id="ffmpeg_source", name=SOURCE, settings=settings, filters=filters)
 
 
-def collection(source: obs_config.Source, width: int, height: int) -> dict[str, Any]:
+def collection(
+    source: obs_config.Source, width: int, height: int, scripts: tuple[Path, ...] = ()
+) -> dict[str, Any]:
     """Return the scene collection for a canvas of width × height pixels."""
     item = obs_config.Item(source=source.name, x=0, y=0, width=width, height=height)
-    return obs_config.scene_collection(NAME, (source,), (obs_config.Scene(name="Painted", items=(item,)),))
+    scenes = (obs_config.Scene(name="Painted", items=(item,)),)
+    return obs_config.scene_collection(NAME, (source,), scenes, scripts)

@@ -10,19 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from limner.daemon.client import Client, ClientError
 from limner.daemon.protocol import Overview
 from limner.installer import figures, obs_config, plugin, ready_scene, sheet
-from limner.installer.command import run_limner
 from limner.installer.obs_process import ObsError, ObsLaunch, start_obs, stop_obs, tail, virtual_display
+from limner.installer.stage import Stage
 
-WIDTH, HEIGHT, FPS = 640, 360, 30
+CANVAS_WIDTH, FPS = 640, 30
 SECONDS = 15.0
 MAX_STYLES = 5
 # A style needs a chunk or two and the way through the filter before the picture is all its own.
 SETTLED_S = 1.2
-READY_TIMEOUT_S = 120.0
-LIVE_TIMEOUT_S = 60.0
+# Pictures of the recording are compared with the clip in such steps.
+SAMPLE_S = 0.25
+MOMENTS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,40 +35,12 @@ class Turn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
-    """Where a run happens. `home` is short: sockets lie below it."""
+class Performance:
+    """What was on the air, until when it was recorded (time.monotonic), and the figures."""
 
-    limner: Path
-    home: Path
-    clip: Path
-
-    @property
-    def runtime(self) -> Path:
-        """Folder of this run's own daemon."""
-        return self.home / "limner"
-
-    @property
-    def stats(self) -> Path:
-        """Where the filter writes its counters."""
-        return self.home / "filter-stats.json"
-
-    @property
-    def recordings(self) -> Path:
-        """Where OBS records."""
-        return self.home / "recordings"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What leads OBS and the commands to this run's daemon."""
-        return {
-            "LIMNER_RUNTIME_DIR": str(self.runtime),
-            "LIMNER_FILTER_STATS": str(self.stats),
-            "LIMNER_COMMAND": str(self.limner),
-        }
-
-    def command(self, *arguments: str) -> str:
-        """Run `limner` against this run's daemon."""
-        return run_limner(self.limner, *arguments, environment=self.environment)
+    turns: tuple[Turn, ...]
+    recorded_until_s: float
+    figures: figures.Figures
 
 
 def run(root: Path, limner: Path) -> None:
@@ -79,53 +51,65 @@ def run(root: Path, limner: Path) -> None:
     try:
         _say("Preparing the clip that plays the camera")
         stage = Stage(limner=limner, home=home, clip=ready_scene.stand_in_clip(root))
-        turns, measured = _perform(stage)
-        _deliver(stage, turns, measured, out)
+        _deliver(stage, _perform(stage), out)
     finally:
-        log = home / "obs.log"
-        if log.exists():
-            shutil.copy2(log, root / "build" / "obs.log")
+        if (home / "obs.log").exists():
+            shutil.copy2(home / "obs.log", root / "build" / "obs.log")
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _perform(stage: Stage) -> tuple[list[Turn], figures.Figures]:
+def _perform(stage: Stage) -> Performance:
     with _daemon(stage) as overview:
         styles = overview.styles[:MAX_STYLES]
         _configure(stage, styles[0])
         _say("Starting OBS on a virtual display")
         with virtual_display(stage.home / "xvfb.log") as display:
-            launch = ObsLaunch(
-                home=stage.home,
-                display=display,
-                arguments=("--startrecording",),
-                environment=stage.environment,
+            process = start_obs(
+                ObsLaunch(
+                    home=stage.home,
+                    display=display,
+                    arguments=("--startrecording",),
+                    environment=stage.environment,
+                )
             )
-            process = start_obs(launch)
             try:
-                before = _wait_for_paint(stage)
-                turns = [_turn(stage, style, SECONDS / len(styles)) for style in styles]
-                after = figures.read_filter_stats(stage.stats, time.monotonic()) or before
+                performance = _paint(stage, styles)
             finally:
                 closed = stop_obs(process)
             if not closed:
-                raise ObsError(f"OBS did not close; its last words:\n{tail(launch.log)}")
-        drawn, lagged = figures.obs_frames_and_lagged(launch.log.read_text(errors="replace"))
-    return turns, figures.Figures(
-        painted_fps=(after.painted_shown - before.painted_shown) / (after.at_s - before.at_s),
-        latency_ms_p50=after.latency_ms_p50,
-        latency_ms_p95=after.latency_ms_p95,
-        obs_frames=drawn,
-        obs_lagged=lagged,
+                raise ObsError(f"OBS did not close well; its last words:\n{tail(stage.obs_log)}")
+    return performance
+
+
+def _paint(stage: Stage, styles: list[str]) -> Performance:
+    """Show one style after the other, and measure."""
+    stage.wait_painted()
+    before, obs_before = stage.filter_counts(), stage.obs_counts()
+    turns = tuple(_turn(stage, style, SECONDS / len(styles)) for style in styles)
+    after, obs_after = stage.filter_counts(), stage.obs_counts()
+    return Performance(
+        turns=turns,
+        recorded_until_s=stage.end_recording(),
+        figures=figures.Figures(
+            painted_fps=(after.painted_shown - before.painted_shown) / (after.at_s - before.at_s),
+            latency_ms_p50=after.latency_ms_p50,
+            latency_ms_p95=after.latency_ms_p95,
+            obs_frames=obs_after.frames - obs_before.frames,
+            obs_lagged=obs_after.lagged - obs_before.lagged,
+        ),
     )
 
 
 def _configure(stage: Stage, style: str) -> None:
     obs_dir = stage.home / "obs-studio"
+    width, height = CANVAS_WIDTH, sheet.height_for(stage.clip, CANVAS_WIDTH)
     profile = obs_config.Profile(
-        name=ready_scene.NAME, width=WIDTH, height=HEIGHT, fps=FPS, recordings=stage.recordings
+        name=ready_scene.NAME, width=width, height=height, fps=FPS, recordings=stage.recordings
     )
     source = ready_scene.live_source(None, stage.clip, {"style": style})
-    obs_config.write_private_config(obs_dir, profile, ready_scene.collection(source, WIDTH, HEIGHT))
+    shutil.copy2(Path(__file__).with_name(stage.script.name), stage.script)
+    collection = ready_scene.collection(source, width, height, (stage.script,))
+    obs_config.write_private_config(obs_dir, profile, collection)
     installed = plugin.user_obs_dir() / "plugins" / plugin.PLUGIN
     if not installed.is_dir():
         raise plugin.PluginError(f"the plugin is not in {installed}; run: bash installer/run.sh")
@@ -138,39 +122,9 @@ def _daemon(stage: Stage) -> Iterator[Overview]:
     _say("Starting the daemon with the model in the box (pocket)")
     stage.command("daemon", "--detach")
     try:
-        yield _wait_for_worker(stage)
+        yield stage.wait_ready()
     finally:
         stage.command("daemon", "--stop")
-
-
-def _wait_for_worker(stage: Stage) -> Overview:
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    sentence = "the daemon does not answer"
-    while time.monotonic() < deadline:
-        try:
-            with Client(stage.runtime) as client:
-                overview = client.query()
-        except ClientError as error:
-            sentence = str(error)
-        else:
-            if overview.worker.state == "ready":
-                return overview
-            sentence = overview.worker.sentence
-        time.sleep(0.1)
-    raise ObsError(f"The model was not ready after {READY_TIMEOUT_S:.0f} s: {sentence}")
-
-
-def _wait_for_paint(stage: Stage) -> figures.FilterCounts:
-    deadline = time.monotonic() + LIVE_TIMEOUT_S
-    while time.monotonic() < deadline:
-        counts = figures.read_filter_stats(stage.stats, time.monotonic())
-        if counts is not None and counts.painted_shown > 0:
-            return counts
-        time.sleep(0.05)
-    raise ObsError(
-        f"No painted frame reached OBS in {LIVE_TIMEOUT_S:.0f} s; "
-        f"the end of OBS's log:\n{tail(stage.home / 'obs.log')}"
-    )
 
 
 def _turn(stage: Stage, style: str, seconds: float) -> Turn:
@@ -181,7 +135,7 @@ def _turn(stage: Stage, style: str, seconds: float) -> Turn:
     return Turn(style=style, start_s=start_s, end_s=time.monotonic())
 
 
-def _deliver(stage: Stage, turns: list[Turn], measured: figures.Figures, out: Path) -> None:
+def _deliver(stage: Stage, performance: Performance, out: Path) -> None:
     """Move the recording to `out`, draw the sheet, print the figures."""
     recordings = sorted(stage.recordings.glob("*.mkv"))
     if not recordings:
@@ -190,25 +144,33 @@ def _deliver(stage: Stage, turns: list[Turn], measured: figures.Figures, out: Pa
     shutil.move(recordings[-1], recording)
     contact_sheet = out / "before-after.png"
     _say("Drawing the contact sheet")
-    sheet.draw(_rows(stage.clip, recording, turns), contact_sheet)
-    (out / "figures.json").write_text(measured.to_json() + "\n")
-    print(f"  {measured.line()}")
+    sheet.draw(_rows(stage.clip, recording, performance), contact_sheet)
+    (out / "figures.json").write_text(performance.figures.to_json() + "\n")
+    print(f"  {performance.figures.line()}")
     print(
-        f"Limner works: a live source in OBS was painted in {len(turns)} styles. "
+        f"Limner works: a live source in OBS was painted in {len(performance.turns)} styles. "
         f"Look at {contact_sheet} and {recording}."
     )
 
 
-def _rows(clip: Path, recording: Path, turns: list[Turn]) -> list[sheet.Row]:
-    """Pick two moments of each turn; the recording ends when the last turn does."""
-    start_s = turns[-1].end_s - sheet.duration_s(recording)
-    sources = sheet.all_frames(clip)
+def _rows(clip: Path, recording: Path, performance: Performance) -> list[sheet.Row]:
+    """Pick a few moments of each turn, each with the source frame that it was painted from."""
+    began_s = performance.recorded_until_s - sheet.duration_s(recording)
+    times = [
+        turn.start_s - began_s + SETTLED_S + step * SAMPLE_S
+        for turn in performance.turns
+        for step in range(max(1, int((turn.end_s - turn.start_s - SETTLED_S) / SAMPLE_S)))
+    ]
+    painted = sheet.frames_at(recording, times)
+    times = times[: len(painted)]
+    sources = sheet.sources_of(painted, times, sheet.all_frames(clip), sheet.fps_of(clip))
     rows = []
-    for turn in turns:
-        first, last = turn.start_s + SETTLED_S - start_s, turn.end_s - start_s - 0.3
-        painted = sheet.frames_at(recording, (first, max(first, last)))
-        pairs = tuple((sheet.source_of(picture, sources), picture) for picture in painted)
-        rows.append(sheet.Row(label=turn.style, pairs=pairs))
+    for turn in performance.turns:
+        during = [i for i, at_s in enumerate(times) if turn.start_s <= at_s + began_s < turn.end_s]
+        moments = [during[number * (len(during) - 1) // (MOMENTS - 1)] for number in range(MOMENTS) if during]
+        pairs = tuple((sources[i], painted[i]) for i in moments)
+        if pairs:
+            rows.append(sheet.Row(label=turn.style, pairs=pairs))
     return rows
 
 
