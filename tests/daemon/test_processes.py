@@ -347,6 +347,23 @@ def test_a_worker_that_dies_over_a_session_says_why_and_comes_back(prompt: str, 
             assert painted_value(session, newest=True) == 7
 
 
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_replaced() -> None:
+    with running_daemon(engine="tests.worker.fakes:fake", LIMNER_TEST_ENGINES="1") as daemon:
+        first = daemon.wait_ready().worker.pid
+        with echo_session(daemon, "camera", Change(prompt="hang")) as session:
+
+            def hung() -> bool:
+                send_black(session)
+                event = session.receive(0.05)
+                return isinstance(event, Status) and "hung" in event.sentence
+
+            wait_for(hung, "the end of patience", log=daemon.log)
+            session.set(Change(prompt="well again", seed=7), rev=1)
+            assert painted_value(session, newest=True) == 7
+            assert daemon.query().worker.pid != first
+
+
 def test_an_engine_that_cannot_be_loaded_is_named_and_tried_again() -> None:
     with running_daemon(engine="tests.worker.fakes:unloadable", LIMNER_TEST_ENGINES="1") as daemon:
 
