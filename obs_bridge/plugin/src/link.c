@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,9 +177,19 @@ static void run_once(struct link *link)
 	}
 }
 
+/* Signals are for OBS's own threads. */
+static void set_up_thread(void)
+{
+	sigset_t all;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	pthread_setname_np(pthread_self(), "limner-link");
+}
+
 static void *run(void *data)
 {
 	struct link *link = data;
+	set_up_thread();
 	while (!atomic_load(&link->stop)) {
 		run_once(link);
 		wait_for_news(link);
