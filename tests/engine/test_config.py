@@ -63,7 +63,7 @@ def test_pocket_is_a_good_config() -> None:
         ("dit.latent_channels", 4, "latent_channels"),
         ("text.dim", 16, "text.dim is 16"),
         ("vae.latent_channels", 0, "latent_channels"),
-        ("schedule.shift", 0.5, "schedule.shift is 0.5"),
+        ("schedule.shift", 0.0, "schedule.shift is 0.0"),
         ("schedule.timesteps", [700, 500], "schedule.timesteps"),
         ("schedule.timesteps", [200, 400, 500, 700], "schedule.timesteps"),
         ("schedule.timesteps", [1200, 400, 300, 200], "schedule.timesteps"),

@@ -52,6 +52,13 @@ def test_even_steps_go_down_from_the_strength() -> None:
     torch.testing.assert_close(sigmas(EVEN, 0.8, 1), torch.tensor([0.8]))
 
 
+def test_a_shift_below_one_leaves_more_of_the_source() -> None:
+    gentle = ScheduleConfig(shift=0.4)
+    torch.testing.assert_close(sigmas(gentle, 0.5, 1), torch.tensor([0.2 / 0.7]))
+    torch.testing.assert_close(sigmas(gentle, 1.0, 2), torch.tensor([1.0, 0.2 / 0.7]))
+    assert sigmas(gentle, 0.0, 2).tolist() == [0.0, 0.0]
+
+
 @pytest.mark.parametrize("config", [WAN, EVEN])
 @given(strength=strengths, steps=step_counts)
 def test_sigmas_begin_at_the_strength_and_fall(config: ScheduleConfig, strength: float, steps: int) -> None:

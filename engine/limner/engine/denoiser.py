@@ -94,7 +94,7 @@ class Denoiser:
             return None
         chunk = (done := self._flights.pop()).chunk
         return CleanChunk(
-            index=chunk.index, revision=chunk.revision, latents_TCHW=done.x_TCHW, strength=chunk.sigmas_N[0]
+            index=chunk.index, revision=chunk.revision, latents_TCHW=done.x_TCHW, strength=chunk.strength
         )
 
     def _step(self, rows: range, noise: NoiseSource) -> None:

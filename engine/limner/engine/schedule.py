@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from limner.engine.errors import ConfigError
 from limner.engine.types import MOST_STEPS
 
 GRID_STEPS = 1000
+T = TypeVar("T", float, Tensor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,8 @@ class ScheduleConfig:
     """Timesteps of steps 1 to 4, in 0..1000, falling; n steps use the first n. Empty: even steps down from
     the strength. Reference: 700, 500, 400, 200."""
     shift: float = 1.0
-    """Shift of the grid that `timesteps` are looked up on, at least 1. Reference: 8."""
+    """Time shift, above 0. With listed timesteps: of the grid that they are looked up on (reference: 8). With
+    even steps: from strength to sigma, below 1 for latents that so much noise would drown."""
     offset: float = 0.0
     """What the model is told at the first step is this much less than sigma. 0..0.5. Reference: 0.1."""
     default_strength: float = 0.5
@@ -40,15 +43,15 @@ class ScheduleConfig:
             )
         if not all(0 < t <= GRID_STEPS for t in self.timesteps):
             raise ConfigError(f"schedule.timesteps is {self.timesteps}; each must be in 0..{GRID_STEPS}")
-        if not self.shift >= 1:
-            raise ConfigError(f"schedule.shift is {self.shift}; it must be at least 1")
+        if not 0 < self.shift <= 100:
+            raise ConfigError(f"schedule.shift is {self.shift}; it must be above 0 and at most 100")
         if not 0 <= self.offset <= 0.5:
             raise ConfigError(f"schedule.offset is {self.offset}; it must be in 0..0.5")
         if not 0 <= self.default_strength <= 1:
             raise ConfigError(f"schedule.default_strength is {self.default_strength}; it must be in 0..1")
 
 
-def shifted(sigma: float, shift: float) -> float:
+def shifted(sigma: T, shift: float) -> T:
     """Time shift of flow matching: s * sigma / (1 + (s - 1) * sigma)."""
     return shift * sigma / (1 + (shift - 1) * sigma)
 
@@ -72,13 +75,13 @@ def listed_sigmas(config: ScheduleConfig, steps: int) -> tuple[float, ...]:
 
 
 def step_sigmas(config: ScheduleConfig, strength: Tensor, steps: int) -> Tensor:
-    """Sigma of each step [steps], falling from the strength (a 0-d tensor; nobody waits for the device).
+    """Sigma of each step [steps], falling (the strength is a 0-d tensor; nobody waits for the device).
 
-    Listed steps after the first are those of the list; all shrink in proportion when the strength is below
+    Even steps go down from the strength, each shifted. Listed steps after the first are those of the list; all shrink in proportion when the strength is below
     the first of the list, so that sigma falls and vanishes with the strength.
     """
     if not config.timesteps:
-        return strength * _row(even_ratios(steps), strength.device)
+        return shifted(strength * _row(even_ratios(steps), strength.device), config.shift)
     listed = _row(listed_sigmas(config, steps), strength.device) * _scale(config, strength)
     return torch.cat([strength.reshape(1), listed[1:]])
 

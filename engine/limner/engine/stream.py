@@ -135,6 +135,7 @@ class Stream:
         chunk = NoisedChunk(
             index=self._index,
             revision=settings.revision,
+            strength=strength,
             x_TCHW=add_noise(latents_TCHW.float(), noise_TCHW, sigmas_N[0]),
             sigmas_N=sigmas_N,
             told_N=told_sigmas(schedule, sigmas_N),

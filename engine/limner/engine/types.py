@@ -75,7 +75,7 @@ class Painted:
     revision: int
     """Settings that its last chunk was begun with."""
     strength: float
-    """Noise level that its last chunk began with: the settings' strength less what motion took. 0..1."""
+    """Strength that its last chunk began with: the settings' less what motion took. 0..1."""
     stage_ms: StageTimes
     """Of the push that brought it."""
 
@@ -86,6 +86,8 @@ class NoisedChunk:
 
     index: int
     revision: int
+    strength: Tensor
+    """What the noise controller chose, 0..1, a 0-d tensor so that nobody waits for the device."""
     x_TCHW: Tensor
     """Latents, already at the noise level of the first step. float32."""
     sigmas_N: Tensor
@@ -104,7 +106,7 @@ class CleanChunk:
     revision: int
     latents_TCHW: Tensor
     strength: Tensor
-    """Noise level of its first step, as a tensor so that nobody waits for the device."""
+    """What the noise controller chose for it, 0..1, a 0-d tensor."""
 
 
 def _check_whole(name: str, value: object, least: int, most: int) -> None:
