@@ -77,8 +77,9 @@ def listed_sigmas(config: ScheduleConfig, steps: int) -> tuple[float, ...]:
 def step_sigmas(config: ScheduleConfig, strength: Tensor, steps: int) -> Tensor:
     """Sigma of each step [steps], falling (the strength is a 0-d tensor; nobody waits for the device).
 
-    Even steps go down from the strength, each shifted. Listed steps after the first are those of the list; all shrink in proportion when the strength is below
-    the first of the list, so that sigma falls and vanishes with the strength.
+    Even steps go down from the strength, each shifted. Listed steps after the first are those of the list;
+    all shrink in proportion when the strength is below the first of the list, so that sigma falls and
+    vanishes with the strength.
     """
     if not config.timesteps:
         return shifted(strength * _row(even_ratios(steps), strength.device), config.shift)
