@@ -30,6 +30,7 @@ from tests.support.daemon import private_runtime_dir, start_daemon
 from limner.installer import plugin
 
 ROOT = Path(__file__).resolve().parents[2]
+RAW = ROOT / "build" / "end_to_end" / "clips" / "bikes.yuv"
 
 
 def _build(folder: Path) -> Build:
@@ -46,7 +47,7 @@ def _build(folder: Path) -> Build:
 
 @contextmanager
 def _bench(images: Path | None) -> Iterator[Bench]:
-    raw = clips.raw_frames(clips.clip("bikes"), ROOT / "build" / "end_to_end" / "clips" / "bikes.yuv")
+    raw = clips.raw_frames(clips.clip("bikes"), RAW)
     settings = {"start_daemon": False, "hold_ms": HOLD_MS}
     plugins = Path(tempfile.mkdtemp(prefix="limner-bench-"))
     try:
@@ -71,7 +72,10 @@ def measure(seconds: float, images: Path | None) -> dict[str, Any]:
         time.sleep(SETTLE_S)
         rate = bench.rate(seconds)
         recorded_fps = bench.recorded_new_fps(10)
+        # One shot without a cut from here on: looks are told apart by their colours.
+        bench.obs.play(CAMERA, clips.one_shot(RAW, RAW.with_name("street.yuv")))
         looks = bench.references(styles)
+        bench.save_images()
         changes = bench.changes(styles[:4], looks)
         kills = bench.kills("neon" if "neon" in styles else styles[-1], looks)
         return {

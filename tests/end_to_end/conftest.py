@@ -34,6 +34,12 @@ def bikes() -> Path:
 
 
 @pytest.fixture(scope="session")
+def street(bikes: Path) -> Path:
+    """One shot of it without a cut: for telling styles apart by their colours."""
+    return clips.one_shot(bikes, CACHE / "clips" / "street.yuv")
+
+
+@pytest.fixture(scope="session")
 def bunny() -> Path:
     """Raw frames of another real clip: an animation, 5 s."""
     return clips.raw_frames(clips.clip("bigbuckbunny"), CACHE / "clips" / "bigbuckbunny.yuv")

@@ -53,9 +53,9 @@ def test_painted_frames_reach_the_programme(obs_build: Build, bikes: Path, pocke
 
 
 def test_a_style_from_the_terminal_shows_without_a_cut(
-    obs_build: Build, bikes: Path, pocket: RunningDaemon
+    obs_build: Build, street: Path, pocket: RunningDaemon
 ) -> None:
-    camera = Camera(name="Cam", raw_file=bikes, limner={"start_daemon": False, "style": "oil painting"})
+    camera = Camera(name="Cam", raw_file=street, limner={"start_daemon": False, "style": "oil painting"})
     first, second = "pencil sketch", "neon"
     with Obs(obs_build, (camera,), runtime_dir=pocket.runtime_dir) as obs:
         obs.wait_painted(timeout_s=PATIENCE_S)

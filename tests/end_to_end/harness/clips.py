@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import av
+import numpy as np
 
 WIDTH, HEIGHT = 640, 360
 
@@ -29,6 +30,18 @@ def raw_frames(source: Path, target: Path, *, mirrored: bool = False) -> Path:
             pixels = frame.reformat(WIDTH, HEIGHT, "yuv420p").to_ndarray()
             sink.write((pixels[:, ::-1] if mirrored else pixels).tobytes())
     part.rename(target)
+    return target
+
+
+# Of `bikes`: cars pass on a street, one shot without a cut.
+STREET = range(138, 186)
+
+
+def one_shot(source: Path, target: Path, shot: range = STREET) -> Path:
+    """Write one shot of raw frames, forth and back: it loops without a cut, so its colours stay alike."""
+    frames = np.memmap(source, dtype=np.uint8, mode="r").reshape(-1, WIDTH * HEIGHT * 3 // 2)
+    forth = frames[shot.start : shot.stop]
+    np.concatenate([forth, forth[-2:0:-1]]).tofile(target)
     return target
 
 

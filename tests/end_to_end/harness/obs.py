@@ -296,6 +296,10 @@ class Obs:
             "SetSourceFilterEnabled", sourceName=camera, filterName=FILTER_NAME, filterEnabled=enabled
         )
 
+    def play(self, camera: str, raw_file: Path) -> None:
+        """Let the camera see something else."""
+        self.request("SetInputSettings", inputName=camera, inputSettings={"raw_file": str(raw_file)})
+
     def show_scene(self, name: str) -> None:
         self.request("SetCurrentProgramScene", sceneName=name)
 
