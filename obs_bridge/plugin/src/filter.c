@@ -104,8 +104,6 @@ static void filter_destroy(void *data)
 	present_free(&f->present);
 	gs_effect_destroy(f->effect);
 	obs_leave_graphics();
-	blog(LOG_DEBUG, "[limner] own CPU work per frame: p50 %.0f µs, p99 %.0f µs",
-		histogram_percentile_us(&f->stats.work, 50), histogram_percentile_us(&f->stats.work, 99));
 	bfree(f);
 }
 

@@ -19,6 +19,7 @@
 #define HELLO_AGAIN_MS 500
 #define REFUSED_PAUSE_MS 2000
 #define STATS_EVERY_MS 1000
+#define LOG_EVERY_MS 10000
 /* A source that is being resized changes every frame: wait until it rests. */
 #define SIZE_RESTS_MS 300
 /* Shapes nearer than this are the same shape: the working size stays. */
@@ -175,6 +176,10 @@ static void run_once(struct link *link)
 		link->stats_due_ns = now_ns + STATS_EVERY_MS * NS_PER_MS;
 		link_write_stats(link);
 	}
+	if (now_ns >= link->log_due_ns) {
+		link->log_due_ns = now_ns + LOG_EVERY_MS * NS_PER_MS;
+		link_log_figures(link);
+	}
 }
 
 /* Signals are for OBS's own threads. */
@@ -195,6 +200,7 @@ static void *run(void *data)
 		wait_for_news(link);
 	}
 	link_write_stats(link);
+	link_log_figures(link);
 	if (link->phase == PHASE_OPEN) {
 		protocol_encode_bare(&link->peer.buffer, "bye");
 		peer_send(&link->peer, clock_now_ns());

@@ -74,6 +74,18 @@ void link_publish_status(struct link *link, const struct status *heard)
 	link_publish(link, heard->state, sentence);
 }
 
+void link_log_figures(const struct link *link)
+{
+	const struct stats *s = link->stats;
+	log_line(LEVEL_DEBUG,
+		"%s: %llu painted frames shown, %llu held, %llu dropped; delay %.0f ms; own work p50 %.0f "
+		"us, "
+		"p99 %.0f us",
+		link->source.name, (unsigned long long)s->painted_shown, (unsigned long long)s->held,
+		(unsigned long long)s->dropped, (double)s->delay_us / 1000,
+		histogram_percentile_us(&s->work, 50), histogram_percentile_us(&s->work, 99));
+}
+
 /* In a folder every filter has a file of its own, by its source's name. */
 static void stats_file(const struct link *link, char *to, size_t capacity)
 {

@@ -53,7 +53,7 @@ struct link {
 	bool wish_after_hello;
 	uint64_t change_due_ns;    /* 0: nothing to send */
 	uint64_t rev, awaited_rev; /* awaited 0: nothing is awaited */
-	uint64_t stats_due_ns;
+	uint64_t stats_due_ns, log_due_ns;
 	uint32_t complaints; /* messages refused since the session opened */
 };
 
@@ -64,6 +64,7 @@ void link_publish_welcome(struct link *link, const struct welcome *welcome);
 void link_publish_settings(struct link *link, const struct settings *settings);
 void link_publish_status(struct link *link, const struct status *status);
 void link_write_stats(struct link *link);
+void link_log_figures(const struct link *link);
 
 /* link_session.c */
 void link_set_phase(struct link *link, enum phase phase, uint64_t now_ns);

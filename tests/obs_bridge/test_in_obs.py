@@ -1,0 +1,150 @@
+"""The filter in a real OBS, with a daemon whose picture is known: what it does to pixels, what it costs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+from tests.end_to_end.conftest import bikes, obs_build  # noqa: F401 (fixtures)
+from tests.end_to_end.harness import clips
+from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
+from tests.obs_bridge.fake_daemon import FakeDaemon
+
+pytestmark = [pytest.mark.obs, pytest.mark.timeout(600)]
+Start = Callable[..., tuple[Obs, FakeDaemon]]
+Levels = npt.NDArray[np.int64]
+Light = npt.NDArray[np.float64]
+
+
+@pytest.fixture
+def start(obs_build: Build) -> Iterator[Start]:  # noqa: F811
+    """Start a daemon and an OBS whose only filter talks to it."""
+    with ExitStack() as stack:
+
+        def start_both(raw_file: Path, limner: dict[str, Any], **daemon: Any) -> tuple[Obs, FakeDaemon]:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="limner-")))
+            fake = stack.enter_context(FakeDaemon(folder, **daemon))
+            camera = Camera(name="Cam", raw_file=raw_file, limner={"start_daemon": False} | limner)
+            return stack.enter_context(Obs(obs_build, (camera,), runtime_dir=folder)), fake
+
+        yield start_both
+
+
+@pytest.fixture
+def still(bikes: Path, tmp_path: Path) -> Path:  # noqa: F811
+    """One frame of the clip, for ever: what is painted can be compared with what is not."""
+    return clips.still(bikes, tmp_path / "still.yuv")
+
+
+def _levels(obs: Obs) -> Levels:
+    return obs.screenshot("Main").astype(np.int64)
+
+
+def _source(obs: Obs) -> Levels:
+    obs.enable_filter("Cam", False)
+    picture = _levels(obs)
+    obs.enable_filter("Cam", True)
+    return picture
+
+
+def _is_inverted(picture: Levels, source: Levels) -> bool:
+    return float(np.abs(picture - (255 - source)).mean()) < float(np.abs(picture - source).mean()) / 4
+
+
+def test_own_work_is_small_at_832x480(start: Start, bikes: Path) -> None:  # noqa: F811
+    obs, _ = start(bikes, {}, invert=False, size=(832, 480))
+    obs.wait_painted()
+    wait_for("300 frames", lambda: obs.filter_stats()["painted_shown"] > 300, 120)
+    figures = obs.filter_stats()
+    assert figures["work_us_p99"] <= 300, figures
+
+
+def test_crop_paints_the_middle_and_leaves_the_rest(start: Start, still: Path) -> None:
+    obs, _ = start(still, {"fit": "crop"}, size=(320, 240))
+    obs.wait_painted()
+    painted, source = _levels(obs), _source(obs)
+    assert np.abs(painted[:, :70] - source[:, :70]).max() <= 2
+    assert np.abs(painted[:, -70:] - source[:, -70:]).max() <= 2
+    assert _is_inverted(painted[:, 110:-110], source[:, 110:-110])
+
+
+def test_letterbox_paints_all_of_the_source(start: Start, still: Path) -> None:
+    obs, _ = start(still, {"fit": "letterbox"}, size=(320, 240))
+    obs.wait_painted()
+    painted, source = _levels(obs), _source(obs)
+    for part in (np.s_[:, :80], np.s_[:, -80:], np.s_[:40], np.s_[-40:]):
+        assert _is_inverted(painted[part], source[part])
+
+
+def test_mix_goes_from_source_to_painted(start: Start, still: Path) -> None:
+    obs, _ = start(still, {"exact_size": True})
+    obs.wait_painted()
+    painted, source = _levels(obs), _source(obs)
+    assert np.abs(painted - (255 - source)).max() <= 4
+    obs.set_filter("Cam", mix=0)
+    wait_for("the source", lambda: bool(np.array_equal(_levels(obs), source)), 30)
+    obs.set_filter("Cam", mix=50)
+    wait_for("half of each", lambda: obs.filter_stats()["shown_share"] == 0.5, 30)
+    half = _encode((_decode(source) + _decode(painted)) / 2)
+    wait_for("half of the light of each", lambda: bool(np.abs(_levels(obs) - half).max() <= 2), 30)
+
+
+def _decode(levels: Levels) -> Light:
+    """Return the light, 0..1, of sRGB levels."""
+    x = levels / 255
+    return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+
+
+def _encode(light: Light) -> Light:
+    """Return the sRGB levels, 0..255, of light."""
+    return 255 * np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize(("on_stall", "share"), [("hold", 1.0), ("hold_then_source", 0.0), ("source", 0.0)])
+def test_stall_does_what_was_chosen(on_stall: str, share: float, start: Start, still: Path) -> None:
+    obs, daemon = start(still, {"on_stall": on_stall, "hold_ms": 500})
+    obs.wait_painted()
+    daemon.hang.set()
+    wait_for("waiting", lambda: obs.filter_stats()["state"] == "waiting", 30)
+    frames = obs.filter_stats()["processed"]
+    wait_for("a second", lambda: obs.filter_stats()["processed"] > frames + 30, 60)
+    assert obs.filter_stats()["shown_share"] == share
+    assert "does not answer" in obs.filter_stats()["sentence"]
+    daemon.hang.clear()
+    obs.wait_painted()
+
+
+def test_alpha_of_the_source_is_kept(start: Start, still: Path, tmp_path: Path) -> None:
+    obs, _ = start(still, {"exact_size": True}, invert=False)
+    # The camera has no picture of its own here: the filter sits on an image with every alpha.
+    across, down = np.meshgrid(np.linspace(0, 255, 320), np.linspace(0, 255, 180))
+    pixels = np.stack([down, 255 - across, across * 0 + 200, across], axis=-1).astype(np.uint8)
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "alpha.png")
+    obs.request("RemoveSourceFilter", sourceName="Cam", filterName="Limner")
+    obs.request(
+        "CreateInput",
+        sceneName="Main",
+        inputName="Glass",
+        inputKind="image_source",
+        inputSettings={"file": str(tmp_path / "alpha.png")},
+        sceneItemEnabled=True,
+    )
+    frames = obs.stats().rendered
+    wait_for("the picture", lambda: obs.stats().rendered > frames + 30, 30)
+    without = _levels(obs)
+    obs.request(
+        "CreateSourceFilter",
+        sourceName="Glass",
+        filterName="Limner",
+        filterKind="limner_filter",
+        filterSettings={"exact_size": True, "start_daemon": False},
+    )
+    obs.wait_painted("Glass")
+    assert np.abs(_levels(obs) - without).max() <= 2
