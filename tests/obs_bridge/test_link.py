@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 from tests.obs_bridge.fake_daemon import FIRST, STYLES, FakeDaemon
 
@@ -40,6 +41,10 @@ class LinkTool:
         self._new: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read, name="link-tool")
         self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def _read(self) -> None:
         assert self._process.stdout
@@ -425,6 +430,25 @@ def test_daemon_is_started_when_allowed(start: Callable[..., LinkTool], folder: 
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert called.read_text(encoding="utf-8") == "daemon --detach\n"
+
+
+def test_what_started_the_daemon_leaves_no_zombie(
+    start: Callable[..., LinkTool], folder: Path, tmp_path: Path
+) -> None:
+    go_on = tmp_path / "go on"
+    command = _script(tmp_path / "limner", f'while [ ! -e "{go_on}" ]; do sleep 0.05; done')
+    tool = start(LIMNER_COMMAND=command)
+    tool.say("source Camera 640 360")
+    tool.say("may-start")
+    tool.wait_line("log 1", "starting the daemon")
+    with FakeDaemon(folder):
+        tool.wait_answer("status", "status live 1 1")
+        assert psutil.Process(tool.pid).children()
+        go_on.touch()
+        deadline = time.monotonic() + WAIT_S
+        while psutil.Process(tool.pid).children():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_command_comes_from_the_installers_file(start: Callable[..., LinkTool], tmp_path: Path) -> None:

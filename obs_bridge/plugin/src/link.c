@@ -169,6 +169,8 @@ static void run_once(struct link *link)
 	link_read_messages(link, now_ns);
 	advance(link, now_ns);
 	if (link->phase == PHASE_OPEN) {
+		if (link->launcher.child != 0) /* what started the daemon ends by itself: leave no zombie */
+			launcher_poll(&link->launcher, now_ns, false);
 		link_pass_slots(link, now_ns);
 		link_send_change(link, now_ns);
 	}
