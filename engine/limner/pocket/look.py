@@ -43,7 +43,7 @@ def read_clip(path: Path, width: int, height: int, frames: int, skip: int = 0) -
     with av.open(str(path)) as container:
         for index, frame in enumerate(container.decode(video=0)):
             if index >= skip:
-                out.append(_fit(frame.to_ndarray(format="rgb24"), width, height))
+                out.append(_fit(frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False), width, height))
             if len(out) == frames:
                 break
     if not out:
@@ -110,7 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--show", type=int, default=-2, help="frame of the clip that the sheet shows")
     options = parser.parse_args(arguments)
     engine = Engine(ModelConfig.from_toml(options.config), options.weights)
-    source = read_clip(options.clip, *options.size, options.frames, options.skip)
+    width, height = options.size
+    source = read_clip(options.clip, width, height, options.frames, options.skip)
     taught = {style: teach(source, style) for style in STYLES}
     rows = []
     for style in options.styles:

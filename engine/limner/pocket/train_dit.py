@@ -38,7 +38,9 @@ STYLED_SOURCES = 0.27
 FULL_STYLE_SIGMA = 0.4
 STALE_SINKS = 0.25
 EMPTY_PROMPTS = 0.04
-PEAK_RATES = (5e-3, 2e-3)
+ANCHORS = 16
+ANCHOR_SIZE = 12.0
+PEAK_RATES = (3e-3, 1.2e-3)
 """Learning rates of Muon and AdamW."""
 
 
@@ -124,7 +126,10 @@ def denoising_loss(model: Model, batch: Batch, rng: np.random.Generator, forward
     error = x - level * velocity.float() - target
     counts = torch.ones_like(error[:, :, :1, :1, :1])
     counts[:, :1] = torch.where(stale_B, 0.0, 1.0)
-    smooth = (error.square() + 0.01).sqrt() - 0.1  # like a square for small errors, like L1 for large ones
+    smooth = (error.square() + 1).sqrt() - 1  # like a square for small errors, like L1 for large ones
+    # The channels that hold colour and shape count more, as they do in pixels, though not as much as there.
+    weight = 1 / model.vae.gain
+    smooth = smooth * (weight / weight.mean()).view(-1, 1, 1)
     return (smooth * counts / (0.3 + level)).mean()
 
 
@@ -142,19 +147,47 @@ def make_optimisers(model: Model) -> list[torch.optim.Optimizer]:
 
 
 @torch.no_grad()
-def initialise(model: Model) -> None:
-    """Start with open gates, small residual branches and audible words.
+def limit_matrices(model: Model) -> None:
+    """Keep the matrices of the blocks from growing, lest what they add drown the latent in the stream.
 
-    Wan's own start leaves the gates at about 0.06 and the text near zero, which a short training hardly mends.
+    A square matrix of ones' singular values has entries of RMS dim^-0.5; the limit is a little above that.
     """
-    for block in model.dit.blocks:
-        modulation = cast(Tensor, block.modulation)
-        modulation[:, 2] = 1.0
-        modulation[:, 5] = 1.0
-    for name, parameter in model.dit.named_parameters():
-        if name.endswith(("attn.o.weight", "ffn.2.weight")):
-            parameter.mul_(0.2)
-        if name.startswith("text_embedding") and name.endswith("weight"):
+    for name, parameter in model.dit.blocks.named_parameters():
+        if parameter.ndim == 2:
+            limit = 1.2 * max(parameter.shape) ** -0.5 * (2.0 if name.endswith("ffn.0.weight") else 1.0)
+            rms = parameter.square().mean().sqrt()
+            parameter.mul_((limit / rms).clamp(max=1.0))
+
+
+@torch.no_grad()
+def initialise(model: Model) -> None:
+    """Start where a short training gets far: open gates, small branches, audible words, linear norms.
+
+    Wan's own start leaves the gates at about 0.06 and the text near zero. And a layer norm divides by each
+    token's own size, which the velocity, an absolute quantity, would have to be given back. So a few channels
+    (the anchors) hold large constants: the norms then divide by nearly the same number everywhere, and the
+    modulations take the anchors out again and bring the rest back to size.
+    """
+    dit = model.dit
+    signs = torch.ones(ANCHORS)
+    signs[::2] = -1
+    gain = (ANCHORS * ANCHOR_SIZE**2 / dit.config.dim + 1) ** 0.5
+    restore = torch.full((dit.config.dim,), gain)
+    restore[:ANCHORS] = 0.0
+    nn.init.orthogonal_(patch := torch.empty(dit.config.dim - ANCHORS, dit.patch_embedding.weight[0].numel()))
+    dit.patch_embedding.weight[ANCHORS:] = patch.view(-1, *dit.patch_embedding.weight.shape[1:])
+    dit.patch_embedding.weight[:ANCHORS] = 0.0
+    cast(Tensor, dit.patch_embedding.bias)[:ANCHORS] = signs * ANCHOR_SIZE
+    dit.head.modulation[:, 1] = restore - 1
+    for block in dit._blocks():
+        for scale, gate in ((1, 2), (4, 5)):
+            block.modulation[:, scale] = restore - 1
+            block.modulation[:, gate] = 1.0
+        block.norm3.weight.copy_(restore)
+        for branch in (block.self_attn.o, block.cross_attn.o, cast(nn.Linear, block.ffn[2])):
+            branch.weight.mul_(0.2)
+    for name, parameter in dit.text_embedding.named_parameters():
+        if name.endswith("weight"):
             nn.init.xavier_uniform_(parameter)
     nn.init.normal_(model.text.table.weight)
 
@@ -226,6 +259,7 @@ class Training:
         norm = float(torch.nn.utils.clip_grad_norm_(trained.values(), 1.0))
         for optimiser in self.optimisers:
             optimiser.step()
+        limit_matrices(self.model)
         self.step += 1
         keep = min(0.997, (1 + self.step) / (20 + self.step))
         with torch.no_grad():
