@@ -2,7 +2,7 @@
 
 Video to video: the model sees the *source's* latent at a noise level sigma, x = (1 − sigma)·z +
 sigma·noise, and a prompt, and must name the clean latent of what the prompt's teacher makes of the source.
-How much of the teacher is asked for rises with sigma (`teacher_share`), so that the slider is smooth.
+How much of the teacher is asked for rises with the strength (`teacher_share`), so that the slider is smooth.
 In a part of the samples the source is styled already, which is what later denoising steps see.
 
 Legend: B clips, T latent frames, C channels, H×W latent pixels. Resumable: start it again and it goes on.
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from limner.engine.config import ModelConfig
 from limner.engine.model import Model
+from limner.engine.schedule import shifted
 from limner.engine.weights import save_weights
 from limner.pocket.latents import variants
 from limner.pocket.prompts import make_prompt
@@ -35,7 +36,7 @@ Forward = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 FRAMES = 5
 """Latent frames of a clip, more than the window: the rolling of the cache is trained too."""
 STYLED_SOURCES = 0.27
-FULL_STYLE_SIGMA = 0.4
+FULL_STYLE_STRENGTH = 0.4
 STALE_SINKS = 0.25
 EMPTY_PROMPTS = 0.04
 ANCHORS = 16
@@ -57,9 +58,9 @@ class Batch:
     prompts: list[str]
 
 
-def teacher_share(sigma: Tensor) -> Tensor:
-    """How much of the teacher is asked for: 0 at sigma 0, all from FULL_STYLE_SIGMA on, smooth between."""
-    x = (sigma / FULL_STYLE_SIGMA).clamp(0, 1)
+def teacher_share(strength: Tensor) -> Tensor:
+    """Share of the teacher that is asked for: 0 at strength 0, all from FULL_STYLE_STRENGTH on."""
+    x = (strength / FULL_STYLE_STRENGTH).clamp(0, 1)
     return x * x * (3 - 2 * x)
 
 
@@ -88,11 +89,11 @@ def sample_batch(rng: np.random.Generator, latents: Latents, batch: int, device:
     return Batch(source_BTCHW=source_T, original_BTCHW=original_T, taught_BTCHW=taught_T, prompts=prompts)
 
 
-def sample_sigma(rng: np.random.Generator, batch: int) -> Tensor:
-    """Half of the levels anywhere, half where people will have the slider."""
-    anywhere, usual = rng.uniform(0.02, 1, batch), rng.normal(0.5, 0.15, batch)
-    sigma = np.where(rng.random(batch) < 0.5, anywhere, np.clip(usual, 0.02, 1))
-    return torch.from_numpy(sigma.astype(np.float32))
+def sample_strength(rng: np.random.Generator, batch: int) -> Tensor:
+    """A third of the strengths anywhere, the rest where people will have the slider."""
+    anywhere, usual = rng.uniform(0.02, 1, batch), rng.normal(0.5, 0.12, batch)
+    strength = np.where(rng.random(batch) < 0.35, anywhere, np.clip(usual, 0.02, 1))
+    return torch.from_numpy(strength.astype(np.float32))
 
 
 def sample_noise(rng: np.random.Generator, like_BTCHW: Tensor) -> Tensor:
@@ -113,10 +114,12 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = 
 
 def denoising_loss(model: Model, batch: Batch, rng: np.random.Generator, forward: Forward) -> Tensor:
     """Error of the clean latent that the model names, weighted so that small noise levels count too."""
-    sigma_B = sample_sigma(rng, len(batch.prompts)).to(batch.source_BTCHW.device)
+    strength_B = sample_strength(rng, len(batch.prompts)).to(batch.source_BTCHW.device)
+    sigma_B = shifted(strength_B, model.config.schedule.shift)
     level = sigma_B.view(-1, 1, 1, 1, 1)
     x = torch.lerp(batch.source_BTCHW, sample_noise(rng, batch.source_BTCHW), level)
-    target = torch.lerp(batch.original_BTCHW, batch.taught_BTCHW, teacher_share(level))
+    share = teacher_share(strength_B).view(-1, 1, 1, 1, 1)
+    target = torch.lerp(batch.original_BTCHW, batch.taught_BTCHW, share)
     stale_B = torch.from_numpy(rng.random(len(x)) < STALE_SINKS).to(x.device).view(-1, 1, 1, 1, 1)
     # After hours of streaming, the sink shows something else altogether: what another clip begins with.
     x[:, :1] = torch.where(stale_B, x[:, :1].roll(1, 0), x[:, :1])
