@@ -18,16 +18,17 @@ from limner.installer.stage import Stage
 CANVAS_WIDTH, FPS = 640, 30
 SECONDS = 15.0
 MAX_STYLES = 5
-# A style needs a chunk or two and the way through the filter before the picture is all its own.
-SETTLED_S = 1.2
+# From when the engine painted in a style until the picture is all its own, beside the measured latency.
+SETTLED_S = 0.8
 # Pictures of the recording are compared with the clip in such steps.
 SAMPLE_S = 0.25
 MOMENTS = 2
+BUSY_LAGGED_PERCENT = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """One style's time on the air, on time.monotonic."""
+    """One style's time on the air, on time.monotonic, from when the engine painted in it."""
 
     style: str
     start_s: float
@@ -128,10 +129,12 @@ def _daemon(stage: Stage) -> Iterator[Overview]:
 
 
 def _turn(stage: Stage, style: str, seconds: float) -> Turn:
-    start_s = time.monotonic()
+    end_s = time.monotonic() + seconds
+    # Comes back when the style is applied.
     stage.command("set", "--style", style)
+    start_s = time.monotonic()
     _say(f"Painting: {style}")
-    time.sleep(max(0.0, start_s + seconds - time.monotonic()))
+    time.sleep(max(0.0, end_s - start_s))
     return Turn(style=style, start_s=start_s, end_s=time.monotonic())
 
 
@@ -147,6 +150,8 @@ def _deliver(stage: Stage, performance: Performance, out: Path) -> None:
     sheet.draw(_rows(stage.clip, recording, performance), contact_sheet)
     (out / "figures.json").write_text(performance.figures.to_json() + "\n")
     print(f"  {performance.figures.line()}")
+    if performance.figures.lagged_percent > BUSY_LAGGED_PERCENT:
+        print("  OBS itself was late: this machine is slow, or was busy with something else.")
     print(
         f"Limner works: a live source in OBS was painted in {len(performance.turns)} styles. "
         f"Look at {contact_sheet} and {recording}."
@@ -156,10 +161,11 @@ def _deliver(stage: Stage, performance: Performance, out: Path) -> None:
 def _rows(clip: Path, recording: Path, performance: Performance) -> list[sheet.Row]:
     """Pick a few moments of each turn, each with the source frame that it was painted from."""
     began_s = performance.recorded_until_s - sheet.duration_s(recording)
+    settled_s = SETTLED_S + performance.figures.latency_ms_p95 / 1000
     times = [
-        turn.start_s - began_s + SETTLED_S + step * SAMPLE_S
+        turn.start_s - began_s + settled_s + step * SAMPLE_S
         for turn in performance.turns
-        for step in range(max(1, int((turn.end_s - turn.start_s - SETTLED_S) / SAMPLE_S)))
+        for step in range(max(1, int((turn.end_s - turn.start_s - settled_s) / SAMPLE_S)))
     ]
     painted = sheet.frames_at(recording, times)
     times = times[: len(painted)]
