@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.end_to_end.harness.obs import FPS, Build, Camera, Obs, wait_for
+from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
 from tests.support.daemon import RunningDaemon, private_runtime_dir, start_daemon
 
 pytestmark = [pytest.mark.obs, pytest.mark.timeout(600)]
@@ -92,35 +92,42 @@ def assert_goes_to_the_source(obs: Obs) -> None:
     assert len(stats["sentence"].split()) >= 3
 
 
-def assert_obs_kept_its_rate(watch: Watch) -> None:
-    """Far from a stall, with much room for a busy machine; tests/benchmarks/obs_live.py holds the 1 %."""
+def usual_rate(obs: Obs, seconds: float = 2.0) -> Rate:
+    """Return OBS's rate as it is on this machine just now, with whatever else runs on it."""
+    watch, end_s = Watch(obs), time.monotonic() + seconds
+    wait_for("time to pass", lambda: time.monotonic() >= end_s, seconds + 5)
+    return watch.rate()
+
+
+def assert_obs_kept_its_rate(watch: Watch, usual: Rate) -> None:
+    """Far from a stall; tests/benchmarks/obs_live.py holds the 1 % on a machine that does nothing else."""
     rate = watch.rate()
-    assert rate.fps > 0.6 * FPS, rate
-    assert rate.lagged <= 0.3 * rate.frames, rate
+    assert rate.fps > 0.6 * usual.fps, (rate, usual)
+    assert rate.lagged / rate.frames <= usual.lagged / usual.frames + 0.4, (rate, usual)
 
 
 def test_worker_killed(stage: Stage) -> None:
-    watch = Watch(stage.obs)
+    usual, watch = usual_rate(stage.obs), Watch(stage.obs)
     first = stage.worker_pid
     os.kill(first, signal.SIGKILL)
     stage.daemon.wait_ready(not_pid=first)
     stage.obs.wait_painted()
-    assert_obs_kept_its_rate(watch)
+    assert_obs_kept_its_rate(watch, usual)
 
 
 def test_daemon_killed(stage: Stage) -> None:
-    watch = Watch(stage.obs)
+    usual, watch = usual_rate(stage.obs), Watch(stage.obs)
     stage.kill_daemon()
     assert_goes_to_the_source(stage.obs)
     wait_for("the worker's end", lambda: not stage.obs.leftovers().processes, PATIENCE_S)
     assert stage.obs.leftovers().segments == ()
     stage.new_daemon()
     stage.obs.wait_painted()
-    assert_obs_kept_its_rate(watch)
+    assert_obs_kept_its_rate(watch, usual)
 
 
 def test_both_killed(stage: Stage) -> None:
-    watch = Watch(stage.obs)
+    usual, watch = usual_rate(stage.obs), Watch(stage.obs)
     worker = stage.worker_pid
     os.kill(stage.daemon.pid, signal.SIGSTOP)
     os.kill(worker, signal.SIGKILL)
@@ -128,7 +135,7 @@ def test_both_killed(stage: Stage) -> None:
     assert_goes_to_the_source(stage.obs)
     stage.new_daemon()
     stage.obs.wait_painted()
-    assert_obs_kept_its_rate(watch)
+    assert_obs_kept_its_rate(watch, usual)
 
 
 def test_obs_killed_leaves_a_daemon_that_serves_the_next(stage: Stage) -> None:

@@ -49,7 +49,7 @@ def test_painted_frames_reach_the_programme(obs_build: Build, bikes: Path, pocke
         # Generous: other work may share this machine. tests/benchmarks/obs_live.py measures what is promised.
         assert (after["painted_shown"] - before["painted_shown"]) / seconds > 5
         lagged = after_obs.lagged - before_obs.lagged
-        assert lagged < 0.3 * (after_obs.rendered - before_obs.rendered)
+        assert lagged < 0.5 * (after_obs.rendered - before_obs.rendered)
 
 
 def test_a_style_from_the_terminal_shows_without_a_cut(
