@@ -34,7 +34,7 @@ c_files_are_formatted() {
 }
 
 c_builds_without_warnings() {
-    cmake -S obs_bridge/plugin -B build/plugin-test -G Ninja && ninja -C build/plugin-test
+    cmake -S obs_bridge/plugin -B build/plugin-test -G Ninja -DLIMNER_WERROR=ON && ninja -C build/plugin-test
 }
 
 cd "$root"
