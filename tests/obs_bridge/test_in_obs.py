@@ -148,3 +148,24 @@ def test_alpha_of_the_source_is_kept(start: Start, still: Path, tmp_path: Path) 
     )
     obs.wait_painted("Glass")
     assert np.abs(_levels(obs) - without).max() <= 2
+
+
+def test_filters_come_and_go_in_the_middle_of_frames(start: Start, bikes: Path) -> None:  # noqa: F811
+    obs, _ = start(bikes, {})
+    settings = {"start_daemon": False, "exact_size": True}
+    obs.wait_painted()
+    for turn in range(20):
+        obs.request("RemoveSourceFilter", sourceName="Cam", filterName="Limner")
+        frames = obs.stats().rendered
+        # At times at once, at times after the removed one's thread has ended.
+        if turn % 2:
+            wait_for("some frames", lambda frames=frames: obs.stats().rendered > frames + 5, 30)  # type: ignore[misc]
+        obs.request(
+            "CreateSourceFilter",
+            sourceName="Cam",
+            filterName="Limner",
+            filterKind="limner_filter",
+            filterSettings=settings,
+        )
+        wait_for("its frames", lambda frames=frames: obs.stats().rendered > frames + 15, 30)  # type: ignore[misc]
+    obs.wait_painted()

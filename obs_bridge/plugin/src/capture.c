@@ -38,20 +38,18 @@ void capture_forget(struct capture *c)
 	c->drawn_pts_ns = 0;
 }
 
-static void draw_target(obs_source_t *filter)
+void target_draw(const struct target *target)
 {
-	obs_source_t *target = obs_filter_get_target(filter);
-	obs_source_t *parent = obs_filter_get_parent(filter);
-	const uint32_t flags = obs_source_get_output_flags(target);
+	const uint32_t flags = obs_source_get_output_flags(target->source);
 	const bool custom_draw = (flags & OBS_SOURCE_CUSTOM_DRAW) != 0;
 	const bool async = (flags & OBS_SOURCE_ASYNC) != 0;
-	if (target == parent && !custom_draw && !async)
-		obs_source_default_render(target);
+	if (target->source == target->parent && !custom_draw && !async)
+		obs_source_default_render(target->source);
 	else
-		obs_source_video_render(target);
+		obs_source_video_render(target->source);
 }
 
-gs_texture_t *capture_source(struct capture *c, obs_source_t *filter, uint32_t width, uint32_t height)
+gs_texture_t *capture_source(struct capture *c, const struct target *target, uint32_t width, uint32_t height)
 {
 	struct vec4 transparent;
 	if (!c->source)
@@ -66,7 +64,7 @@ gs_texture_t *capture_source(struct capture *c, obs_source_t *filter, uint32_t w
 	gs_ortho(0.0f, (float)width, 0.0f, (float)height, -100.0f, 100.0f);
 	gs_blend_state_push();
 	gs_blend_function_separate(GS_BLEND_SRCALPHA, GS_BLEND_ZERO, GS_BLEND_ONE, GS_BLEND_ZERO);
-	draw_target(filter);
+	target_draw(target);
 	gs_blend_state_pop();
 	gs_set_linear_srgb(linear);
 	gs_texrender_end(c->source);

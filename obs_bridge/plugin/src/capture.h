@@ -36,8 +36,18 @@ struct capture {
 };
 
 void capture_free(struct capture *capture);
-/* Draw the filter's target; NULL when that is not possible. */
-gs_texture_t *capture_source(struct capture *capture, obs_source_t *filter, uint32_t width, uint32_t height);
+/* What a filter draws. Held by references for a whole frame: the filter may be removed in the middle of one.
+ */
+struct target {
+	obs_source_t *source; /* the parent, or the filter before us */
+	obs_source_t *parent;
+};
+
+/* Draw it as it is, as obs_source_skip_video_filter would (which does not bear a removed filter). */
+void target_draw(const struct target *target);
+/* Draw it into a texture; NULL when that is not possible. */
+gs_texture_t *capture_source(
+	struct capture *capture, const struct target *target, uint32_t width, uint32_t height);
 /* Stage this frame, and hand over the one staged two frames ago. True: the I/O thread has something to do.
  * *worked_ns grows by the CPU's time outside of GL. */
 bool capture_frame(struct capture *capture, struct stream *stream, const struct fit_rect *rect,

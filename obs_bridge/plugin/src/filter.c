@@ -66,12 +66,30 @@ static bool load_effect(struct filter *f)
 	return f->effect != NULL;
 }
 
+static void filter_free(struct filter *f)
+{
+	link_destroy(f->link);
+	obs_enter_graphics();
+	capture_free(&f->capture);
+	present_free(&f->present);
+	gs_effect_destroy(f->effect);
+	obs_leave_graphics();
+	obs_weak_source_release(f->weak);
+	bfree(f);
+}
+
+static void filter_destroy(void *data)
+{
+	filter_free(data);
+}
+
 static void *filter_create(obs_data_t *settings, obs_source_t *context)
 {
 	struct filter *f = bzalloc(sizeof(*f));
 	struct dstr command_file = {0};
 	dstr_printf(&command_file, "%s/limner-command", obs_get_module_data_path(obs_current_module()));
 	f->context = context;
+	f->weak = obs_source_get_weak_source(context);
 	f->present.rect = (struct fit_rect){0, 0, 1, 1};
 	const struct link_options options = {
 		.hooks = {f, state_changed, settings_mirror, settings_words},
@@ -85,40 +103,39 @@ static void *filter_create(obs_data_t *settings, obs_source_t *context)
 	load_effect(f);
 	f->link = link_create(&options);
 	dstr_free(&command_file);
-	if (!f->link) {
-		bfree(f);
-		return NULL;
-	}
+	if (!f->link)
+		goto fail;
 	proc_handler_add(obs_source_get_proc_handler(context),
 		"void get_state(out string state, out string sentence, out float fps)", get_state, f);
 	filter_update(f, settings);
 	return f;
+fail:
+	filter_free(f);
+	return NULL;
 }
 
-static void filter_destroy(void *data)
+/* False: the filter is not on a source (any more). */
+static bool hold_target(const struct filter *f, struct target *target)
 {
-	struct filter *f = data;
-	link_destroy(f->link);
-	obs_enter_graphics();
-	capture_free(&f->capture);
-	present_free(&f->present);
-	gs_effect_destroy(f->effect);
-	obs_leave_graphics();
-	bfree(f);
+	target->source = obs_source_get_ref(obs_filter_get_target(f->context));
+	target->parent = obs_source_get_ref(obs_filter_get_parent(f->context));
+	return target->source && target->parent;
+}
+
+static void let_go(struct target *target)
+{
+	obs_source_release(target->source);
+	obs_source_release(target->parent);
 }
 
 /* Tell the link what is to be painted, when that has changed. */
-static void describe_source(struct filter *f)
+static void describe_source(struct filter *f, const struct target *target)
 {
-	obs_source_t *target = obs_filter_get_target(f->context);
-	obs_source_t *parent = obs_filter_get_parent(f->context);
 	struct link_source now = {0};
 	struct obs_video_info video;
-	if (!target || !parent)
-		return;
-	now.width = obs_source_get_base_width(target);
-	now.height = obs_source_get_base_height(target);
-	const char *name = obs_source_get_name(parent);
+	now.width = obs_source_get_base_width(target->source);
+	now.height = obs_source_get_base_height(target->source);
+	const char *name = obs_source_get_name(target->parent);
 	if (now.width < 1 || now.height < 1 || now.width > MAX_SIDE || now.height > MAX_SIDE)
 		return;
 	if (now.width == f->source.width && now.height == f->source.height &&
@@ -151,7 +168,7 @@ static void count_frame(struct filter *f, bool new_painted)
 }
 
 /* All work of a frame, once: what is due, how much of it shows, and the next frame's way to the engine. */
-static void process_frame(struct filter *f)
+static void process_frame(struct filter *f, const struct target *target)
 {
 	const uint64_t now_ns = obs_get_video_frame_time();
 	const bool was_hidden = now_ns > f->rendered_ns + HIDDEN_NS;
@@ -173,8 +190,7 @@ static void process_frame(struct filter *f)
 	rules.wanted = f->look.mix > 0 && !link_is_bypassed(f->link);
 	f->share = f->look.mix * (float)fade_advance(&f->fade, &rules, now_ns, news.new_frame);
 	if ((stream && wanted) || f->share > 0)
-		f->source_texture =
-			capture_source(&f->capture, f->context, f->source.width, f->source.height);
+		f->source_texture = capture_source(&f->capture, target, f->source.width, f->source.height);
 	if (stream && wanted && f->source_texture)
 		handed = capture_frame(&f->capture, stream, &rect, now_ns, &f->stats, &worked_ns);
 	if (stream)
@@ -183,36 +199,46 @@ static void process_frame(struct filter *f)
 	count_frame(f, news.new_frame);
 }
 
-static void filter_render(void *data, gs_effect_t *unused)
+static void render_target(struct filter *f, const struct target *target)
 {
-	UNUSED_PARAMETER(unused);
-	struct filter *f = data;
-	f->stats.draws++;
-	describe_source(f);
-	if (!f->effect || !obs_filter_get_target(f->context) || f->source.width == 0) {
-		obs_source_skip_video_filter(f->context);
+	describe_source(f, target);
+	if (!f->effect || f->source.width == 0) {
+		target_draw(target);
 		return;
 	}
 	if (f->new_frame) {
 		const uint64_t began_ns = clock_now_ns();
 		f->new_frame = false;
-		process_frame(f);
+		process_frame(f, target);
 		histogram_add_ns(&f->stats.frame, clock_now_ns() - began_ns);
 	}
 	if (f->share > 0 && f->source_texture)
 		present_draw(&f->present, f->source_texture, f->share);
 	else
-		obs_source_skip_video_filter(f->context);
+		target_draw(target);
+}
+
+static void filter_render(void *data, gs_effect_t *unused)
+{
+	UNUSED_PARAMETER(unused);
+	struct filter *f = data;
+	struct target target;
+	f->stats.draws++;
+	if (hold_target(f, &target))
+		render_target(f, &target);
+	let_go(&target);
 }
 
 /* While the painted picture shows, what we draw is plain sRGB; else it is whatever the source is. */
 static enum gs_color_space filter_color_space(void *data, size_t count, const enum gs_color_space *preferred)
 {
 	struct filter *f = data;
-	obs_source_t *target = obs_filter_get_target(f->context);
-	if (f->share > 0 || !target)
-		return GS_CS_SRGB;
-	return obs_source_get_color_space(target, count, preferred);
+	struct target target;
+	enum gs_color_space space = GS_CS_SRGB;
+	if (hold_target(f, &target) && f->share <= 0)
+		space = obs_source_get_color_space(target.source, count, preferred);
+	let_go(&target);
+	return space;
 }
 
 static obs_properties_t *filter_properties(void *data)

@@ -21,6 +21,8 @@ struct look {
 
 struct filter {
 	obs_source_t *context;
+	/* Taken in create: while a source is being destroyed, OBS no longer has one to give. */
+	obs_weak_source_t *weak;
 	struct link *link;
 	struct stats stats;
 

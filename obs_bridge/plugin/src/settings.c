@@ -167,7 +167,8 @@ void settings_mirror(void *data, const struct settings *now, uint64_t serial)
 	if (serial != atomic_load(&f->wish_serial))
 		return;
 	struct mirror_task *task = bzalloc(sizeof(*task));
-	task->filter = obs_source_get_weak_source(f->context);
+	task->filter = f->weak;
+	obs_weak_source_addref(f->weak);
 	task->now = *now;
 	task->wish_hash = atomic_load(&f->wish_hash);
 	obs_queue_task(OBS_TASK_UI, mirror_on_ui, task, false);
