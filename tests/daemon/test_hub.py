@@ -226,7 +226,10 @@ def test_a_session_that_failed_says_why_and_is_tried_again(room: Room) -> None:
     room.say(frame(welcome, 0))
     room.told(w.Open)
     room.heard(p.Status)
-    room.worker_says(w.Failed(session="camera", message="No such size."))
+    gen = welcome.generation
+    room.worker_says(w.Failed(session="camera", generation=gen - 1, message="An older session's."))
+    assert room.heard(p.Status) == []
+    room.worker_says(w.Failed(session="camera", generation=gen, message="No such size."))
     assert [free.slot for free in room.heard(p.Free)] == [0]
     (status,) = room.heard(p.Status)
     assert (status.state, status.sentence) == ("failed", "No such size.")
@@ -240,9 +243,9 @@ def test_a_session_that_failed_says_why_and_is_tried_again(room: Room) -> None:
 
 
 def test_new_settings_give_a_failed_session_another_chance(room: Room) -> None:
-    room.painting()
+    gen = room.painting().generation
     room.told(w.Open)
-    room.worker_says(w.Failed(session="camera", message="No."))
+    room.worker_says(w.Failed(session="camera", generation=gen, message="No."))
     room.say(p.Set(rev=1, change=p.Change(style="noir")))
     (opening,) = room.told(w.Open)
     assert opening.settings.style == "noir"

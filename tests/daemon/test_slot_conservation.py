@@ -114,7 +114,8 @@ class Conservation(RuleBasedStateMachine):
     @precondition(lambda self: self.ready)
     @rule()
     def worker_fails_the_session(self) -> None:
-        self.room.worker_says(w.Failed(session="camera", message="No."))
+        generation = self.welcome.generation
+        self.room.worker_says(w.Failed(session="camera", generation=generation, message="No."))
         self.worker_gone()
         self.read_mail()
 

@@ -172,7 +172,7 @@ def test_what_is_of_another_generation_is_not_taken() -> None:
     made.put(give(old, 1, 1))
     for message in outputs(old, 3):
         made.put(message)
-    assert made.free_output("one") is None
+    assert made.take_outputs("one", 9, 1) == made.take_outputs("one", 1, 1) == []
     made.stop()
     assert made.next_job() is None, "no chunk came of it"
 
@@ -181,14 +181,30 @@ def test_output_slots_are_lent_once() -> None:
     made = desk("one")
     for message in outputs(opening("one"), 3, 4):
         made.put(message)
-    assert [made.free_output("one") for _ in range(3)] == [3, 4, None]
-    assert made.free_output("nobody") is None
+    assert [made.take_outputs("one", 1, 1) for _ in range(3)] == [[3], [4], []]
+    assert made.take_outputs("nobody", 1, 1) == []
+
+
+def test_a_new_session_of_the_same_name_is_not_touched_by_what_is_left_of_the_old() -> None:
+    made = desk("one")
+    made.put(Close(session="one"))
+    new = opening("one", generation=2)
+    for message in (new, *outputs(new, 3, 4)):
+        made.put(message)
+    assert made.take_outputs("one", 1, 4) == []
+    made.fail("one", 1)
+    for number in range(2):
+        made.put(give(new, number, number))
+    assert isinstance(made.next_job(), CloseJob)
+    assert isinstance(made.next_job(), OpenJob)
+    assert isinstance(made.next_job(), PaintJob)
+    assert made.take_outputs("one", 2, 4) == [3, 4]
 
 
 def test_a_failed_session_takes_nothing_until_it_is_opened_again() -> None:
     made = desk("one")
     made.put(give(opening("one"), 0, 0))
-    made.fail("one")
+    made.fail("one", 1)
     assert made.put(give(opening("one"), 1, 1)) == [], "the daemon has taken its slots back"
     made.put(Close(session="one"))
     made.put(opening("one"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -15,7 +15,10 @@ from limner.daemon.segment import Segment
 from limner.daemon.session import SegmentPair
 from limner.daemon.wire import Message
 from limner.daemon.worker_protocol import Close, Done, Failed, Give, Opened, Return, Update
-from limner.worker.engines import EchoEngine, FatalEngineError, Painted, PaintStream
+from limner.worker.desk import Desk
+from limner.worker.engines import EchoEngine, FatalEngineError, Painted, PaintStream, Pixels
+from limner.worker.loop import Loop
+from limner.worker.stats import Stats
 
 MakeSegments = Callable[..., SegmentPair]
 T = TypeVar("T", bound=Message)
@@ -124,6 +127,85 @@ def test_segments_that_are_not_as_the_daemon_said_are_refused(make_segments: Mak
         assert not of(Opened, sent)
 
 
+class ManyAtOnce(FakeStream):
+    """Four steps, then one: nothing comes for three pushes, then all four chunks at once."""
+
+    def push(self, frames: object, taken: Callable[[], None]) -> Painted | None:
+        taken()
+        self.chunk += 1
+        if self.chunk < 3:
+            return None
+        return Painted(0, self.rev, lambda i, slot_HW4: slot_HW4.fill(i), chunks=4)
+
+
+def test_more_chunks_at_once_than_there_is_room_for_lose_the_oldest_frames(
+    make_segments: MakeSegments,
+) -> None:
+    class Engine(FakeEngine):
+        def open_stream(self, settings: Settings, rev: int, *, width: int, height: int) -> PaintStream:
+            return ManyAtOnce(settings, rev)
+
+    segments = make_segments()
+    opening = open_message(segments)
+    frames = [give(opening, number % 8, number) for number in range(16)]
+    desk, stats = Desk(), Stats()
+    sent: list[Message] = []
+    desk.frames_per_chunk = 4
+
+    def send(message: Message) -> None:
+        sent.append(message)
+        if isinstance(message, Opened) or (isinstance(message, Return) and message.slot % 4 == 3):
+            for _ in range(4):
+                if frames:
+                    desk.put(frames.pop(0))
+        if isinstance(message, Done):
+            desk.stop()
+
+    for message in (opening, *outputs(opening, *range(12))):
+        desk.put(message)
+    Loop(engine=Engine(), desk=desk, stats=stats, send=send).run()
+    assert [shown.sequence for shown in of(Give, sent)] == list(range(4, 16))
+    assert [pixel(segments, shown.slot) for shown in of(Give, sent)] == list(range(4, 16))
+    assert stats.report().notes == {}
+
+
+def test_a_fault_of_a_session_that_was_replaced_does_not_touch_the_new_one(
+    make_segments: MakeSegments,
+) -> None:
+    old = open_message(make_segments(generation=1), prompt="raise")
+    new = open_message(make_segments(generation=2), seed=5)
+    desk = Desk()
+    desk.frames_per_chunk = 4
+    sent: list[Message] = []
+    put: list[Message] = [
+        Close(session="camera"),
+        new,
+        *outputs(new),
+        *(give(new, slot, slot) for slot in range(4)),
+    ]
+
+    class Engine(FakeEngine):
+        def open_stream(self, settings: Settings, rev: int, *, width: int, height: int) -> PaintStream:
+            class Stream(FakeStream):
+                def push(self, frames: Sequence[Pixels], taken: Callable[[], None]) -> Painted | None:
+                    while put:
+                        desk.put(put.pop(0))
+                    return super().push(frames, taken)
+
+            return Stream(settings, rev)
+
+    def send(message: Message) -> None:
+        sent.append(message)
+        if isinstance(message, Done):
+            desk.stop()
+
+    for message in (old, *outputs(old), *(give(old, slot, slot) for slot in range(4))):
+        desk.put(message)
+    Loop(engine=Engine(), desk=desk, stats=Stats(), send=send).run()
+    assert [(failed.session, failed.generation) for failed in of(Failed, sent)] == [("camera", 1)]
+    assert {shown.generation for shown in of(Give, sent)} == {2}
+
+
 def test_a_session_closed_with_frames_inside_is_no_trouble(make_segments: MakeSegments) -> None:
     one, two = open_message(make_segments(), "one"), open_message(make_segments(), "two")
     frames = [give(two, slot, slot) for slot in range(4)]
@@ -197,10 +279,6 @@ def test_after_a_gap_the_stream_starts_anew_and_chunks_are_counted_on(make_segme
 
 def run_loop_in_two(engine: FakeEngine, first: list[Message], second: list[Message]) -> list[Message]:
     """Run the loop; when the first chunk is done, put the rest on its desk."""
-    from limner.worker.desk import Desk
-    from limner.worker.loop import Loop
-    from limner.worker.stats import Stats
-
     desk = Desk()
     desk.frames_per_chunk = engine.frames_per_chunk
     sent: list[Message] = []

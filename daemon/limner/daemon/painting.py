@@ -186,7 +186,8 @@ class Painting:
             self.last_words = failed.message
             return
         session = self._floor.sessions.named(failed.session)
-        if session is None:
+        if session is None or session.segments.generation != failed.generation:
+            # The session that failed is closed; another one may have its name.
             return
         session.fail(failed.message, now_ns)
         self._floor.free_inputs(session, session.input.take_back(Owner.WORKER))

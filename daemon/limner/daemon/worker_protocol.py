@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from limner.daemon.protocol import Generation, Name, PtsNs, Rev, SegmentRef, Sequence, Settings, Side, Slot
 from limner.daemon.wire import Codec, Message
 
@@ -107,6 +111,7 @@ class Failed(Message, frozen=True, kw_only=True):
 
     session: str
     message: str
+    generation: Annotated[int, Meta(ge=0, description="of the session's segments, 0: of the worker")] = 0
 
 
 DAEMON_TO_WORKER = (Open, Close, Update, Give, Return, Stop)

@@ -138,17 +138,23 @@ class Desk:
                 return FlushJob(session)
         return None
 
-    def free_output(self, session: str) -> int | None:
-        """Return an output slot to paint into, or None when the client has them all."""
+    def take_outputs(self, session: str, generation: int, count: int) -> list[int]:
+        """Return up to `count` output slots to paint into; the client has the others.
+
+        None of them when another session has the name by now: what is painted is not for it.
+        """
         with self._changed:
             intake = self._intakes.get(session)
-            return intake.outputs.popleft() if intake and intake.outputs else None
+            if intake is None or intake.opening.generation != generation:
+                return []
+            return [intake.outputs.popleft() for _ in range(min(count, len(intake.outputs)))]
 
-    def fail(self, session: str) -> None:
-        """Take no more frames for a session."""
+    def fail(self, session: str, generation: int) -> None:
+        """Take no more frames for a session; another one that has the name by now goes on."""
         with self._changed:
-            if session in self._intakes:
-                self._intakes[session].failed = True
+            intake = self._intakes.get(session)
+            if intake and intake.opening.generation == generation:
+                intake.failed = True
 
     def stop(self) -> None:
         """End the loop after its present job."""

@@ -69,6 +69,7 @@ class Loop:
 
     def _do(self, job: Job) -> None:
         session = job.opening.session if isinstance(job, OpenJob) else job.session
+        generation = self._generation_of(job)
         try:
             match job:
                 case OpenJob():
@@ -82,16 +83,23 @@ class Loop:
         except (FatalEngineError, MemoryError):
             raise
         except SegmentError as error:
-            self._fail(session, str(error))
+            self._fail(session, generation, str(error))
         except Exception as error:
             # Whatever the engine met in this stream: the other sessions go on.
             log.exception("session %r failed", session)
-            self._fail(session, f"Painting failed: {type(error).__name__}: {error}")
+            self._fail(session, generation, f"Painting failed: {type(error).__name__}: {error}")
 
-    def _fail(self, session: str, message: str) -> None:
-        self._desk.fail(session)
+    def _generation_of(self, job: Job) -> int:
+        """Return the generation of the segments that a job is about, 0 when there are none (any more)."""
+        if isinstance(job, OpenJob):
+            return job.opening.generation
+        stream = self._streams.get(job.session)
+        return stream.opening.generation if stream else 0
+
+    def _fail(self, session: str, generation: int, message: str) -> None:
+        self._desk.fail(session, generation)
         self._close(session)
-        self._send(Failed(session=session, message=message))
+        self._send(Failed(session=session, generation=generation, message=message))
 
     def _open(self, opening: Open) -> None:
         source = Segment.open(opening.input.name)
@@ -171,18 +179,21 @@ class Loop:
         chunks = [stream.tags.pop(painted.chunk + number, []) for number in range(painted.chunks)]
         # A chunk that was short has fewer real frames than painted ones: the rest is not shown.
         real = [(n * per_chunk + i, give) for n, tags in enumerate(chunks) for i, give in enumerate(tags)]
-        shown = sum(self._show(stream, painted, number, give) for number, give in real)
-        note = painted.note if shown == len(real) else NO_ROOM
-        self._stats.painted(stream.opening.session, painted.stages_ms, note)
+        opening = stream.opening
+        slots = self._desk.take_outputs(opening.session, opening.generation, len(real))
+        # Where there is no room for all, the newest count.
+        newest = real[len(real) - len(slots) :]
+        for slot, (number, give) in zip(slots, newest, strict=True):
+            self._show(stream, painted, number, give, slot)
+        # Several chunks at once (fewer steps than before) may be more than there are slots: nobody's fault.
+        lost = len(slots) < len(real) and painted.chunks == 1
+        self._stats.painted(opening.session, painted.stages_ms, NO_ROOM if lost else painted.note)
         if real and painted.rev != stream.done_rev:
             stream.done_rev = painted.rev
             self._say_done(stream, painted, chunks[-1] or chunks[0])
 
-    def _show(self, stream: _Stream, painted: Painted, number: int, give: Give) -> bool:
-        """Write a painted frame into a free slot and hand it over; False: there was none."""
-        slot = self._desk.free_output(give.session)
-        if slot is None:
-            return False
+    def _show(self, stream: _Stream, painted: Painted, number: int, give: Give, slot: int) -> None:
+        """Write a painted frame into a slot and hand it over."""
         painted.write(number, stream.pixels(stream.output, slot))
         stream.output.write_slot_header(slot, sequence=give.sequence, pts_ns=give.pts_ns)
         self._send(
@@ -194,7 +205,6 @@ class Loop:
                 pts_ns=give.pts_ns,
             )
         )
-        return True
 
     def _say_done(self, stream: _Stream, painted: Painted, frames: list[Give]) -> None:
         """The revision is in the last of the chunks: those before it were begun under an older one."""
