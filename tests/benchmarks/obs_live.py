@@ -109,8 +109,30 @@ def line(report: dict[str, Any]) -> str:
     )
 
 
-def main() -> None:
-    """Parse the arguments, measure, write, print."""
+def broken_promises(report: dict[str, Any]) -> list[str]:
+    """Return what a creator was promised and did not get, a sentence each."""
+    rate, styles, kills = report["rate"], report["styles"], report["kills"]
+    painted_fps = min(rate["painted_fps"], report["recorded_new_fps"])
+    checks = [
+        (painted_fps >= 20, f"{painted_fps} new painted frames a second, promised are 20"),
+        (rate["obs_lagged_percent"] <= 1, f"OBS lagged {rate['obs_lagged_percent']} %, promised is 1 %"),
+    ]
+    for change in styles:
+        what = f"style {change['style']}"
+        checks.append((change["visible_s"] <= 1, f"{what}: visible after {change['visible_s']} s"))
+        checks.append((change["cuts"] == 0, f"{what}: {change['cuts']} pictures of black or the source"))
+    for kill in kills:
+        what = f"kill -9 of {kill['what']}"
+        again_s, source_s = kill["painted_again_after_s"], kill["source_after_s"]
+        checks.append((again_s <= 5, f"{what}: painted again after {again_s} s"))
+        checks.append((kill["obs_lagged_percent"] <= 1, f"{what}: OBS lagged {kill['obs_lagged_percent']} %"))
+        late = source_s is not None and source_s > HOLD_MS / 1000 + 1
+        checks.append((not late, f"{what}: the source came after {source_s} s"))
+    return [sentence for held, sentence in checks if not held]
+
+
+def main() -> int:
+    """Parse the arguments, measure, write, print; 1 when a promise is broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "obs_live.json")
@@ -124,7 +146,11 @@ def main() -> None:
         "| machine | canvas | painted FPS | OBS lagged | latency p50 / p95 | slowest style | painted again |"
     )
     print(line(report))
+    broken = broken_promises(report)
+    for sentence in broken:
+        print(f"Broken: {sentence}")
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
