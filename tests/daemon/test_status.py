@@ -9,7 +9,7 @@ import pytest
 from limner.daemon.config import DaemonConfig, default_threads
 from limner.daemon.metrics import NS_PER_S
 from limner.daemon.protocol import State, WorkerInfo
-from limner.daemon.status import Facts, describe
+from limner.daemon.status import Facts, OverloadWatch, describe
 from limner.daemon.supervisor import Backoff
 from limner.daemon.worker_protocol import Loading, Ready, Report
 from limner.daemon.worker_view import HANG_NS, MUTE_NS, WorkerView
@@ -24,7 +24,8 @@ LIVE = Facts(
     fps_in=30.0,
     painting_ns=60 * NS_PER_S,
     fps_out=28.0,
-    fps_dropped=2.0,
+    overloaded=False,
+    steps=1,
     delay_ms=310.0,
 )
 
@@ -46,16 +47,46 @@ LIVE = Facts(
         ({"opened": False}, "loading", "Preparing pocket on CPU"),
         ({"painting_ns": 0}, "loading", "Painting the first frames: pocket on CPU"),
         ({"fps_in": 0.0}, "live", "Ready: pocket on CPU, no frames come in"),
-        ({"fps_out": 14.0}, "overloaded", "Overloaded: 14 of 30 fps"),
-        ({"fps_out": 0.0}, "overloaded", "Overloaded: 0 of 30 fps"),
-        ({"fps_out": 14.0, "fps_dropped": 0.0}, "live", "Live: 14 fps"),
-        ({"fps_out": 14.0, "painting_ns": NS_PER_S}, "live", "Live: 14 fps"),
+        (
+            {"overloaded": True, "fps_out": 14.0},
+            "overloaded",
+            "Overloaded: 14 of 30 fps, 310 ms delay; close other programs",
+        ),
+        (
+            {"overloaded": True, "fps_out": 0.0, "steps": 2},
+            "overloaded",
+            "Overloaded: 0 of 30 fps, 310 ms delay; use fewer steps or close other programs",
+        ),
     ],
 )
 def test_sentences(change: dict[str, object], state: State, sentence: str) -> None:
     found = describe(dataclasses.replace(LIVE, **change))  # type: ignore[arg-type]
     assert found[0] == state
     assert found[1].startswith(sentence)
+
+
+def overload(rates: list[tuple[float, float]], *, painting_ns: int = 60 * NS_PER_S) -> list[bool]:
+    """Return what the watch says of (painted, dropped) fps out of 30, looking every half second."""
+    watch = OverloadWatch()
+    return [
+        watch.look(
+            i * NS_PER_S // 2, painting_ns=painting_ns, fps_in=30.0, fps_out=painted, fps_dropped=dropped
+        )
+        for i, (painted, dropped) in enumerate(rates)
+    ]
+
+
+def test_overload_needs_drops_and_time() -> None:
+    assert overload([(14.0, 16.0), (0.0, 1.0), (19.0, 11.0)]) == [True, True, True]
+    assert overload([(14.0, 0.0), (18.5, 11.5)]) == [False, False]
+    assert overload([(14.0, 16.0)], painting_ns=NS_PER_S) == [False]
+
+
+def test_an_overload_does_not_flap() -> None:
+    around_the_limit = [(17.0, 13.0), (19.0, 11.0), (22.0, 8.0)] * 5
+    assert all(overload(around_the_limit))
+    assert overload([(14.0, 16.0), *[(23.0, 7.0)] * 6]) == [True] * 5 + [False] * 2
+    assert overload([(14.0, 16.0), *[(23.0, 7.0)] * 3, (22.0, 8.0), *[(23.0, 7.0)] * 3]) == [True] * 8
 
 
 def test_a_worker_from_start_to_end() -> None:

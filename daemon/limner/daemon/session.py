@@ -22,7 +22,7 @@ from limner.daemon.segment import (
     unlink_segment,
 )
 from limner.daemon.slots import Owner, SlotTable
-from limner.daemon.status import Facts, describe
+from limner.daemon.status import Facts, OverloadWatch, describe
 
 INPUT_SLOTS = 8
 OUTPUT_SLOTS = 16
@@ -96,6 +96,7 @@ class Session:
         self._fps_in, self._fps_out, self._fps_dropped = Rate(), Rate(), Rate()
         self._latency_ms = RunningPercentiles()
         self._first_painted_ns: int | None = None
+        self._overload = OverloadWatch()
 
     @property
     def painting(self) -> bool:
@@ -154,17 +155,26 @@ class Session:
         """Return how the session is."""
         latency = self._latency_ms.read(now_ns)
         fps_in, fps_out = self._fps_in.read(now_ns), self._fps_out.read(now_ns)
+        painting_ns = 0 if self._first_painted_ns is None else now_ns - self._first_painted_ns
+        overloaded = self._overload.look(
+            now_ns,
+            painting_ns=painting_ns,
+            fps_in=fps_in,
+            fps_out=fps_out,
+            fps_dropped=self._fps_dropped.read(now_ns),
+        )
         state, sentence = describe(
             Facts(
                 bypass=self.settings.bypass,
                 failure=self.failure,
                 opened=self.opened,
-                painting_ns=0 if self._first_painted_ns is None else now_ns - self._first_painted_ns,
+                painting_ns=painting_ns,
                 worker=worker,
                 progress=progress,
                 fps_in=fps_in,
                 fps_out=fps_out,
-                fps_dropped=self._fps_dropped.read(now_ns),
+                overloaded=overloaded,
+                steps=self.settings.steps,
                 delay_ms=latency.p50,
                 note=self.note,
             )

@@ -6,9 +6,38 @@ from dataclasses import dataclass
 
 from limner.daemon.protocol import State, WorkerInfo
 
-# Painted below this share of what comes in, with frames dropped, is more than jitter.
+# Painted below this share of what comes in, with frames dropped, is more than jitter ...
 OVERLOAD_SHARE = 0.6
+# ... and over only above this share for this long: a state that flaps helps nobody.
+WELL_SHARE = 0.75
+WELL_NS = 2_000_000_000
+# Rates look back some seconds: before that, the start would look like an overload.
 SETTLE_NS = 3_000_000_000
+
+
+class OverloadWatch:
+    """Whether painting falls too far behind; slow to say that it is over."""
+
+    def __init__(self) -> None:
+        self._overloaded = False
+        self._well_since_ns: int | None = None
+
+    def look(
+        self, now_ns: int, *, painting_ns: int, fps_in: float, fps_out: float, fps_dropped: float
+    ) -> bool:
+        """Return whether it is so. `painting_ns`: since the first painted frame, as in `Facts`."""
+        if painting_ns <= SETTLE_NS:
+            self._overloaded = False
+        elif not self._overloaded:
+            self._overloaded = fps_out < OVERLOAD_SHARE * fps_in and fps_dropped > 0
+            self._well_since_ns = None
+        elif fps_out < WELL_SHARE * fps_in and fps_dropped > 0:
+            self._well_since_ns = None
+        elif self._well_since_ns is None:
+            self._well_since_ns = now_ns
+        else:
+            self._overloaded = now_ns - self._well_since_ns < WELL_NS
+        return self._overloaded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +56,8 @@ class Facts:
     painting_ns: int
     """Since the worker gave the first painted frame; 0: it gave none yet."""
     fps_out: float
-    fps_dropped: float
+    overloaded: bool
+    steps: int
     delay_ms: float
     note: str = ""
 
@@ -62,11 +92,8 @@ def _with_worker(facts: Facts, where: str) -> tuple[State, str]:
         return "live", f"Ready: {where}, no frames come in"
     if facts.painting_ns == 0:
         return "loading", f"Painting the first frames: {where}"
-    # Rates look back some seconds: before that, the start would look like an overload.
-    settled = facts.painting_ns > SETTLE_NS
-    if settled and facts.fps_out < OVERLOAD_SHARE * facts.fps_in and facts.fps_dropped > 0:
-        return "overloaded", (
-            f"Overloaded: {facts.fps_out:.0f} of {facts.fps_in:.0f} fps, {facts.delay_ms:.0f} ms delay; "
-            "use fewer steps or close other programs"
-        )
+    if facts.overloaded:
+        advice = "use fewer steps or close other programs" if facts.steps > 1 else "close other programs"
+        rates = f"{facts.fps_out:.0f} of {facts.fps_in:.0f} fps"
+        return "overloaded", f"Overloaded: {rates}, {facts.delay_ms:.0f} ms delay; {advice}"
     return "live", f"Live: {facts.fps_out:.0f} fps, {facts.delay_ms:.0f} ms delay, {where}"
