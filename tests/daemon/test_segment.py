@@ -145,6 +145,15 @@ def test_too_little_memory_is_named_and_leaves_nothing(prefix: str, monkeypatch:
     assert not list(SHM.glob(f"{prefix}*"))
 
 
+def test_shared_memory_that_cannot_be_written_is_named(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "shm"
+    monkeypatch.setattr(seg, "_SHM", missing)
+    with pytest.raises(SegmentError, match=rf"cannot make shared memory in {missing}: .*; it must be"):
+        Segment.create(prefix, LAYOUT)
+
+
 def test_stale_segments_of_one_prefix_go_and_others_stay(prefix: str) -> None:
     ours, other = Segment.create(prefix + "a-", LAYOUT), Segment.create(prefix + "b-", LAYOUT)
     assert seg.remove_stale(prefix + "a-") == [ours.name]

@@ -126,7 +126,14 @@ class Segment:
     def create(cls, prefix: str, layout: SegmentLayout) -> Segment:
         """Make a private segment with an unguessable name; raises SegmentError when memory is short."""
         name = prefix + secrets.token_hex(16)
-        fd = os.open(_SHM / name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            fd = os.open(_SHM / name, flags, 0o600)
+        except OSError as error:
+            raise SegmentError(
+                f"cannot make shared memory in {_SHM}: {error.strerror}; "
+                "it must be there and writable (mode 1777) for everyone"
+            ) from error
         try:
             # Reserve the pages now: running out later would be a SIGBUS in the middle of a frame.
             os.posix_fallocate(fd, 0, layout.size_bytes)
