@@ -16,6 +16,7 @@ from limner.daemon.painting import RETRY_NS
 from limner.daemon.session import INPUT_SLOTS, OUTPUT_SLOTS
 from limner.daemon.styles import load
 from limner.daemon.wire import encode
+from limner.daemon.worker_view import HANG_NS
 
 
 @pytest.fixture
@@ -85,10 +86,30 @@ def test_our_own_stall_counts_against_nobody(room: Room) -> None:
     assert len(room.segments) == 2
 
 
-def test_an_unknown_style_in_hello_is_said_and_the_session_opens(room: Room) -> None:
-    room.say(hello(style="noire"))
-    assert "did you mean 'noir'" in room.error().message
-    assert room.heard(p.Welcome)[0].settings.style == load().names[0]
+def test_a_filter_whose_style_is_gone_keeps_all_else(room: Room) -> None:
+    room.say(hello(style="noire", strength=0.9, seed=5))
+    settings = room.heard(p.Welcome)[0].settings
+    assert (settings.style, settings.strength, settings.seed) == (load().names[0], 0.9, 5)
+    assert "did you mean 'noir'" in room.heard(p.Accepted)[0].notes[0]
+    room.say(hello(style="noire", prompt="red sea"))
+    settings = room.heard(p.Welcome)[0].settings
+    assert (settings.style, settings.prompt) == ("custom", "red sea")
+    assert room.heard(p.Error) == []
+
+
+@pytest.mark.parametrize("role", ["demo", "bench", "observer"])
+def test_whoever_else_names_an_unknown_style_is_refused(room: Room, role: str) -> None:
+    room.say(hello(role=role, style="noire"))
+    error = room.error()
+    assert (error.code, error.about) == ("unknown_style", "hello")
+    assert "did you mean 'noir'" in error.message
+    assert room.heard(p.Welcome) == room.segments == []
+
+
+def test_generations_of_two_daemons_differ(room: Room) -> None:
+    other = Room(room.prefix)
+    assert abs(other.open().generation - room.open().generation) > 1, "one in a thousand million may be so"
+    other.hub.close_all("the test ends")
 
 
 def test_no_memory_is_said(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +167,17 @@ def test_a_slot_that_is_not_the_senders_is_refused(room: Room, slot: int) -> Non
     assert room.error().about == "free"
     room.say(frame(welcome, 1))
     assert len(room.told(w.Give)) == 2
+
+
+def test_our_own_stall_does_not_count_against_a_busy_worker(room: Room) -> None:
+    room.painting()
+    room.worker_says(w.Report(chunks=3, busy=True, memory_bytes=1))
+    room.hub.tick()
+    room.now_ns += 2 * HANG_NS
+    room.hub.tick()
+    room.worker_says(w.Report(chunks=3, busy=True, memory_bytes=1))
+    assert room.hub.floor.worker.stuck(room.now_ns) == ""
+    assert "hung" in room.hub.floor.worker.stuck(room.now_ns + HANG_NS + 1)
 
 
 def test_an_older_generation_is_ignored_a_newer_one_refused(room: Room) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any
+
+from msgspec import structs
 
 from limner.daemon import protocol as p
 from limner.daemon.changes import Changes
@@ -56,7 +59,7 @@ class Hub:
         self._started_ns = self._ticked_ns = now_ns()
         self._complained_ns = self._started_ns - COMPLAIN_NS
         # A message for segments of an earlier daemon must not fit ours.
-        self._generation = int(time.time()) & 0x7FFF_FFFF
+        self._generation = secrets.randbelow(1 << 31)
         self._observers: set[bytes] = set()
         self._heard_ns: dict[bytes, int] = {}
         self._handlers: dict[type[Message], Callable[[bytes, Any], None]] = {
@@ -92,7 +95,11 @@ class Hub:
 
     def _hello(self, client: bytes, hello: p.Hello) -> None:
         self._forget(client)
-        settings, notes = self._first_settings(client, hello)
+        try:
+            settings, notes = self._first_settings(hello)
+        except UnknownStyleError as error:
+            self.refuse(client, "unknown_style", str(error), "hello")
+            return
         if hello.role == "observer":
             self._observers.add(client)
             self._heard_ns[client] = self.floor.now_ns()
@@ -105,13 +112,16 @@ class Hub:
             self._welcome(session, notes)
             self.painting.open(session)
 
-    def _first_settings(self, client: bytes, hello: p.Hello) -> tuple[p.Settings, list[str]]:
+    def _first_settings(self, hello: p.Hello) -> tuple[p.Settings, list[str]]:
         try:
             return self._changes.first(hello.settings)
         except UnknownStyleError as error:
-            # A style that a filter saved long ago must not keep its picture away.
-            self.refuse(client, "unknown_style", str(error), "hello")
-            return self._changes.first(p.Change())
+            if hello.role != "filter":
+                raise
+            # A style that a filter saved long ago must cost neither its picture nor its other settings.
+            log.warning("%r starts without its style: %s", hello.name, error)
+            settings, notes = self._changes.first(structs.replace(hello.settings, style=None))
+            return settings, [str(error), *notes]
 
     def _open(self, client: bytes, hello: p.Hello, settings: p.Settings) -> Session | None:
         width, height = working_size(
@@ -254,7 +264,7 @@ class Hub:
         if now_ns - self._ticked_ns > STALL_NS:
             # It is we who were away: nobody was silent.
             self._heard_ns = dict.fromkeys(self._heard_ns, now_ns)
-            self.floor.worker.heard(now_ns)
+            self.floor.worker.we_were_away(now_ns)
         self._ticked_ns = now_ns
         for client, heard_ns in list(self._heard_ns.items()):
             if now_ns - heard_ns > SILENCE_NS:

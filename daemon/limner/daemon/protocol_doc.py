@@ -78,7 +78,8 @@ All times are CLOCK_MONOTONIC, ns.
 | `no_session` | a frame, a free or a ping before `hello`: say `hello` (again) |
 | `slot` | a slot that is not there, or not the sender's to give |
 | `generation` | segments that are not there yet; messages for older ones are ignored |
-| `unknown_style`, `unknown_session` | nobody knows the name |
+| `unknown_style`, `unknown_session` | nobody knows the name; a `filter` whose `hello` names a style that \
+is gone starts without it, and `accepted.notes` says so |
 | `no_memory` | the segments cannot be made |
 | `silent` | nothing was heard for too long: the session is closed |
 | `stopping` | the daemon ends |

@@ -48,6 +48,10 @@ class WorkerView:
         """Note that the worker said something."""
         self._last_word_ns = now_ns
 
+    def we_were_away(self, now_ns: int) -> None:
+        """Note that it is us who heard nothing: the worker's patience begins anew."""
+        self._last_word_ns = self._progress_ns = now_ns
+
     def loading(self, message: Loading) -> None:
         """Note the progress of the start."""
         self.progress = min(1.0, max(0.0, message.progress))
