@@ -13,6 +13,11 @@ from limner.installer.command import run_limner
 from limner.installer.obs_process import ObsError
 
 WIDTH, HEIGHT, FPS = 1280, 720, 30
+LIVE_TIMEOUT_S = 60.0
+RESTART_OBS = (
+    "OBS is running and may not know the filter yet. Close it, start it again, and choose "
+    f"Scene Collection → {ready_scene.NAME}; or add the filter Limner to a source of yours."
+)
 
 
 def obs_is_running(obs_dir: Path, proc: Path = Path("/proc")) -> bool:
@@ -73,10 +78,8 @@ def run(root: Path, limner: Path) -> None:
     for path in write_ready_scene(root, obs_dir):
         print(f"  Added to your OBS: {path}")
     if obs_is_running(obs_dir):
-        print(
-            "OBS is running and does not know the filter yet. Close it, start it again, and choose "
-            f"Scene Collection → {ready_scene.NAME}; or add the filter Limner to a source of yours."
-        )
+        painted = _painted_source()
+        print(f"OBS is running already. {painted}" if painted else RESTART_OBS)
         return
     # The filter would start the daemon by itself; started now, its model loads while OBS comes up.
     _start_daemon(limner)
@@ -85,22 +88,25 @@ def run(root: Path, limner: Path) -> None:
     print("Change the look with: limner set --style neon (all styles: limner styles)")
 
 
-def _how_it_goes(timeout_s: float = 60.0) -> str:
-    """Return a sentence about the painted source, as soon as it is live or the time is over."""
-    sentence = "Its source is not painted yet; see: limner status"
-    deadline = time.monotonic() + timeout_s
+def _painted_source() -> str:
+    """Return a sentence about the first source that is painted now, or "" when none is."""
+    try:
+        with Client() as client:
+            sessions = client.query().sessions
+    except ClientError:
+        return ""
+    live = [session for session in sessions if session.status.state in ("live", "overloaded")]
+    return f"{live[0].name} is painted. {live[0].status.sentence}" if live else ""
+
+
+def _how_it_goes() -> str:
+    """Return a sentence about the painted source, as soon as there is one or the time is over."""
+    deadline = time.monotonic() + LIVE_TIMEOUT_S
     while time.monotonic() < deadline:
-        try:
-            with Client() as client:
-                sessions = client.query().sessions
-        except ClientError as error:
-            return f"Its source is not painted: {error}"
-        for session in sessions:
-            if session.status.state in ("live", "overloaded"):
-                return f"{session.name} is painted. {session.status.sentence}"
-            sentence = f"{session.name}: {session.status.sentence}"
+        if sentence := _painted_source():
+            return sentence
         time.sleep(0.2)
-    return sentence
+    return "Its source is not painted yet; to see why: limner status"
 
 
 def _start_daemon(limner: Path) -> None:
