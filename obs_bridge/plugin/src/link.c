@@ -230,6 +230,8 @@ struct link *link_create(const struct link_options *options)
 	snprintf(link->client, sizeof(link->client), "%s", options->client);
 	snprintf(link->stats_path, sizeof(link->stats_path), "%s",
 		options->stats_path ? options->stats_path : "");
+	snprintf(
+		link->source.name, sizeof(link->source.name), "new filter"); /* until it is told its source */
 	launcher_init(&link->launcher, options->command_file);
 	pthread_mutex_init(&link->stream_mutex, NULL);
 	pthread_mutex_init(&link->status_mutex, NULL);
