@@ -57,6 +57,20 @@ def test_streams_agree_with_whole_clips_and_reset_is_exact(vae: PocketVae) -> No
     assert torch.equal(decoder.push(latents), first)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_decoding_neither_brightens_nor_darkens(dtype: torch.dtype) -> None:
+    vae = PocketVae(SMALL)
+    greys = torch.arange(256.0).repeat(3)
+    with torch.no_grad():
+        for parameter in vae.parameters():
+            parameter.zero_()
+        # Every grey there is, three times: the linear map's bias is the whole picture.
+        vae.decoder.linear.bias = torch.nn.Parameter(greys / 127.5 - 1)
+    painted = vae.to(dtype).decoder_stream(8, 8).push(torch.zeros(1, 6, 1, 1)).float()
+    assert abs(painted.mean() - greys.mean()) < 0.05
+    assert (painted.flatten().sort().values - greys.sort().values).abs().max() <= 1
+
+
 @torch.inference_mode()
 def test_the_past_matters_and_the_future_does_not(vae: PocketVae) -> None:
     frames = torch.rand(1, 12, 3, 16, 16) * 2 - 1

@@ -264,7 +264,7 @@ class StreamingDecoder:
         like = self._vae.decoder.out.weight
         frames, state = self._vae.decode_rows(latents_TCHW.to(like.dtype), self._state)
         _keep(self._state, state)
-        return frames.mul_(127.5).add_(128.0).clamp_(0, 255).to(torch.uint8)
+        return frames.mul_(127.5).add_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
     def reset(self) -> None:
         """Forget the past, exactly as if the stream were new."""
