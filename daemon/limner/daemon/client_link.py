@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket as unix
 import time
 from pathlib import Path
@@ -104,7 +105,7 @@ class Link:
         if self.heartbeat_expected and now - self._heard_at > SILENCE_S:
             raise self._gone(f"the daemon has been silent for {SILENCE_S:g} s")
         left_s = max(0.0, deadline - now)
-        ready = dict(self._poller.poll(min(left_s, HEARTBEAT_S / 2) * 1000))
+        ready = dict(self._poller.poll(math.ceil(min(left_s, HEARTBEAT_S / 2) * 1000)))
         if self._monitor in ready and self._socket not in ready:
             raise self._gone("the daemon ended")
         return left_s > 0 or bool(ready)
