@@ -41,6 +41,12 @@ def test_clips_that_are_none(daemon: RunningDaemon, tmp_path: Path) -> None:
     assert not out.exists()
 
 
+def test_clip_that_is_too_large(daemon: RunningDaemon, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", size=(8208, 16), codec="ffv1", frames=1)
+    sentence = refused(daemon, clip, "-o", tmp_path / "out.mp4")
+    assert f"{clip} is 8208×16, Limner takes up to 8192 pixels a side" in sentence
+
+
 def test_outputs_that_cannot_be(daemon: RunningDaemon, tmp_path: Path, clip: Path) -> None:
     missing = tmp_path / "missing" / "out.mp4"
     assert refused(daemon, clip, "-o", missing) == (

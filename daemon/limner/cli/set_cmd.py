@@ -9,7 +9,7 @@ import typer
 
 from limner.cli.options import MotionAware, Prompt, Seed, Steps, Strength, Style, change_from
 from limner.daemon.client import Client
-from limner.daemon.protocol import Accepted, Applied, Change, SessionInfo, Settings
+from limner.daemon.protocol import Accepted, Applied, Change, SessionInfo, Settings, Status
 
 # A chunk takes well below a second; the first after a restart of the worker takes longer.
 APPLIED_TIMEOUT_S = 5.0
@@ -41,7 +41,7 @@ def set_settings(
     if change == Change():
         raise typer.BadParameter("nothing to set: give --style, --prompt, --strength, --steps or --seed")
     with Client() as client:
-        live = [one for one in _reached(client, session) if one.status.state in ("live", "overloaded")]
+        live = [one for one in _reached(client, session) if _is_live(one.status)]
         said_at = time.monotonic()
         accepted = client.set(change, session)
         typer.echo(f"accepted: {describe(accepted.settings)}")
@@ -51,6 +51,11 @@ def set_settings(
             _wait_until_applied(client, accepted, live, said_at)
         else:
             typer.echo("nothing is live; it will be in the picture as soon as something is")
+
+
+def _is_live(status: Status) -> bool:
+    """Whether a change can be seen soon: a hidden source sends no frames."""
+    return status.state in ("live", "overloaded") and status.fps_in > 0
 
 
 def _reached(client: Client, session: str) -> list[SessionInfo]:

@@ -23,7 +23,7 @@ from limner.cli.stream import Picture, Streamer, wait_until_ready
 from limner.daemon.client import Client, ClientError, ClientSession, NoDaemonError, hello_for
 from limner.daemon.config import DaemonConfig
 from limner.daemon.paths import runtime_dir
-from limner.daemon.protocol import Change
+from limner.daemon.protocol import MAX_SIDE, Change
 
 DEFAULT_ENGINE = "pocket"
 # For a running daemon to say which model it has.
@@ -89,6 +89,7 @@ def paint(job: Job) -> None:
     if job.engine is not None:
         _check_engine(job.engine)
     with Clip(job.clip) as clip:
+        _check_size(clip)
         check_output(job.out, job.clip)
         with _daemon(job.engine) as folder:
             hello = hello_for(job.clip.name, "demo", (clip.width, clip.height), float(clip.rate), job.change)
@@ -99,6 +100,14 @@ def paint(job: Job) -> None:
 def _stop(*_: object) -> None:
     """End on SIGTERM as on Ctrl-C: what was painted is kept."""
     raise KeyboardInterrupt
+
+
+def _check_size(clip: Clip) -> None:
+    if max(clip.width, clip.height) > MAX_SIDE:
+        raise CliError(
+            f"{clip.path} is {clip.width}×{clip.height}, Limner takes up to {MAX_SIDE} pixels a side; "
+            "scale it down first"
+        )
 
 
 def _check_engine(engine: str) -> None:
