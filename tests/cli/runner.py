@@ -44,9 +44,16 @@ def environment(runtime_dir: Path, **more: str) -> dict[str, str]:
 
 def start_limner(runtime_dir: Path, *arguments: str | Path, **more: str) -> subprocess.Popen[str]:
     """Start a command."""
+    return _start(environment(runtime_dir, **more), arguments, cwd=None)
+
+
+def _start(
+    variables: dict[str, str], arguments: tuple[str | Path, ...], cwd: Path | None
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "limner.cli", *map(str, arguments)],
-        env=environment(runtime_dir, **more),
+        [sys.executable, "-P", "-m", "limner.cli", *map(str, arguments)],
+        cwd=cwd,
+        env=variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -68,3 +75,8 @@ def finish(process: subprocess.Popen[str]) -> Result:
 def run_limner(runtime_dir: Path, *arguments: str | Path, **more: str) -> Result:
     """Run a command to its end."""
     return finish(start_limner(runtime_dir, *arguments, **more))
+
+
+def run_limner_in(cwd: Path, runtime_dir: Path, *arguments: str | Path) -> Result:
+    """Run a command in a folder, to its end."""
+    return finish(_start(environment(runtime_dir), arguments, cwd))

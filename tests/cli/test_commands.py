@@ -96,6 +96,19 @@ def test_set_says_when_it_is_in_the_picture(daemon: RunningDaemon) -> None:
         assert (settings["A"].style, settings["B"].prompt) == ("noir", "red sea")
 
 
+def test_set_does_not_wait_for_a_source_that_is_hidden(daemon: RunningDaemon) -> None:
+    hello = hello_for("hidden", "filter", SIZE, 30.0, Change(), exact_size=True)
+    with ClientSession(hello, daemon.runtime_dir) as session:
+        # Opened, alive, and no frame comes.
+        wait_for(lambda: session.query().sessions[0].status.state == "live", "the session", log=daemon.log)
+        process = start_limner(daemon.runtime_dir, "set", "--seed", "3", "--session", "hidden")
+        while process.poll() is None:
+            session.receive(0.05)
+        result = finish(process)
+    assert result.code == 0, result.err
+    assert "nothing is live" in result.out and "not in the picture yet" not in result.out
+
+
 def test_set_without_a_session_is_for_those_to_come(daemon: RunningDaemon) -> None:
     result = run_limner(daemon.runtime_dir, "set", "--style", "NEON", "--steps", "2")
     assert result.code == 0
@@ -140,7 +153,7 @@ def test_daemon_detaches_runs_once_and_stops(no_daemon: Path) -> None:
     assert pid is not None
     assert (started.code, started.said) == (0, f"the daemon runs in the background, process {pid}")
     second = run_limner(no_daemon, "daemon", "--engine", "echo")
-    assert second.code != 0
+    assert second.code == 4
     assert f"process {pid}" in second.err and "Traceback" not in second.err
     stopped = run_limner(no_daemon, "daemon", "--stop")
     assert (stopped.code, running_pid(no_daemon)) == (0, None)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.clips import grey_of, read_clip, write_clip
-from tests.cli.runner import Result, run_limner
+from tests.cli.runner import Result, run_limner, run_limner_in
 from tests.support.daemon import RunningDaemon
 
 # H.264 and the way through RGB move a grey by a level or two.
@@ -157,7 +157,10 @@ def test_sessions_end_with_the_demo(daemon: RunningDaemon, tmp_path: Path) -> No
 def test_without_a_daemon_it_brings_its_own(no_daemon: Path, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frames=10)
     before = sorted(Path("/tmp").glob("limner-run-*"))
-    result = run_limner(no_daemon, "demo", clip, "-o", tmp_path / "out.mp4", "--engine", "echo")
+    # The folder in which the user is may hold anything: neither daemon nor worker takes modules from it.
+    for name in ("zmq", "msgspec", "limner"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a module of the user')")
+    result = run_limner_in(tmp_path, no_daemon, "demo", clip, "-o", tmp_path / "out.mp4", "--engine", "echo")
     assert result.code == 0, result.err
     assert len(read_clip(tmp_path / "out.mp4").greys) == 10
     assert sorted(Path("/tmp").glob("limner-run-*")) == before

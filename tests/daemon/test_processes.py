@@ -28,6 +28,7 @@ from limner.daemon.lock import running_pid, stop_daemon
 from limner.daemon.paths import LOCK_FILE, endpoint
 from limner.daemon.protocol import Applied, Change, Status, from_daemon
 from limner.daemon.protocol import Error as ErrorMessage
+from limner.daemon.server import EXIT_ALREADY_RUNNING
 
 COMMAND = [sys.executable, "-m", "limner.daemon"]
 
@@ -65,7 +66,7 @@ def test_it_serves_soon_and_without_torch() -> None:
 def test_a_second_daemon_names_the_first() -> None:
     with running_daemon() as daemon:
         second = start(daemon.runtime_dir)
-        assert second.returncode == 1
+        assert second.returncode == EXIT_ALREADY_RUNNING == 4
         assert f"process {daemon.pid}" in second.stderr
         assert len(second.stderr.strip().splitlines()) == 1
         assert daemon.wait_ready()
@@ -96,6 +97,24 @@ def test_stop_waits_until_it_is_gone() -> None:
         assert daemon.process.wait(10) == 0
 
 
+def test_it_ends_with_the_process_it_belongs_to() -> None:
+    """Even when that is killed, as the parent of a daemon of its own (`limner demo`) may be."""
+    script = "import os, subprocess, sys; subprocess.Popen([*sys.argv[1:], f'--parent={os.getpid()}']).wait()"
+    with private_runtime_dir() as folder:
+        options = ["--engine=echo", f"--runtime-dir={folder}"]
+        with subprocess.Popen([sys.executable, "-c", script, *COMMAND, *options]) as parent:
+            wait_ready(folder)
+            pid = running_pid(folder)
+            parent.kill()
+        assert pid is not None
+        wait_for(lambda: running_pid(folder) is None, "the end of the daemon")
+
+
+def test_it_does_not_begin_when_the_process_it_belongs_to_is_gone() -> None:
+    with private_runtime_dir() as folder:
+        assert start(folder, f"--parent={os.getppid()}").returncode == 0
+
+
 def test_it_goes_to_the_background_and_says_when_it_cannot() -> None:
     with private_runtime_dir() as folder:
         assert start(folder, "--detach").returncode == 0
@@ -103,7 +122,7 @@ def test_it_goes_to_the_background_and_says_when_it_cannot() -> None:
             pid = client.query().pid
         assert running_pid(folder) == pid
         second = start(folder, "--detach")
-        assert second.returncode == 1
+        assert second.returncode == EXIT_ALREADY_RUNNING == 4
         assert f"process {pid}" in second.stderr
         assert stop_daemon(folder) == pid
 

@@ -15,8 +15,8 @@ This page is made from the commands' own help (`python -m limner.cli.cli_doc > d
 it to that.
 
 Exit codes: 0 done; 1 something went wrong, in one sentence on stderr; 2 the options make no sense; 3 no
-daemon is running; 130 Ctrl-C. Progress and errors go to stderr, results to stdout. Without a terminal
-there are plain lines instead of bars and tables that redraw.
+daemon is running; 4 (`limner daemon`) one is running already; 130 Ctrl-C. Progress and errors go to
+stderr, results to stdout. Without a terminal there are plain lines instead of bars and tables that redraw.
 
 `LIMNER_RUNTIME_DIR` chooses the folder of the daemon's sockets, so that several daemons can run apart.
 

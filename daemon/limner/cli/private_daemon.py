@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,11 +20,6 @@ START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.02
 OUTPUT = "private-daemon.log"
-PR_SET_PDEATHSIG = 1
-
-
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager
@@ -46,17 +39,25 @@ def private_daemon(engine: str, threads: int = 0) -> Iterator[Path]:
 
 
 def _start(folder: Path, engine: str, threads: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "limner.cli", "daemon", "--engine", engine, "--threads", str(threads)]
+    command = [
+        sys.executable,
+        # No modules from the folder in which the user happens to be.
+        "-P",
+        "-m",
+        "limner.daemon",
+        f"--engine={engine}",
+        f"--threads={threads}",
+        f"--runtime-dir={folder}",
+        f"--parent={os.getpid()}",
+    ]
     with (folder / OUTPUT).open("wb") as log:
         return subprocess.Popen(
             command,
-            env=os.environ | {"LIMNER_RUNTIME_DIR": str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             # Ctrl-C is for us: the daemon ends after what was painted is safe.
             start_new_session=True,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509 (no other thread runs yet)
         )
 
 
@@ -65,7 +66,7 @@ def _wait_for_socket(process: subprocess.Popen[bytes], folder: Path) -> None:
     while time.monotonic() < deadline:
         if process.poll() is not None:
             lines = (folder / OUTPUT).read_text(errors="replace").strip().splitlines()
-            why = lines[-1].removeprefix("limner: ") if lines else f"exit code {process.returncode}"
+            why = lines[-1].removeprefix("limner daemon: ") if lines else f"exit code {process.returncode}"
             raise CliError(f"no daemon could be started: {why}")
         try:
             probe(folder)

@@ -1,4 +1,7 @@
-"""`python -m limner.daemon [--engine=NAME] [--threads=N] [--runtime-dir=DIR] [--detach]`: no CLI packages."""
+"""`python -m limner.daemon`: no CLI packages.
+
+Options: --engine=NAME --threads=N --runtime-dir=DIR --detach --parent=PID (end with that process).
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ def main(arguments: list[str]) -> int:
                     fields["threads"] = int(count)
                 case ["--runtime-dir", folder]:
                     fields["runtime_dir"] = Path(folder)
+                case ["--parent", pid]:
+                    fields["parent_pid"] = int(pid)
                 case ["--detach"]:
                     fields["detach"] = True
                 case _:

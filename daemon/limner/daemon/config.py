@@ -29,6 +29,9 @@ class DaemonConfig:
     detach: bool = False
     """Go to the background, with its output in daemon.log of the runtime folder."""
 
+    parent_pid: int = 0
+    """Process that started this daemon and that it ends with; 0: it goes on by itself."""
+
     def __post_init__(self) -> None:
         traits_of(self.engine)
         if not 0 <= self.threads <= 256:

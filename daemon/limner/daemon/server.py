@@ -40,6 +40,9 @@ __all__ = ["Daemon", "DaemonConfig", "run"]
 log = logging.getLogger("limner.daemon")
 TICK_S = 0.5
 DAEMON_LOG = "daemon.log"
+EXIT_FAILED = 1
+# For who started it because none ran: another was faster, so one runs now.
+EXIT_ALREADY_RUNNING = 4
 # Messages taken from a socket before the other has its turn.
 _BATCH = 256
 _LINGER_MS = 200
@@ -89,10 +92,11 @@ class Daemon:
 
     def __init__(self, config: DaemonConfig) -> None:
         self.config = config
-        self._stopping = False
         styles = load_styles()
         # Before the sockets: whoever sees them may send a signal.
         self._wake_read, self._wake_write = socket.socketpair()
+        self._parent = _watch_parent(config.parent_pid) if config.parent_pid else -1
+        self._stopping = config.parent_pid > 0 and self._parent < 0
         self._catch_signals()
         self._supervisor = Supervisor(config)
         self._sockets = Sockets(config.runtime_dir, lambda: self._supervisor.identity)
@@ -104,6 +108,12 @@ class Daemon:
             styles=styles,
             version=_version,
         )
+        self._worker_pidfd = -1
+        self._poller = zmq.Poller()
+        for source in (self._sockets.clients, self._sockets.worker, self._wake_read):
+            self._poller.register(source, zmq.POLLIN)
+        if self._parent >= 0:
+            self._poller.register(self._parent, zmq.POLLIN)
 
     def stop(self, *_: object) -> None:
         """End the loop soon; safe in a signal handler."""
@@ -138,15 +148,23 @@ class Daemon:
             self._drain(self._sockets.worker, self._worker_said)
 
     def _wait(self, until_s: float) -> None:
-        poller = zmq.Poller()
-        poller.register(self._sockets.clients, zmq.POLLIN)
-        poller.register(self._sockets.worker, zmq.POLLIN)
-        poller.register(self._wake_read, zmq.POLLIN)
-        if self._supervisor.running:
-            poller.register(self._supervisor.pidfd, zmq.POLLIN)
-        else:
+        self._poll_worker(self._supervisor.pidfd)
+        if not self._supervisor.running:
             until_s = min(until_s, time.monotonic() + self._supervisor.wait_s)
-        poller.poll(max(0, int((until_s - time.monotonic()) * 1000) + 1))
+        ready = dict(self._poller.poll(max(0, int((until_s - time.monotonic()) * 1000) + 1)))
+        if self._parent in ready:
+            log.info("who started us is gone")
+            self.stop()
+
+    def _poll_worker(self, pidfd: int) -> None:
+        """Wake up when the worker of now ends; -1: there is none."""
+        if pidfd == self._worker_pidfd:
+            return
+        if self._worker_pidfd >= 0:
+            self._poller.unregister(self._worker_pidfd)
+        if pidfd >= 0:
+            self._poller.register(pidfd, zmq.POLLIN)
+        self._worker_pidfd = pidfd
 
     def _watch_worker(self) -> None:
         for event in (self._supervisor.reap(), self._supervisor.start_if_due()):
@@ -196,6 +214,8 @@ class Daemon:
         self._supervisor.stop()
         self._sockets.close()
         signal.set_wakeup_fd(-1)
+        if self._parent >= 0:
+            os.close(self._parent)
         self._wake_read.close()
         self._wake_write.close()
         folder = self.config.runtime_dir
@@ -205,12 +225,17 @@ class Daemon:
 
 
 def run(config: DaemonConfig) -> int:
-    """Run a daemon until it is stopped and return the exit code; says on stderr why it cannot start."""
+    """Run a daemon until it is stopped and return the exit code; says on stderr why it cannot start.
+
+    EXIT_ALREADY_RUNNING: another one serves this folder.
+    """
     config = dataclasses.replace(config, runtime_dir=config.runtime_dir.absolute())
     try:
         ensure_private_dir(config.runtime_dir)
         lock = InstanceLock.acquire(config.runtime_dir)
-    except (PathError, AlreadyRunningError) as error:
+    except AlreadyRunningError as error:
+        return _complain(error, EXIT_ALREADY_RUNNING)
+    except PathError as error:
         return _complain(error)
     except OSError as error:
         return _complain(f"cannot use {config.runtime_dir}: {error.strerror}")
@@ -241,6 +266,16 @@ def _serve(config: DaemonConfig, lock: InstanceLock, parent: Detached | None) ->
     return 0
 
 
+def _watch_parent(pid: int) -> int:
+    """Return what becomes readable when our parent `pid` ends; -1: it has ended already."""
+    with contextlib.suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(pid)
+        if os.getppid() == pid:
+            return pidfd
+        os.close(pidfd)
+    return -1
+
+
 def _clean_up_after_a_crash(folder: Path) -> None:
     stale = remove_stale(segment_prefix(folder))
     if stale:
@@ -252,9 +287,9 @@ def _clean_up_after_a_crash(folder: Path) -> None:
             raise PathError(f"{folder / name} is in the way: {error.strerror}; remove it") from error
 
 
-def _complain(error: object) -> int:
+def _complain(error: object, code: int = EXIT_FAILED) -> int:
     print(f"limner daemon: {error}", file=sys.stderr)
-    return 1
+    return code
 
 
 def _version() -> str:

@@ -121,6 +121,8 @@ class Supervisor:
         config = self._config
         return [
             sys.executable,
+            # No modules from whatever folder we were started in.
+            "-P",
             "-m",
             "limner.worker",
             f"--endpoint={endpoint(WORKER_SOCKET, config.runtime_dir)}",
