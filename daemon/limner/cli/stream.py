@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from limner.cli.errors import CliError
 from limner.cli.figures import Figures
-from limner.daemon.client import ClientSession, Event, PaintedFrame
+from limner.daemon.client import ClientSession, PaintedFrame
 from limner.daemon.protocol import Error, Status
 
 # A clip that falls behind this much (a slow decoder) goes on from there instead of racing.
@@ -70,6 +70,24 @@ def wait_until_ready(session: ClientSession, note: Callable[[str], None]) -> tup
             if isinstance(event, PaintedFrame):
                 event.release()
     raise CliError(f"the worker was not ready within {READY_TIMEOUT_S:g} s; see worker.log beside the socket")
+
+
+def take(
+    session: ClientSession,
+    timeout_s: float,
+    on_painted: Callable[[PaintedFrame], None],
+    on_status: Callable[[Status], None],
+) -> None:
+    """Take in all that is there, after waiting up to `timeout_s` for the first; raises CliError."""
+    while (event := session.receive(timeout_s)) is not None:
+        timeout_s = 0.0
+        if isinstance(event, PaintedFrame):
+            with event:
+                on_painted(event)
+        elif isinstance(event, Status):
+            on_status(event)
+        elif isinstance(event, Error):
+            raise CliError(event.message)
 
 
 class Streamer:
@@ -186,20 +204,12 @@ class Streamer:
 
     def _take(self, timeout_s: float) -> None:
         """Take in all that is there, after waiting up to `timeout_s` for the first."""
-        while (event := self._session.receive(timeout_s)) is not None:
-            self._handle(event)
-            timeout_s = 0.0
+        take(self._session, timeout_s, self._painted, self._told)
 
-    def _handle(self, event: Event) -> None:
-        if isinstance(event, PaintedFrame):
-            with event:
-                self._painted(event)
-        elif isinstance(event, Status):
-            self.status = event
-            self._figures.stages_ms = event.stages_ms or self._figures.stages_ms
-            self._give_up_if_failed(event)
-        elif isinstance(event, Error):
-            raise CliError(event.message)
+    def _told(self, status: Status) -> None:
+        self.status = status
+        self._figures.stages_ms = status.stages_ms or self._figures.stages_ms
+        self._give_up_if_failed(status)
 
     def _give_up_if_failed(self, status: Status) -> None:
         now = time.monotonic()

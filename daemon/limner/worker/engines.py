@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limner.daemon.protocol import Settings
+from limner.daemon.sizes import TEST_ENGINES_VARIABLE
 
 Pixels = NDArray[np.uint8]
 """frame_HW4: RGBA, a view of a slot in shared memory."""
 Progress = Callable[[float, str], None]
 ECHO = "echo"
-TEST_ENGINES_VARIABLE = "LIMNER_TEST_ENGINES"
 
 
 class FatalEngineError(Exception):

@@ -27,7 +27,6 @@ CONFIG = FOLDER / "pocket.toml"
 WEIGHTS = FOLDER / "weights.safetensors"
 # What a 16:9 source is painted at; the libraries choose their kernels at the first picture of a size.
 WARM_HEIGHT, WARM_WIDTH = 176, 320
-WARM_PUSHES = 2
 OPAQUE = 255
 
 
@@ -48,21 +47,8 @@ def load(
     progress(0.5, "Loading pocket")
     engine = Engine(ModelConfig.from_toml(CONFIG), weights, threads=threads)
     progress(0.7, "Warming up pocket")
-    adapted = TorchPaintEngine(engine)
-    _warm_up(engine, lambda share: progress(0.7 + 0.3 * share, "Warming up pocket"))
-    return adapted
-
-
-def _warm_up(engine: Engine, progress: Callable[[float], None]) -> None:
-    import torch  # noqa: PLC0415
-
-    from limner.engine.types import StreamSettings  # noqa: PLC0415
-
-    stream = engine.open_stream(StreamSettings(), WARM_HEIGHT, WARM_WIDTH)
-    black_TCHW = torch.zeros((engine.config.frames_per_chunk, 3, WARM_HEIGHT, WARM_WIDTH), dtype=torch.uint8)
-    for number in range(WARM_PUSHES):
-        stream.push(black_TCHW)
-        progress((number + 1) / WARM_PUSHES)
+    engine.warm_up(WARM_HEIGHT, WARM_WIDTH)
+    return TorchPaintEngine(engine)
 
 
 class TorchPaintEngine:

@@ -18,9 +18,9 @@ from limner.cli.errors import CliError
 from limner.cli.figures import Figures, check_report, percentiles, write_report
 from limner.cli.private_daemon import private_daemon
 from limner.cli.progress import Progress
-from limner.cli.stream import wait_until_ready
-from limner.daemon.client import ClientSession, Event, PaintedFrame, hello_for
-from limner.daemon.protocol import Change, Error, Status
+from limner.cli.stream import take, wait_until_ready
+from limner.daemon.client import ClientSession, PaintedFrame, hello_for
+from limner.daemon.protocol import Change, Status
 
 # Waiting for the first painted frame is no part of the measurement; nor are the last ones on their way.
 SETTLE_S = 1.0
@@ -84,18 +84,10 @@ class Run:
 
     def take(self, timeout_s: float) -> None:
         """Take in what comes, after waiting up to `timeout_s` for the first."""
-        while (event := self.session.receive(timeout_s)) is not None:
-            self._handle(event)
-            timeout_s = 0.0
+        take(self.session, timeout_s, self._painted, self._told)
 
-    def _handle(self, event: Event) -> None:
-        if isinstance(event, PaintedFrame):
-            with event:
-                self._painted(event)
-        elif isinstance(event, Status):
-            self.status = event
-        elif isinstance(event, Error):
-            raise CliError(event.message)
+    def _told(self, status: Status) -> None:
+        self.status = status
 
     def _painted(self, frame: PaintedFrame) -> None:
         write_ns = self._write_ns.pop(frame.sequence, None)
