@@ -382,22 +382,67 @@ def test_a_lying_segment_is_refused_by_name(start: Callable[..., LinkTool], fold
         assert daemon.painted == 0
 
 
-def test_refused_settings_are_left_out_of_the_next_hello(
+def test_only_a_refused_style_is_left_out_of_the_next_hello(
     start: Callable[..., LinkTool], folder: Path
 ) -> None:
     heard = Heard()
     with FakeDaemon(folder, heard=heard, answer_hello=False) as daemon:
         tool = start()
         tool.say("style long gone")
+        tool.say("prompt my own")
         tool.say("source Camera 640 360")
         while heard.wait_hello().settings.style != "long gone":
             pass
         daemon.say(protocol.Error(code="unknown_style", message="unknown style 'long gone'", about="hello"))
         tool.wait_answer("status", "unknown style 'long gone'")
         daemon.answer_hello = True
-        while heard.wait_hello().settings != protocol.Change():
+        while heard.wait_hello().settings != protocol.Change(prompt="my own"):
             pass
         tool.wait_answer("status", "status live 1 1")
+
+
+def test_another_refusal_costs_no_settings_and_says_bye(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard, answer_hello=False) as daemon:
+        tool = start()
+        tool.say("style noir")
+        tool.say("source Camera 640 360")
+        while heard.wait_hello().settings.style != "noir":
+            pass
+        daemon.say(protocol.Error(code="no_memory", message="/dev/shm is full", about="hello"))
+        tool.wait_answer("status", "/dev/shm is full")
+        heard.wait(protocol.Bye)
+        daemon.answer_hello = True
+        assert heard.wait_hello().settings == protocol.Change(style="noir")
+        tool.wait_answer("status", "status live 1 1")
+
+
+@pytest.mark.parametrize("code", ["no_session", "silent", "stopping"])
+def test_a_session_that_the_daemon_closed_is_opened_again(
+    code: str, start: Callable[..., LinkTool], folder: Path
+) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard) as daemon:
+        tool = start()
+        _open(tool, heard)
+        daemon.say(protocol.Error(code=code, message="the session is closed", about="ping"))
+        tool.wait_line("log", "session closed: the session is closed")
+        heard.wait_hello()
+        tool.wait_answer("status", "status live 1 1")
+        assert tool.wait_answer("frame 9 77", "ok")
+        assert tool.wait_answer("painted", " 246 77")
+
+
+def test_many_errors_do_not_flood_the_log(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard) as daemon:
+        tool = start()
+        _open(tool, heard)
+        for _ in range(200):
+            daemon.say(protocol.Error(code="invalid", message="no good", about="frame"))
+        daemon.say(protocol.Error(code="silent", message="enough", about="ping"))
+        tool.wait_line("log", "session closed: enough")
+        assert 1 < sum("no good" in line for line in tool.lines) < 50
 
 
 def test_an_open_folder_is_not_used(start: Callable[..., LinkTool], folder: Path) -> None:

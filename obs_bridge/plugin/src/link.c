@@ -118,8 +118,6 @@ static void advance_open(struct link *link, uint64_t now_ns)
 	} else if (ms_since(link->peer.heard_ns, now_ns) >= SILENCE_MS) {
 		link_lose(link, "it has been silent for 2 s", true, now_ns);
 	} else if (outgrown(link) && ms_since(link->source_changed_ns, now_ns) >= SIZE_RESTS_MS) {
-		protocol_encode_bare(&link->peer.buffer, "bye");
-		peer_send(&link->peer, now_ns);
 		link_lose(link, "the source has another shape now", false, now_ns);
 	} else if (ms_since(link->peer.said_ns, now_ns) >= HEARTBEAT_MS - POLL_MS) {
 		protocol_encode_bare(&link->peer.buffer, "ping");
@@ -203,10 +201,6 @@ static void *run(void *data)
 	}
 	link_write_stats(link);
 	link_log_figures(link);
-	if (link->phase == PHASE_OPEN) {
-		protocol_encode_bare(&link->peer.buffer, "bye");
-		peer_send(&link->peer, clock_now_ns());
-	}
 	link_lose(link, "the filter ends", false, clock_now_ns());
 	return NULL;
 }

@@ -37,9 +37,9 @@ void link_send_hello(struct link *link, uint64_t now_ns)
 	struct change settings = link->wish.change;
 	if (link->known_valid)
 		change_drop_stale(&settings, &link->known);
-	if (link->hello_without_settings)
-		settings = (struct change){0};
-	link->hello_without_settings = false;
+	if (link->hello_without_style)
+		settings.has_style = false;
+	link->hello_without_style = false;
 	link->asked = link->source;
 	link->wish_after_hello = false;
 	link->change_due_ns = 0;
@@ -62,6 +62,10 @@ void link_send_hello(struct link *link, uint64_t now_ns)
 void link_lose(struct link *link, const char *why, bool daemon_died, uint64_t now_ns)
 {
 	swap_stream(link, NULL, daemon_died);
+	if (!daemon_died && link->peer.socket) {
+		protocol_encode_bare(&link->peer.buffer, "bye");
+		peer_send(&link->peer, now_ns);
+	}
 	peer_close(&link->peer, daemon_died ? 0 : 200);
 	if (link->phase == PHASE_OPEN)
 		log_line(daemon_died ? LEVEL_WARNING : LEVEL_INFO, "%s: session closed: %s",
@@ -148,19 +152,32 @@ static void on_accepted(struct link *link, const struct accepted *accepted)
 	know(link, &accepted->settings);
 }
 
+static bool is(const struct text *text, const char *word)
+{
+	return text->size == strlen(word) && memcmp(text->bytes, word, text->size) == 0;
+}
+
+/* The daemon has closed our session (it heard nothing for a while, or ends): what we say is in vain. */
+static bool is_session_over(const struct refusal *error)
+{
+	return is(&error->code, "no_session") || is(&error->code, "silent") || is(&error->code, "stopping");
+}
+
 static void on_error(struct link *link, const struct refusal *error, uint64_t now_ns)
 {
 	char text[400];
-	const bool about_hello = error->about.size == 5 && memcmp(error->about.bytes, "hello", 5) == 0;
 	text_copy(text, sizeof(text), error->message.bytes, error->message.size);
-	if (about_hello || link->phase != PHASE_OPEN) {
-		/* It may have been the settings (a style that is no more): ask without them next time. */
-		link->hello_without_settings = true;
+	if (is(&error->about, "hello") || link->phase != PHASE_OPEN) {
+		/* A style that is no more: ask without it next time, and keep all the rest. */
+		link->hello_without_style = is(&error->code, "unknown_style");
 		refuse(link, text, now_ns);
-		return;
+	} else if (is_session_over(error)) {
+		link_lose(link, text, false, now_ns);
+	} else {
+		if (link->complaints++ < MAX_COMPLAINTS)
+			log_line(LEVEL_WARNING, "%s: the daemon says: %s", link->source.name, text);
+		link->awaited_rev = 0;
 	}
-	log_line(LEVEL_WARNING, "%s: the daemon says: %s", link->source.name, text);
-	link->awaited_rev = 0;
 }
 
 static void on_message(struct link *link, const struct message *m, uint64_t now_ns)

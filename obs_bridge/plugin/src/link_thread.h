@@ -49,7 +49,7 @@ struct link {
 	uint64_t source_changed_ns;
 	struct link_wish wish;
 	struct settings known; /* in force at the daemon, as far as we heard; before that, the first wish */
-	bool known_valid, hello_without_settings;
+	bool known_valid, hello_without_style;
 	bool wish_after_hello;
 	uint64_t change_due_ns;    /* 0: nothing to send */
 	uint64_t rev, awaited_rev; /* awaited 0: nothing is awaited */
