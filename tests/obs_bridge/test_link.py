@@ -292,6 +292,71 @@ def test_bypass_asks_for_no_frames(start: Callable[..., LinkTool], folder: Path)
         tool.wait_answer("status", "status live 1 0")
 
 
+def test_bypass_outlives_the_connection(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard) as daemon:
+        tool = start()
+        assert _open(tool, heard).settings.bypass is None
+        daemon.settings = msgspec.structs.replace(FIRST, bypass=True)
+        tool.wait_answer("status", "status live 1 0")
+    tool.wait_answer("status", "StateWaiting")
+    with FakeDaemon(folder, heard=heard) as daemon:
+        while heard.wait_hello().settings.bypass is not True:
+            pass
+        tool.wait_answer("status", "status live 1")
+        daemon.settings = msgspec.structs.replace(FIRST, bypass=False)
+        tool.wait_answer("status", "status live 1 1")
+
+
+def test_a_slider_works_while_it_is_dragged(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    stop = threading.Event()
+    with FakeDaemon(folder, heard=heard):
+        tool = start()
+        _open(tool, heard)
+
+        def drag() -> None:
+            value = 0
+            while not stop.wait(0.02):
+                value = value % 99 + 1
+                tool.say(f"strength {value / 100}")
+
+        hand = threading.Thread(target=drag)
+        hand.start()
+        try:
+            revs = [heard.wait_set().rev for _ in range(4)]
+        finally:
+            stop.set()
+            hand.join()
+        assert revs == [1, 2, 3, 4]
+
+
+def test_a_slider_that_was_put_back_is_sent_as_well(start: Callable[..., LinkTool], folder: Path) -> None:
+    class Slow(FakeDaemon):
+        """Answers the first change only when the second wish is there."""
+
+        held: protocol.Accepted | None = None
+
+        def say(self, message: Message) -> None:
+            if isinstance(message, protocol.Accepted) and message.rev == 1:
+                settings = msgspec.structs.replace(FIRST, strength=0.9)
+                self.settings, self.held = settings, msgspec.structs.replace(message, settings=settings)
+            elif not (isinstance(message, protocol.Status) and self.held):
+                super().say(message)
+
+    heard = Heard()
+    with Slow(folder, heard=heard) as daemon:
+        tool = start()
+        _open(tool, heard)
+        tool.say("strength 0.9")
+        assert heard.wait_set().change.strength == 0.9
+        tool.say(f"strength {FIRST.strength}")
+        tool.ask("status")
+        assert daemon.held
+        daemon.say_bytes(encode(daemon.held))
+        assert heard.wait_set().change.strength == FIRST.strength
+
+
 def test_a_style_chosen_without_a_daemon_brings_its_own_prompt(
     start: Callable[..., LinkTool], folder: Path
 ) -> None:

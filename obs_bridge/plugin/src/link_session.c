@@ -11,9 +11,9 @@
 #include "clock.h"
 #include "log.h"
 
-#define DEBOUNCE_MS 100
-/* People type slower than they drag a slider. */
-#define DEBOUNCE_TYPING_MS 350
+/* A slider that is being dragged is sent so often; a text once the hands rest for so long. */
+#define SEND_EVERY_MS 100
+#define TYPING_RESTS_MS 350
 #define MAX_COMPLAINTS 20
 
 void link_set_phase(struct link *link, enum phase phase, uint64_t now_ns)
@@ -40,6 +40,8 @@ void link_send_hello(struct link *link, uint64_t now_ns)
 	if (link->hello_without_style)
 		settings.has_style = false;
 	link->hello_without_style = false;
+	/* No property of ours: set from elsewhere, and it must outlive the connection. */
+	settings.has_bypass = settings.bypass = link->known_valid && link->known.bypass;
 	link->asked = link->source;
 	link->wish_after_hello = false;
 	link->change_due_ns = 0;
@@ -70,7 +72,6 @@ void link_lose(struct link *link, const char *why, bool daemon_died, uint64_t no
 	if (link->phase == PHASE_OPEN)
 		log_line(daemon_died ? LEVEL_WARNING : LEVEL_INFO, "%s: session closed: %s",
 			link->source.name, why);
-	atomic_store(&link->bypass, false);
 	link_set_phase(link, PHASE_CONNECTING, now_ns);
 }
 
@@ -285,6 +286,8 @@ void link_take_wish(struct link *link, uint64_t now_ns)
 		return;
 	const bool typing = strcmp(wish->change.prompt, link->wish.change.prompt) != 0;
 	struct change difference;
+	if (strcmp(wish->change.style, link->wish.change.style) != 0)
+		link->hello_without_style = false;
 	link->wish = *wish;
 	link->wish_after_hello = true;
 	free(wish);
@@ -292,8 +295,14 @@ void link_take_wish(struct link *link, uint64_t now_ns)
 		change_to_settings(&link->wish.change, &link->known);
 		link->known_valid = true;
 	}
-	if (link->phase == PHASE_OPEN && change_from(&link->wish.change, &link->known, &difference))
-		link->change_due_ns = now_ns + (typing ? DEBOUNCE_TYPING_MS : DEBOUNCE_MS) * NS_PER_MS;
+	/* While an answer is awaited, what is known is old: compare again when the change is due. */
+	if (link->phase != PHASE_OPEN ||
+		!(link->awaited_rev || change_from(&link->wish.change, &link->known, &difference)))
+		return;
+	if (typing)
+		link->change_due_ns = now_ns + TYPING_RESTS_MS * NS_PER_MS;
+	else if (link->change_due_ns == 0)
+		link->change_due_ns = now_ns + SEND_EVERY_MS * NS_PER_MS;
 }
 
 void link_send_change(struct link *link, uint64_t now_ns)

@@ -10,7 +10,8 @@
 #include "ring.h"
 
 #define PLAYOUT_WINDOW 128
-#define PLAYOUT_MAX_DELAY_NS 2000000000ull
+/* Slow engines take seconds; what waits is bounded by the slots as well. */
+#define PLAYOUT_MAX_DELAY_NS 10000000000ull
 
 struct playout {
 	struct frame_ref queue[RING_CAPACITY]; /* by presentation time, oldest first */

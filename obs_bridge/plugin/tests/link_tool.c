@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The link without OBS: standard input plays the graphics thread and the user, a command a line:
- *   source NAME WIDTH HEIGHT | style NAME | prompt TEXT | may-start | frame VALUE PTS | painted | status |
- * quit Events and answers are lines on standard output. */
+ *   source NAME WIDTH HEIGHT | style NAME | prompt TEXT | strength VALUE | may-start | frame VALUE PTS |
+ * painted | status | quit Events and answers are lines on standard output. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +122,9 @@ static void command(struct link *link, char *line)
 	} else if (strncmp(line, "prompt ", 7) == 0) {
 		wish.change.has_prompt = true;
 		text_copy(wish.change.prompt, sizeof(wish.change.prompt), line + 7, strlen(line + 7));
+		send_wish(link);
+	} else if (sscanf(line, "strength %lf", &wish.change.strength) == 1) {
+		wish.change.has_strength = true;
 		send_wish(link);
 	} else if (strcmp(line, "may-start") == 0) {
 		wish.may_start_daemon = true;

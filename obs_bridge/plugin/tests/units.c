@@ -222,6 +222,25 @@ static void playout_delay_is_bounded(void)
 	CHECK(shown.frames > 900); /* too late for the delay, but it is what there is */
 }
 
+/* Four frames every 1.5 s, each 3 s and more behind: slow, but no slide show of whole chunks. */
+static void playout_spreads_a_slow_engines_chunks(void)
+{
+	struct playout p;
+	struct shown shown = {0};
+	playout_reset(&p, SLOTS);
+	const uint64_t chunk = 45, spacing = 11, latency = 100;
+	for (uint64_t frame = 1000; frame < 4000; frame++) {
+		if (frame % chunk == 0)
+			for (uint64_t i = 0; i < 4; i++)
+				push(&p, frame - latency + i * spacing, frame * FRAME_NS);
+		if (frame == 2000)
+			shown = (struct shown){0};
+		show(&p, frame * FRAME_NS, &shown);
+	}
+	CHECK(shown.passed == 0 && shown.frames >= 4 * (2000 / (int)chunk) - 4);
+	CHECK(shown.longest_gap_ns < NS_PER_S / 2);
+}
+
 static void playout_leaves_slots_to_the_engine(void)
 {
 	struct playout p;
@@ -310,6 +329,50 @@ static void fade_after_being_hidden_begins_with_the_source(void)
 	after(&fade, &rules, &now_ns, 500, true);
 	now_ns += 30 * NS_PER_S;
 	CHECK(fade_advance(&fade, &rules, now_ns, false) == 0);
+}
+
+static void fade_does_not_bring_back_what_was_painted_before_a_bypass(void)
+{
+	struct fade_rules rules = {STALL_HOLD, 0, true};
+	struct fade fade = {0};
+	uint64_t now_ns = NS_PER_S;
+	CHECK(after(&fade, &rules, &now_ns, 500, true) == 1);
+	rules.wanted = false;
+	CHECK(after(&fade, &rules, &now_ns, 500, false) == 0);
+	rules.wanted = true;
+	CHECK(after(&fade, &rules, &now_ns, 500, false) == 0);
+	CHECK(after(&fade, &rules, &now_ns, 500, true) == 1);
+}
+
+/* A frame every `pause_ms`, so many times; the lowest share that shows after the first few. */
+static double lowest_share(
+	struct fade *fade, const struct fade_rules *rules, uint64_t *now_ns, uint64_t pause_ms, int frames)
+{
+	double lowest = 1;
+	for (int i = 0; i < frames; i++) {
+		fade_advance(fade, rules, *now_ns, true);
+		const double share = after(fade, rules, now_ns, pause_ms, false);
+		lowest = i > 3 && share < lowest ? share : lowest;
+	}
+	return lowest;
+}
+
+static void fade_is_patient_with_a_slow_engine(void)
+{
+	static const enum on_stall both[] = {STALL_HOLD_THEN_SOURCE, STALL_SOURCE_AT_ONCE};
+	for (int i = 0; i < 2; i++) {
+		const struct fade_rules rules = {both[i], 500 * NS_PER_MS, true};
+		struct fade fade = {0};
+		uint64_t now_ns = NS_PER_S;
+		CHECK(lowest_share(&fade, &rules, &now_ns, 1500, 10) == 1);
+		/* Longer than twice as long is a stall even so. */
+		CHECK(after(&fade, &rules, &now_ns, 2500, false) == 0);
+		/* A single stall does not make it patient once painting is quick again. */
+		after(&fade, &rules, &now_ns, 60000, false);
+		after(&fade, &rules, &now_ns, 7000, true);
+		after(&fade, &rules, &now_ns, 900, false);
+		CHECK(fade.shown == 0);
+	}
 }
 
 /* ---- fit ---- */
@@ -457,11 +520,14 @@ static const struct test {
 	TEST(playout_shows_all_of_a_late_chunk),
 	TEST(playout_delay_grows_when_late_and_shrinks_slowly),
 	TEST(playout_delay_is_bounded),
+	TEST(playout_spreads_a_slow_engines_chunks),
 	TEST(playout_leaves_slots_to_the_engine),
 	TEST(playout_sorts_and_refuses_what_is_late_or_absurd),
 	TEST(fade_holds_then_shows_the_source),
 	TEST(fade_follows_the_other_rules),
 	TEST(fade_after_being_hidden_begins_with_the_source),
+	TEST(fade_does_not_bring_back_what_was_painted_before_a_bypass),
+	TEST(fade_is_patient_with_a_slow_engine),
 	TEST(fit_keeps_shapes),
 	TEST(change_tells_differences),
 	TEST(text_is_cut_at_characters),
