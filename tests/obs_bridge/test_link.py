@@ -251,6 +251,17 @@ def test_a_new_shape_asks_for_a_new_session(start: Callable[..., LinkTool], fold
         tool.wait_answer("status", "status live 1 1")
 
 
+def test_a_new_name_asks_for_a_new_session(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard):
+        tool = start()
+        _open(tool, heard)
+        tool.say("source Desk 640 360")
+        heard.wait(protocol.Bye)
+        assert heard.wait_hello().name == "Desk"
+        tool.wait_answer("status", "status live 1 1")
+
+
 # ---- settings
 
 

@@ -135,15 +135,16 @@ static void describe_source(struct filter *f, const struct target *target)
 	struct obs_video_info video;
 	now.width = obs_source_get_base_width(target->source);
 	now.height = obs_source_get_base_height(target->source);
-	const char *name = obs_source_get_name(target->parent);
-	if (now.width < 1 || now.height < 1 || now.width > MAX_SIDE || now.height > MAX_SIDE)
+	if (now.width < 1 || now.height < 1)
 		return;
+	const char *name = obs_source_get_name(target->parent); /* NULL: a private source without one */
+	text_copy_chars(now.name, name ? name : "", MAX_NAME_CHARS);
 	if (now.width == f->source.width && now.height == f->source.height &&
-		strncmp(name, f->source.name, MAX_NAME_CHARS) == 0)
+		strcmp(now.name, f->source.name) == 0)
 		return;
-	snprintf(now.name, MAX_NAME_CHARS + 1, "%s", name);
 	now.fps = obs_get_video_info(&video) ? (double)video.fps_num / video.fps_den : 30.0;
 	f->source = now;
+	fit_within(&now.width, &now.height, MAX_SIDE); /* only the shape matters to the daemon */
 	link_set_source(f->link, &now);
 }
 

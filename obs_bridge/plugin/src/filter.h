@@ -36,7 +36,7 @@ struct filter {
 	struct capture capture;
 	struct present present;
 	struct fade fade;
-	struct link_source source;    /* as the link was told */
+	struct link_source source;    /* what there is to paint, at its real size */
 	gs_texture_t *source_texture; /* the target in this frame; NULL: not drawn in this frame */
 	float share;                  /* of the painted picture in this frame */
 	bool new_frame;               /* video_tick has begun a frame that was not drawn yet */

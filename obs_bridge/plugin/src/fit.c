@@ -20,3 +20,15 @@ struct fit_rect fit_source(
 	rect.top = (1 - rect.height) / 2;
 	return rect;
 }
+
+void fit_within(uint32_t *width, uint32_t *height, uint32_t max_side)
+{
+	const uint32_t longer = *width > *height ? *width : *height;
+	if (longer <= max_side)
+		return;
+	const double share = (double)max_side / longer;
+	const uint32_t new_width = (uint32_t)lround(*width * share);
+	const uint32_t new_height = (uint32_t)lround(*height * share);
+	*width = new_width > 0 ? new_width : 1;
+	*height = new_height > 0 ? new_height : 1;
+}

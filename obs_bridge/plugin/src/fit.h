@@ -16,5 +16,8 @@ struct fit_rect {
  * sizes are multiples of 16, so they nearly never match exactly. */
 #define FIT_TOLERANCE 0.035
 
+/* Make a size small enough to be announced: at most `max_side` a side, nearly the same shape. */
+void fit_within(uint32_t *width, uint32_t *height, uint32_t max_side);
+
 struct fit_rect fit_source(
 	enum fit fit, uint32_t source_width, uint32_t source_height, uint32_t width, uint32_t height);

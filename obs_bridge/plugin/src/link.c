@@ -20,7 +20,7 @@
 #define REFUSED_PAUSE_MS 2000
 #define STATS_EVERY_MS 1000
 #define LOG_EVERY_MS 10000
-/* A source that is being resized changes every frame: wait until it rests. */
+/* A source that is being resized changes every frame: wait until it rests. So may its name. */
 #define SIZE_RESTS_MS 300
 /* Shapes nearer than this are the same shape: the working size stays. */
 #define SAME_ASPECT 0.01
@@ -35,17 +35,20 @@ static void take_source(struct link *link, uint64_t now_ns)
 	struct link_source *source = atomic_exchange(&link->source_box, NULL);
 	if (!source)
 		return;
-	if (source->width != link->source.width || source->height != link->source.height)
+	if (source->width != link->source.width || source->height != link->source.height ||
+		strcmp(source->name, link->source.name) != 0)
 		link->source_changed_ns = now_ns;
 	link->source = *source;
 	link->source_known = true;
 	free(source);
 }
 
-/* Would the daemon choose another working size now than when we said hello? */
+/* Would the daemon choose another working size (or name) now than when we said hello? */
 static bool outgrown(const struct link *link)
 {
 	const struct link_source *now = &link->source, *then = &link->asked;
+	if (strcmp(now->name, then->name) != 0) /* sessions are told apart by name */
+		return true;
 	if (link->exact_size)
 		return now->width != then->width || now->height != then->height;
 	const double ratio = ((double)now->width / now->height) / ((double)then->width / then->height);
@@ -118,7 +121,7 @@ static void advance_open(struct link *link, uint64_t now_ns)
 	} else if (ms_since(link->peer.heard_ns, now_ns) >= SILENCE_MS) {
 		link_lose(link, "it has been silent for 2 s", true, now_ns);
 	} else if (outgrown(link) && ms_since(link->source_changed_ns, now_ns) >= SIZE_RESTS_MS) {
-		link_lose(link, "the source has another shape now", false, now_ns);
+		link_lose(link, "the source has another shape or name now", false, now_ns);
 	} else if (ms_since(link->peer.said_ns, now_ns) >= HEARTBEAT_MS - POLL_MS) {
 		protocol_encode_bare(&link->peer.buffer, "ping");
 		peer_send(&link->peer, now_ns);

@@ -71,29 +71,15 @@ struct look settings_look(obs_data_t *s)
 	};
 }
 
-/* A text may have been put there by hand or by a script: at most so many characters are sent. */
-static void copy_chars(char *to, const char *from, size_t max_chars)
-{
-	size_t bytes = 0, chars = 0;
-	while (from[bytes] && chars < max_chars) {
-		bytes++;
-		while (((unsigned char)from[bytes] & 0xc0) == 0x80)
-			bytes++;
-		chars++;
-	}
-	text_copy(to, max_chars * 4 + 1, from, bytes < max_chars * 4 ? bytes : max_chars * 4);
-	if (!text_check_utf8(to, strlen(to), &chars))
-		to[0] = '\0';
-}
-
 /* Only what was set by someone: for the rest the daemon (and its style) decides. */
 struct link_wish settings_wish(obs_data_t *s)
 {
 	struct link_wish wish;
 	memset(&wish, 0, sizeof(wish)); /* its bytes are hashed */
 	struct change *c = &wish.change;
-	copy_chars(c->style, obs_data_get_string(s, S_STYLE), MAX_NAME_CHARS);
-	copy_chars(c->prompt, obs_data_get_string(s, S_PROMPT), MAX_PROMPT_CHARS);
+	/* A text may have been put there by hand or by a script: at most so many characters are sent. */
+	text_copy_chars(c->style, obs_data_get_string(s, S_STYLE), MAX_NAME_CHARS);
+	text_copy_chars(c->prompt, obs_data_get_string(s, S_PROMPT), MAX_PROMPT_CHARS);
 	c->has_style = c->style[0] != '\0';
 	c->has_prompt = obs_data_has_user_value(s, S_PROMPT);
 	c->has_strength = obs_data_has_user_value(s, S_STRENGTH);

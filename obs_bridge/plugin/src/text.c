@@ -68,6 +68,20 @@ void text_copy(char *to, size_t capacity, const char *bytes, size_t size)
 	to[size] = '\0';
 }
 
+void text_copy_chars(char *to, const char *from, size_t max_chars)
+{
+	size_t bytes = 0, chars = 0;
+	while (from[bytes] && chars < max_chars) {
+		bytes++;
+		while (((uint8_t)from[bytes] & 0xc0) == 0x80)
+			bytes++;
+		chars++;
+	}
+	if (!text_check_utf8(from, bytes, &chars))
+		bytes = 0;
+	text_copy(to, max_chars * 4 + 1, from, bytes);
+}
+
 void text_make_printable(char *text)
 {
 	for (; *text; text++)

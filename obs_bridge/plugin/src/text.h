@@ -17,6 +17,10 @@ bool text_check_utf8(const char *bytes, size_t size, size_t *chars);
 /* Copy with a final zero, cut at a character's border when it does not fit. */
 void text_copy(char *to, size_t capacity, const char *bytes, size_t size);
 
+/* Copy at most so many characters, with a final zero; `to` has room for 4 × max_chars + 1 bytes. What is not
+ * UTF-8 becomes "". */
+void text_copy_chars(char *to, const char *from, size_t max_chars);
+
 /* Turn control characters into '?', so that what others wrote cannot break a line of ours. */
 void text_make_printable(char *text);
 

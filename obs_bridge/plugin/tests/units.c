@@ -404,6 +404,17 @@ static void fit_keeps_shapes(void)
 	}
 }
 
+static void fit_announces_no_side_that_is_too_long(void)
+{
+	static const uint32_t sizes[][4] = {{1920, 1080, 1920, 1080}, {8192, 8192, 8192, 8192},
+		{16384, 8192, 8192, 4096}, {9000, 12000, 6144, 8192}, {4294967295u, 1, 8192, 1}};
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		uint32_t width = sizes[i][0], height = sizes[i][1];
+		fit_within(&width, &height, 8192);
+		CHECK(width == sizes[i][2] && height == sizes[i][3]);
+	}
+}
+
 /* ---- change ---- */
 
 static void change_tells_differences(void)
@@ -436,6 +447,15 @@ static void text_is_cut_at_characters(void)
 	size_t chars;
 	text_copy(small, sizeof(small), "äöü", strlen("äöü"));
 	CHECK(strcmp(small, "äö") == 0);
+	char chosen[4 * 3 + 1];
+	text_copy_chars(chosen, "😀😀😀😀", 3);
+	CHECK(strcmp(chosen, "😀😀😀") == 0);
+	text_copy_chars(chosen, "äb", 3);
+	CHECK(strcmp(chosen, "äb") == 0);
+	text_copy_chars(chosen, "b\xc3", 3);
+	CHECK(chosen[0] == '\0');
+	text_copy_chars(chosen, "\xf0\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80", 3);
+	CHECK(chosen[0] == '\0');
 	CHECK(text_check_utf8("aäö€😀", strlen("aäö€😀"), &chars) && chars == 5);
 	static const char *const bad[] = {"\x80", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80",
 		"\xf4\x90\x80\x80", "\xff", "\xc3", "\xe2\x82", "a\xf0\x9f\x98"};
@@ -529,6 +549,7 @@ static const struct test {
 	TEST(fade_does_not_bring_back_what_was_painted_before_a_bypass),
 	TEST(fade_is_patient_with_a_slow_engine),
 	TEST(fit_keeps_shapes),
+	TEST(fit_announces_no_side_that_is_too_long),
 	TEST(change_tells_differences),
 	TEST(text_is_cut_at_characters),
 	TEST(wire_refuses_lies),
