@@ -262,6 +262,40 @@ def test_a_new_name_asks_for_a_new_session(start: Callable[..., LinkTool], folde
         tool.wait_answer("status", "status live 1 1")
 
 
+def test_a_fault_of_its_own_is_said_first(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard):
+        tool = start()
+        _open(tool, heard)
+        tool.say("fault FaultGraphics")
+        tool.wait_line("log 3", "FaultGraphics")
+        tool.wait_line("state")
+        assert tool.ask("status").endswith("|FaultGraphics")
+        assert tool.ask("status").startswith("status failed 1")
+        tool.say("well")
+        tool.wait_line("state")
+        assert tool.ask("status").startswith("status live 1 1")
+
+
+def test_states_that_flap_are_not_told_each_time(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard) as daemon:
+        tool = start()
+        _open(tool, heard)
+        told = tool.lines.count("state")
+        before = time.monotonic()
+        for state in ["overloaded", "live"] * 10:
+            daemon.state = state
+            daemon.say(daemon.status())
+            tool.wait_answer("status", f"status {state} ")
+        at_most = 1 + (time.monotonic() - before) / 3
+        assert tool.lines.count("state") - told <= at_most
+        deadline = time.monotonic() + WAIT_S
+        while tool.lines.count("state") == told:  # a little later, but it is told
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
 # ---- settings
 
 

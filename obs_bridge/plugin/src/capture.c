@@ -209,7 +209,8 @@ bool capture_frame(struct capture *c, struct stream *stream, const struct fit_re
 	struct stats *stats, uint64_t *worked_ns)
 {
 	bool handed = false;
-	if (!prepare(c, stream))
+	c->failed = !prepare(c, stream);
+	if (c->failed)
 		return false;
 	c->frame++;
 	unmap_copied(c);

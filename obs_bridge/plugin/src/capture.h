@@ -32,6 +32,7 @@ struct capture {
 	uint64_t frame;                     /* counts the calls of capture_frame */
 	uint32_t width, height, generation; /* of the surfaces */
 	uint64_t sequence;
+	bool failed;         /* the surfaces could not be made */
 	gs_effect_t *effect; /* not owned */
 };
 

@@ -66,6 +66,13 @@ static bool load_effect(struct filter *f)
 	return f->effect != NULL;
 }
 
+static const char *own_fault(const struct filter *f)
+{
+	if (!f->effect)
+		return "FaultEffect";
+	return f->capture.failed || f->present.failed ? "FaultGraphics" : NULL;
+}
+
 static void filter_free(struct filter *f)
 {
 	link_destroy(f->link);
@@ -107,6 +114,7 @@ static void *filter_create(obs_data_t *settings, obs_source_t *context)
 		goto fail;
 	proc_handler_add(obs_source_get_proc_handler(context),
 		"void get_state(out string state, out string sentence, out float fps)", get_state, f);
+	link_set_fault(f->link, own_fault(f));
 	filter_update(f, settings);
 	return f;
 fail:
@@ -196,6 +204,7 @@ static void process_frame(struct filter *f, const struct target *target)
 		handed = capture_frame(&f->capture, stream, &rect, now_ns, &f->stats, &worked_ns);
 	if (stream)
 		link_give_back(f->link, news.freed || handed);
+	link_set_fault(f->link, own_fault(f));
 	histogram_add_ns(&f->stats.work, worked_ns + news.worked_ns);
 	count_frame(f, news.new_frame);
 }

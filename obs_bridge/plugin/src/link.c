@@ -175,6 +175,7 @@ static void run_once(struct link *link)
 		link_pass_slots(link, now_ns);
 		link_send_change(link, now_ns);
 	}
+	link_tell(link, now_ns);
 	if (now_ns >= link->stats_due_ns) {
 		link->stats_due_ns = now_ns + STATS_EVERY_MS * NS_PER_MS;
 		link_write_stats(link);
@@ -234,9 +235,12 @@ struct link *link_create(const struct link_options *options)
 	pthread_mutex_init(&link->status_mutex, NULL);
 	link->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	link->zmq = zmq_ctx_new();
+	link->has_thread = true; /* before it runs: it never changes from then on */
 	if (link->wake_fd < 0 || !link->zmq || pthread_create(&link->thread, NULL, run, link) != 0) {
 		log_line(LEVEL_ERROR, "cannot start the I/O thread: %s", strerror(errno));
 		atomic_store(&link->stop, true);
+		atomic_store(&link->fault, "FaultThread");
+		link->has_thread = false;
 	}
 	return link;
 }
@@ -290,6 +294,12 @@ bool link_is_bypassed(const struct link *link)
 	return atomic_load(&link->bypass);
 }
 
+void link_set_fault(struct link *link, const char *key)
+{
+	if (link->has_thread) /* without one, that is the fault */
+		atomic_store(&link->fault, key);
+}
+
 struct stream *link_borrow(struct link *link)
 {
 	if (!atomic_load(&link->open) || pthread_mutex_trylock(&link->stream_mutex) != 0)
@@ -305,11 +315,4 @@ void link_give_back(struct link *link, bool wake_up)
 	pthread_mutex_unlock(&link->stream_mutex);
 	if (wake_up)
 		wake(link);
-}
-
-void link_get_status(struct link *link, struct link_status *status)
-{
-	pthread_mutex_lock(&link->status_mutex);
-	*status = link->status;
-	pthread_mutex_unlock(&link->status_mutex);
 }

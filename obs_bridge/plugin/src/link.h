@@ -16,7 +16,8 @@ struct link;
 /* What the I/O thread calls. All may be NULL but `context`. They must not call back into link_destroy. */
 struct link_hooks {
 	void *context;
-	/* The state (not merely the sentence) is another. */
+	/* What there is to say has changed: painting began or ended, or (not more often than every few
+	 * seconds) the words are others. */
 	void (*state_changed)(void *context);
 	/* Somebody else changed the settings: take them over. `serial` of the wish that they answer. */
 	void (*mirror)(void *context, const struct settings *settings, uint64_t serial);
@@ -74,6 +75,9 @@ void link_set_wish(struct link *link, const struct link_wish *wish);
 bool link_wants_frames(const struct link *link);
 /* Do the settings in force say that the source is to be shown? */
 bool link_is_bypassed(const struct link *link);
+
+/* What keeps the filter itself from painting, by the key of its words (a constant); NULL: nothing does. */
+void link_set_fault(struct link *link, const char *key);
 
 /* ---- graphics thread; never waits ---- */
 /* The open stream, or NULL when there is none (or it is just being changed). Give it back in the same call.

@@ -6,17 +6,35 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "clock.h"
 #include "log.h"
+
+/* Whoever hears of news rebuilds the properties, under the hands of a user who may be dragging a slider. */
+#define REFRESH_EVERY_MS 3000
 
 static const char *words(const struct link *link, const char *key)
 {
 	return link->hooks.words ? link->hooks.words(key) : key;
 }
 
+static bool paints(enum daemon_state state)
+{
+	return state == STATE_LIVE || state == STATE_OVERLOADED;
+}
+
+static void refresh(struct link *link, uint64_t now_ns)
+{
+	link->refresh_wanted = false;
+	link->refreshed_ns = now_ns;
+	if (link->hooks.state_changed)
+		link->hooks.state_changed(link->hooks.context);
+}
+
 void link_publish(struct link *link, enum daemon_state state, const char *sentence)
 {
 	pthread_mutex_lock(&link->status_mutex);
-	const bool other = link->status.state != state || !link->status.sentence[0];
+	const enum daemon_state before = link->status.state;
+	const bool other = before != state || !link->status.sentence[0];
 	const bool same_words = strcmp(link->status.sentence, sentence) == 0;
 	link->status.state = state;
 	link->status.open = link->phase == PHASE_OPEN;
@@ -28,8 +46,37 @@ void link_publish(struct link *link, enum daemon_state state, const char *senten
 		log_line(LEVEL_INFO, "%s: %s: %s", link->source.name, protocol_state_name(state), sentence);
 	/* What keeps it from painting is worth a fresh look as well, not only another state. */
 	const bool telling = state == STATE_WAITING || state == STATE_FAILED;
-	if ((other || (telling && !same_words)) && link->hooks.state_changed)
-		link->hooks.state_changed(link->hooks.context);
+	if (other && !(paints(before) && paints(state)))
+		refresh(link, clock_now_ns());
+	else if (other || (telling && !same_words))
+		link->refresh_wanted = true;
+}
+
+void link_tell(struct link *link, uint64_t now_ns)
+{
+	const char *fault = atomic_load(&link->fault);
+	if (fault != link->told_fault) {
+		link->told_fault = fault;
+		if (fault)
+			log_line(LEVEL_ERROR, "%s: %s", link->source.name, words(link, fault));
+		refresh(link, now_ns);
+	} else if (link->refresh_wanted && link->change_due_ns == 0 &&
+		   now_ns >= link->refreshed_ns + REFRESH_EVERY_MS * NS_PER_MS) {
+		refresh(link, now_ns);
+	}
+}
+
+void link_get_status(struct link *link, struct link_status *status)
+{
+	pthread_mutex_lock(&link->status_mutex);
+	*status = link->status;
+	pthread_mutex_unlock(&link->status_mutex);
+	const char *fault = atomic_load(&link->fault);
+	if (!fault)
+		return;
+	const char *sentence = words(link, fault);
+	status->state = STATE_FAILED;
+	text_copy(status->sentence, sizeof(status->sentence), sentence, strlen(sentence));
 }
 
 void link_publish_words(struct link *link, enum daemon_state state, const char *key, const char *detail)

@@ -26,11 +26,13 @@ struct link {
 	void *zmq;
 	int wake_fd;
 	pthread_t thread;
+	bool has_thread;
 
 	/* Mailboxes: the newest wins, whoever takes it out frees it. */
 	_Atomic(struct link_source *) source_box;
 	_Atomic(struct link_wish *) wish_box;
 	atomic_bool stop, bypass, open;
+	_Atomic(const char *) fault; /* a key of words; NULL: none */
 
 	pthread_mutex_t stream_mutex; /* graphics: trylock only */
 	struct stream *stream;        /* changed by the I/O thread under the mutex */
@@ -54,6 +56,9 @@ struct link {
 	uint64_t change_due_ns;    /* 0: nothing to send */
 	uint64_t rev, awaited_rev; /* awaited 0: nothing is awaited */
 	uint64_t stats_due_ns, log_due_ns;
+	const char *told_fault;
+	bool refresh_wanted;
+	uint64_t refreshed_ns;
 	uint32_t complaints; /* messages refused since the session opened */
 };
 
@@ -63,6 +68,8 @@ void link_publish_words(struct link *link, enum daemon_state state, const char *
 void link_publish_welcome(struct link *link, const struct welcome *welcome);
 void link_publish_settings(struct link *link, const struct settings *settings);
 void link_publish_status(struct link *link, const struct status *status);
+/* Say what is due to be said: a fault of our own, other words. */
+void link_tell(struct link *link, uint64_t now_ns);
 void link_write_stats(struct link *link);
 void link_log_figures(const struct link *link);
 

@@ -92,7 +92,8 @@ struct present_news present_advance(struct present *p, struct stream *stream, co
 	news.worked_ns = clock_now_ns() - began_ns;
 	if (!is_due)
 		return news;
-	if (prepare(p, stream)) {
+	p->failed = !prepare(p, stream);
+	if (!p->failed) {
 		upload(p, stream, due.slot, stats);
 		p->rect = *rect;
 		news.new_frame = true;

@@ -17,6 +17,7 @@ struct present {
 	uint32_t next;         /* to upload into */
 	gs_texture_t *painted; /* one of them: the last painted frame that was due; NULL: none yet */
 	uint32_t width, height;
+	bool failed;          /* the textures could not be made */
 	struct fit_rect rect; /* the part of the source that it covers */
 	gs_effect_t *effect;  /* not owned */
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The link without OBS: standard input plays the graphics thread and the user, a command a line:
  *   source NAME WIDTH HEIGHT | style NAME | prompt TEXT | strength VALUE | may-start | frame VALUE PTS |
- * painted | status | quit Events and answers are lines on standard output. */
+ * painted | status | fault FaultGraphics | well | quit
+ * Events and answers are lines on standard output. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,6 +132,10 @@ static void command(struct link *link, char *line)
 		send_wish(link);
 	} else if (sscanf(line, "frame %d %llu", &value, &pts_ns) == 2) {
 		hand_over(link, value, pts_ns);
+	} else if (strcmp(line, "fault FaultGraphics") == 0) {
+		link_set_fault(link, "FaultGraphics");
+	} else if (strcmp(line, "well") == 0) {
+		link_set_fault(link, NULL);
 	} else if (strcmp(line, "painted") == 0) {
 		show_painted(link);
 	} else if (strcmp(line, "status") == 0) {
