@@ -43,6 +43,11 @@ static bool wants_painted(const struct fade *fade, const struct fade_rules *rule
 	return age_ns <= longer(rules->hold_ns, patience_ns(fade, now_ns));
 }
 
+void fade_forget_pauses(struct fade *fade)
+{
+	fade->pauses_ns[0] = fade->pauses_ns[1] = 0;
+}
+
 double fade_advance(struct fade *fade, const struct fade_rules *rules, uint64_t now_ns, bool new_frame)
 {
 	if (new_frame) {

@@ -195,6 +195,8 @@ static void process_frame(struct filter *f, const struct target *target)
 			f->look.fit, f->source.width, f->source.height, stream->width, stream->height);
 		news = present_advance(&f->present, stream, &rect, now_ns, was_hidden, &f->stats);
 	}
+	if (!link_wants_frames(f->link))
+		fade_forget_pauses(&f->fade);
 	struct fade_rules rules = f->look.fade;
 	rules.wanted = f->look.mix > 0 && !link_is_bypassed(f->link);
 	f->share = f->look.mix * (float)fade_advance(&f->fade, &rules, now_ns, news.new_frame);

@@ -302,6 +302,19 @@ static void fade_holds_then_shows_the_source(void)
 	CHECK(after(&fade, &rules, &now_ns, 350, true) == 1);
 }
 
+static void fade_does_not_take_lost_daemons_for_a_slow_engine(void)
+{
+	const struct fade_rules rules = {STALL_HOLD_THEN_SOURCE, 1000 * NS_PER_MS, true};
+	struct fade fade = {0};
+	uint64_t now_ns = 5 * NS_PER_S;
+	for (int kill = 0; kill < 3; kill++) {
+		after(&fade, &rules, &now_ns, 500, true);
+		fade_forget_pauses(&fade);
+		CHECK(after(&fade, &rules, &now_ns, 1500, false) == 0);
+		after(&fade, &rules, &now_ns, 3500, false);
+	}
+}
+
 static void fade_follows_the_other_rules(void)
 {
 	struct fade_rules rules = {STALL_HOLD, 0, true};
@@ -548,6 +561,7 @@ static const struct test {
 	TEST(fade_after_being_hidden_begins_with_the_source),
 	TEST(fade_does_not_bring_back_what_was_painted_before_a_bypass),
 	TEST(fade_is_patient_with_a_slow_engine),
+	TEST(fade_does_not_take_lost_daemons_for_a_slow_engine),
 	TEST(fit_keeps_shapes),
 	TEST(fit_announces_no_side_that_is_too_long),
 	TEST(change_tells_differences),
