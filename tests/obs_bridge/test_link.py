@@ -617,6 +617,32 @@ def test_command_comes_from_the_installers_file(start: Callable[..., LinkTool], 
     tool.wait_answer("status", "ended with code 3")
 
 
+def test_why_the_daemon_did_not_start_is_said(start: Callable[..., LinkTool], tmp_path: Path) -> None:
+    words = (
+        "for i in $(seq 300); do echo many words of no use; done; echo; echo 'styles.toml: no such röw'; echo"
+    )
+    tool = start(LIMNER_COMMAND=_script(tmp_path / "limner", f"({words}) >&2; exit 1"))
+    tool.say("source Camera 640 360")
+    tool.say("may-start")
+    answer = tool.wait_answer("status", "ended with code 1")
+    assert answer.endswith("ended with code 1: styles.toml: no such röw")
+
+
+def test_a_daemon_that_runs_already_is_no_failure(start: Callable[..., LinkTool], tmp_path: Path) -> None:
+    called = tmp_path / "called"
+    tool = start(LIMNER_COMMAND=_script(tmp_path / "limner", f'echo >> "{called}"; exit 4'))
+    tool.say("source Camera 640 360")
+    tool.say("may-start")
+    deadline = time.monotonic() + WAIT_S
+    while (
+        not called.exists() or len(called.read_text(encoding="utf-8")) < 2
+    ):  # tried again: the first is done
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert tool.ask("status").endswith("|StateWaiting")
+    assert not any("could not be started" in line for line in tool.lines)
+
+
 def test_a_command_that_is_not_there_is_named(start: Callable[..., LinkTool], tmp_path: Path) -> None:
     tool = start(LIMNER_COMMAND=str(tmp_path / "nothing"))
     tool.say("source Camera 640 360")

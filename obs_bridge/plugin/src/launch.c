@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "text.h"
 
 extern char **environ;
 
@@ -28,7 +30,7 @@ static void read_first_line(const char *path, char *to, size_t capacity)
 
 void launcher_init(struct launcher *launcher, const char *command_file)
 {
-	*launcher = (struct launcher){0};
+	*launcher = (struct launcher){.words_fd = -1};
 	if (command_file)
 		snprintf(launcher->command_file, sizeof(launcher->command_file), "%s", command_file);
 }
@@ -43,6 +45,32 @@ static void find_command(struct launcher *launcher)
 		read_first_line(launcher->command_file, launcher->command, sizeof(launcher->command));
 }
 
+static void forget_words(struct launcher *launcher)
+{
+	if (launcher->words_fd >= 0)
+		close(launcher->words_fd);
+	launcher->words_fd = -1;
+}
+
+/* The last line that the child wrote: what it ended for. */
+static void read_last_words(const struct launcher *launcher, char *to, size_t capacity)
+{
+	char end[1024];
+	const off_t size = launcher->words_fd >= 0 ? lseek(launcher->words_fd, 0, SEEK_END) : 0;
+	const off_t from = size > (off_t)sizeof(end) ? size - (off_t)sizeof(end) : 0;
+	const ssize_t got = size > 0 ? pread(launcher->words_fd, end, sizeof(end), from) : 0;
+	size_t last = got > 0 ? (size_t)got : 0;
+	while (last > 0 && (end[last - 1] == '\n' || end[last - 1] == ' '))
+		last--;
+	size_t first = last, chars;
+	while (first > 0 && end[first - 1] != '\n')
+		first--;
+	text_copy(to, capacity, end + first, last - first);
+	if (!text_check_utf8(to, strlen(to), &chars))
+		to[0] = '\0';
+	text_make_printable(to);
+}
+
 /* Start it with nothing of OBS but its environment: no files, no signal dispositions, no masks. */
 static int spawn(struct launcher *launcher)
 {
@@ -54,9 +82,14 @@ static int spawn(struct launcher *launcher)
 	sigfillset(&all);
 	posix_spawn_file_actions_init(&files);
 	posix_spawnattr_init(&attributes);
+	/* Into a file in memory: unlike a pipe it never fills up, and nobody has to read it. */
+	launcher->words_fd = memfd_create("limner-words", MFD_CLOEXEC);
+	if (launcher->words_fd >= 0)
+		posix_spawn_file_actions_adddup2(&files, launcher->words_fd, STDERR_FILENO);
+	else
+		posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
 	posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 34)
 	posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
 #endif
@@ -67,8 +100,10 @@ static int spawn(struct launcher *launcher)
 		posix_spawn(&launcher->child, launcher->command, &files, &attributes, arguments, environ);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&files);
-	if (fault != 0)
+	if (fault != 0) {
 		launcher->child = 0;
+		forget_words(launcher);
+	}
 	return fault;
 }
 
@@ -94,15 +129,24 @@ static enum launch_result reap(struct launcher *launcher)
 	const pid_t ended = waitpid(launcher->child, &how, WNOHANG);
 	if (ended == 0)
 		return LAUNCH_NOTHING;
+	char words[200];
+	read_last_words(launcher, words, sizeof(words));
+	forget_words(launcher);
 	launcher->child = 0;
 	if (ended < 0) /* somebody else (a host with its own SIGCHLD handling) has reaped it */
 		return LAUNCH_SUCCEEDED;
-	if (WIFEXITED(how) && WEXITSTATUS(how) == 0)
+	if (WIFEXITED(how) && (WEXITSTATUS(how) == 0 || WEXITSTATUS(how) == EXIT_ALREADY_RUNNING))
 		return LAUNCH_SUCCEEDED;
 	snprintf(launcher->fault, sizeof(launcher->fault),
-		"It could not be started: \"%s daemon --detach\" ended with %s %d", launcher->command,
-		WIFEXITED(how) ? "code" : "signal", WIFEXITED(how) ? WEXITSTATUS(how) : WTERMSIG(how));
+		"It could not be started: \"%s daemon --detach\" ended with %s %d%s%s", launcher->command,
+		WIFEXITED(how) ? "code" : "signal", WIFEXITED(how) ? WEXITSTATUS(how) : WTERMSIG(how),
+		words[0] ? ": " : "", words);
 	return LAUNCH_FAILED;
+}
+
+void launcher_free(struct launcher *launcher)
+{
+	forget_words(launcher);
 }
 
 enum launch_result launcher_poll(struct launcher *launcher, uint64_t now_ns, bool may_start)

@@ -8,6 +8,8 @@
 #include <sys/types.h>
 
 #define LAUNCH_EVERY_MS 5000
+/* The command's exit code when a daemon is running already: somebody else was quicker, which is as good. */
+#define EXIT_ALREADY_RUNNING 4
 
 enum launch_result {
 	LAUNCH_NOTHING,   /* nothing to say: too early, or still running */
@@ -20,11 +22,13 @@ struct launcher {
 	char command_file[1024]; /* may be written while we run: the installer comes whenever it comes */
 	char command[1024];      /* absolute path; empty: none is installed */
 	pid_t child;             /* 0: none runs */
+	int words_fd;            /* a file in memory: what the child says on its stderr; while it runs */
 	uint64_t next_ns;        /* not before */
 	char fault[1200];        /* why the last attempt failed, a sentence */
 };
 
 /* The command is LIMNER_COMMAND, else the first line of `command_file` (may be NULL). */
 void launcher_init(struct launcher *launcher, const char *command_file);
+void launcher_free(struct launcher *launcher);
 /* Called now and then; starts the command when it may and none runs. Never waits. */
 enum launch_result launcher_poll(struct launcher *launcher, uint64_t now_ns, bool may_start);

@@ -259,6 +259,7 @@ void link_destroy(struct link *link)
 		close(link->wake_fd);
 	pthread_mutex_destroy(&link->stream_mutex);
 	pthread_mutex_destroy(&link->status_mutex);
+	launcher_free(&link->launcher);
 	free(atomic_load(&link->source_box));
 	free(atomic_load(&link->wish_box));
 	free(link);
