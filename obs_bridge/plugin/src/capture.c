@@ -179,6 +179,7 @@ static bool hand_over(
 	}
 	atomic_store(&staged->copied, 0);
 	frame.sequence = c->sequence++;
+	fit_remember(&c->cut, frame.sequence, &staged->rect);
 	frame.pts_ns = staged->pts_ns;
 	frame.pixels = pixels;
 	frame.linesize = linesize;
@@ -202,6 +203,7 @@ static void stage_drawn(struct capture *c, struct stats *stats)
 	gs_stage_texture(staged->surface, gs_texrender_get_texture(c->scaled[c->drawn]));
 	staged->use = STAGED_FULL;
 	staged->pts_ns = c->drawn_pts_ns;
+	staged->rect = c->drawn_rect;
 	staged->frame = c->frame;
 }
 
@@ -219,5 +221,6 @@ bool capture_frame(struct capture *c, struct stream *stream, const struct fit_re
 		handed = hand_over(c, oldest, stream, stats, worked_ns);
 	stage_drawn(c, stats);
 	c->drawn_pts_ns = scale(c, rect) ? pts_ns : 0;
+	c->drawn_rect = *rect;
 	return handed;
 }

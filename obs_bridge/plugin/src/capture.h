@@ -19,21 +19,24 @@ struct staged {
 	gs_stagesurf_t *surface;
 	enum { STAGED_EMPTY, STAGED_FULL, STAGED_MAPPED } use;
 	uint64_t pts_ns;
-	uint64_t frame;    /* number of the frame that was staged */
-	atomic_int copied; /* of a mapped one: the I/O thread is done with it */
+	uint64_t frame;       /* number of the frame that was staged */
+	struct fit_rect rect; /* what of the source it shows */
+	atomic_int copied;    /* of a mapped one: the I/O thread is done with it */
 };
 
 struct capture {
 	gs_texrender_t *source;    /* the target at its own size, sRGB, premultiplied */
 	gs_texrender_t *scaled[2]; /* what the engine gets: drawn in this frame, and in the last */
 	int drawn;                 /* index of the one that was drawn last */
-	uint64_t drawn_pts_ns;     /* its presentation time; 0: nothing was drawn that is worth staging */
+	struct fit_rect drawn_rect;
+	uint64_t drawn_pts_ns; /* its presentation time; 0: nothing was drawn that is worth staging */
 	struct staged ring[CAPTURE_RING];
 	uint64_t frame;                     /* counts the calls of capture_frame */
 	uint32_t width, height, generation; /* of the surfaces */
 	uint64_t sequence;
-	bool failed;         /* the surfaces could not be made */
-	gs_effect_t *effect; /* not owned */
+	struct fit_memory cut; /* where the frames that were handed over come from */
+	bool failed;           /* the surfaces could not be made */
+	gs_effect_t *effect;   /* not owned */
 };
 
 void capture_free(struct capture *capture);

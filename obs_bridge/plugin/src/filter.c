@@ -193,7 +193,7 @@ static void process_frame(struct filter *f, const struct target *target)
 	if (stream) {
 		rect = fit_source(
 			f->look.fit, f->source.width, f->source.height, stream->width, stream->height);
-		news = present_advance(&f->present, stream, &rect, now_ns, was_hidden, &f->stats);
+		news = present_advance(&f->present, stream, &f->capture.cut, now_ns, was_hidden, &f->stats);
 	}
 	if (!link_wants_frames(f->link))
 		fade_forget_pauses(&f->fade);

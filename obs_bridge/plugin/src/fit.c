@@ -2,6 +2,7 @@
 #include "fit.h"
 
 #include <math.h>
+#include <stddef.h>
 
 struct fit_rect fit_source(
 	enum fit fit, uint32_t source_width, uint32_t source_height, uint32_t width, uint32_t height)
@@ -31,4 +32,19 @@ void fit_within(uint32_t *width, uint32_t *height, uint32_t max_side)
 	const uint32_t new_height = (uint32_t)lround(*height * share);
 	*width = new_width > 0 ? new_width : 1;
 	*height = new_height > 0 ? new_height : 1;
+}
+
+void fit_remember(struct fit_memory *memory, uint64_t sequence, const struct fit_rect *rect)
+{
+	const uint64_t at = sequence % FIT_MEMORY;
+	memory->frames[at].sequence = sequence;
+	memory->frames[at].used = true;
+	memory->frames[at].rect = *rect;
+}
+
+const struct fit_rect *fit_recall(const struct fit_memory *memory, uint64_t sequence)
+{
+	const uint64_t at = sequence % FIT_MEMORY;
+	const bool known = memory->frames[at].used && memory->frames[at].sequence == sequence;
+	return known ? &memory->frames[at].rect : NULL;
 }

@@ -3,6 +3,7 @@
  * part, so whatever the fit, nothing moves or changes its shape. Pure. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum fit { FIT_LETTERBOX, FIT_CROP };
@@ -11,6 +12,22 @@ enum fit { FIT_LETTERBOX, FIT_CROP };
 struct fit_rect {
 	float left, top, width, height;
 };
+
+/* Which part each of the frames under way was cut from: a painted frame goes back there, even when the fit
+ * (or the source's shape) has changed since. As many as may be under way in the longest delay. */
+#define FIT_MEMORY 512
+
+struct fit_memory {
+	struct {
+		uint64_t sequence;
+		bool used;
+		struct fit_rect rect;
+	} frames[FIT_MEMORY];
+};
+
+void fit_remember(struct fit_memory *memory, uint64_t sequence, const struct fit_rect *rect);
+/* NULL: it is too long ago, or there was no such frame. */
+const struct fit_rect *fit_recall(const struct fit_memory *memory, uint64_t sequence);
 
 /* Aspects that differ by less than this are scaled unevenly, by so little, instead of being cut: the engine's
  * sizes are multiples of 16, so they nearly never match exactly. */

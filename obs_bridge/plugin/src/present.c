@@ -74,7 +74,7 @@ static void forget_queue(struct stream *s, struct stats *stats, struct present_n
 	p->queued = 0;
 }
 
-struct present_news present_advance(struct present *p, struct stream *stream, const struct fit_rect *rect,
+struct present_news present_advance(struct present *p, struct stream *stream, const struct fit_memory *cut,
 	uint64_t now_ns, bool forget, struct stats *stats)
 {
 	struct present_news news = {0};
@@ -95,7 +95,8 @@ struct present_news present_advance(struct present *p, struct stream *stream, co
 	p->failed = !prepare(p, stream);
 	if (!p->failed) {
 		upload(p, stream, due.slot, stats);
-		p->rect = *rect;
+		const struct fit_rect *rect = fit_recall(cut, due.sequence);
+		p->rect = rect ? *rect : p->rect;
 		news.new_frame = true;
 	}
 	give_back(stream, &due, &news);

@@ -29,9 +29,9 @@ struct present_news {
 };
 
 void present_free(struct present *present);
-/* Take in what arrived and upload what is due at `now_ns`; `rect` is what such frames cover. `forget`: what
- * is there now is too old to be shown. */
+/* Take in what arrived and upload what is due at `now_ns`; `cut` says what of the source it covers. `forget`:
+ * what is there now is too old to be shown. */
 struct present_news present_advance(struct present *present, struct stream *stream,
-	const struct fit_rect *rect, uint64_t now_ns, bool forget, struct stats *stats);
+	const struct fit_memory *cut, uint64_t now_ns, bool forget, struct stats *stats);
 /* Draw at the source's size; `share` 0..1 of the painted picture. */
 void present_draw(const struct present *present, gs_texture_t *source, float share);

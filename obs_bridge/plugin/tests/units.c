@@ -417,6 +417,19 @@ static void fit_keeps_shapes(void)
 	}
 }
 
+static void fit_recalls_where_a_frame_was_cut(void)
+{
+	static struct fit_memory memory;
+	const struct fit_rect box = {-0.1f, 0, 1.2f, 1}, crop = {0, 0.1f, 1, 0.8f};
+	CHECK(!fit_recall(&memory, 0));
+	for (uint64_t i = 0; i < 2 * FIT_MEMORY; i++)
+		fit_remember(&memory, i, i % 3 ? &box : &crop);
+	CHECK(!fit_recall(&memory, FIT_MEMORY - 1) && !fit_recall(&memory, 2 * FIT_MEMORY));
+	CHECK(!fit_recall(&memory, UINT64_MAX));
+	for (uint64_t i = FIT_MEMORY; i < 2 * FIT_MEMORY; i++)
+		CHECK(fit_recall(&memory, i)->width == (i % 3 ? box : crop).width);
+}
+
 static void fit_announces_no_side_that_is_too_long(void)
 {
 	static const uint32_t sizes[][4] = {{1920, 1080, 1920, 1080}, {8192, 8192, 8192, 8192},
@@ -563,6 +576,7 @@ static const struct test {
 	TEST(fade_is_patient_with_a_slow_engine),
 	TEST(fade_does_not_take_lost_daemons_for_a_slow_engine),
 	TEST(fit_keeps_shapes),
+	TEST(fit_recalls_where_a_frame_was_cut),
 	TEST(fit_announces_no_side_that_is_too_long),
 	TEST(change_tells_differences),
 	TEST(text_is_cut_at_characters),
