@@ -33,6 +33,6 @@ struct fade_rules {
 
 /* Move on to `now_ns`; `new_frame`: a new painted frame is shown from now on. Returns the share. */
 double fade_advance(struct fade *fade, const struct fade_rules *rules, uint64_t now_ns, bool new_frame);
-/* There is no session: the pause until the next painted frame is not the engine's own, and what was before
+/* Nobody paints just now: the pause until the next painted frame is not the engine's own, and what was before
  * says nothing about the next engine. */
 void fade_forget_pauses(struct fade *fade);

@@ -195,7 +195,7 @@ static void process_frame(struct filter *f, const struct target *target)
 			f->look.fit, f->source.width, f->source.height, stream->width, stream->height);
 		news = present_advance(&f->present, stream, &f->capture.cut, now_ns, was_hidden, &f->stats);
 	}
-	if (!link_wants_frames(f->link))
+	if (!link_wants_frames(f->link) || !link_is_painting(f->link))
 		fade_forget_pauses(&f->fade);
 	struct fade_rules rules = f->look.fade;
 	rules.wanted = f->look.mix > 0 && !link_is_bypassed(f->link);

@@ -290,6 +290,11 @@ bool link_wants_frames(const struct link *link)
 	return atomic_load(&link->open) && !atomic_load(&link->bypass);
 }
 
+bool link_is_painting(const struct link *link)
+{
+	return atomic_load(&link->open) && atomic_load(&link->painting);
+}
+
 bool link_is_bypassed(const struct link *link)
 {
 	return atomic_load(&link->bypass);

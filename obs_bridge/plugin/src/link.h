@@ -73,6 +73,8 @@ void link_set_source(struct link *link, const struct link_source *source);
 void link_set_wish(struct link *link, const struct link_wish *wish);
 /* Should frames be captured and painted ones be shown? (not when the settings say bypass) */
 bool link_wants_frames(const struct link *link);
+/* Does the daemon say that it paints? (not: that it loads, waits or has failed) */
+bool link_is_painting(const struct link *link);
 /* Do the settings in force say that the source is to be shown? */
 bool link_is_bypassed(const struct link *link);
 

@@ -37,6 +37,7 @@ void link_publish(struct link *link, enum daemon_state state, const char *senten
 	const bool other = before != state || !link->status.sentence[0];
 	const bool same_words = strcmp(link->status.sentence, sentence) == 0;
 	link->status.state = state;
+	atomic_store(&link->painting, paints(state));
 	link->status.open = link->phase == PHASE_OPEN;
 	if (!link->status.open)
 		link->status.fps_out = link->status.latency_ms = 0;

@@ -31,7 +31,7 @@ struct link {
 	/* Mailboxes: the newest wins, whoever takes it out frees it. */
 	_Atomic(struct link_source *) source_box;
 	_Atomic(struct link_wish *) wish_box;
-	atomic_bool stop, bypass, open;
+	atomic_bool stop, bypass, open, painting;
 	_Atomic(const char *) fault; /* a key of words; NULL: none */
 
 	pthread_mutex_t stream_mutex; /* graphics: trylock only */
