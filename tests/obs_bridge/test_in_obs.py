@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.end_to_end.harness import clips
 from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
 from tests.obs_bridge.fake_daemon import FakeDaemon
 
+from limner.daemon import protocol, wire
+
 pytestmark = [pytest.mark.obs, pytest.mark.timeout(600)]
 Start = Callable[..., tuple[Obs, FakeDaemon]]
 Levels = npt.NDArray[np.int64]
@@ -28,9 +31,11 @@ def start(obs_build: Build) -> Iterator[Start]:  # noqa: F811
     """Start a daemon and an OBS whose only filter talks to it."""
     with ExitStack() as stack:
 
-        def start_both(raw_file: Path, limner: dict[str, Any], **daemon: Any) -> tuple[Obs, FakeDaemon]:
+        def start_both(
+            raw_file: Path, limner: dict[str, Any], *, kind: type[FakeDaemon] = FakeDaemon, **daemon: Any
+        ) -> tuple[Obs, FakeDaemon]:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="limner-")))
-            fake = stack.enter_context(FakeDaemon(folder, **daemon))
+            fake = stack.enter_context(kind(folder, **daemon))
             camera = Camera(name="Cam", raw_file=raw_file, limner={"start_daemon": False} | limner)
             return stack.enter_context(Obs(obs_build, (camera,), runtime_dir=folder)), fake
 
@@ -169,3 +174,62 @@ def test_filters_come_and_go_in_the_middle_of_frames(start: Start, bikes: Path) 
         )
         wait_for("its frames", lambda frames=frames: obs.stats().rendered > frames + 15, 30)  # type: ignore[misc]
     obs.wait_painted()
+
+
+class Late(FakeDaemon):
+    """Paints a second behind."""
+
+    def say(self, message: wire.Message) -> None:
+        if isinstance(message, protocol.Frame):
+            threading.Timer(1.0, super().say, [message]).start()
+        else:
+            super().say(message)
+
+
+def test_frames_under_way_are_drawn_where_they_were_cut(start: Start, still: Path) -> None:
+    obs, _ = start(still, {"fit": "crop"}, size=(320, 240), invert=False, kind=Late)
+    obs.wait_painted()
+    source = _source(obs)
+    for fit in ("letterbox", "crop"):
+        obs.wait_painted()
+        whole = float(np.abs(_levels(obs)[:, 110:-110] - source[:, 110:-110]).mean())
+        obs.set_filter("Cam", fit=fit)
+        shown = obs.filter_stats()["painted_shown"]
+        wait_for("next ones", lambda shown=shown: obs.filter_stats()["painted_shown"] > shown, 30)  # type: ignore[misc]
+        # Drawn into the other rectangle it would be a third too large or too small.
+        for _ in range(3):
+            picture = _levels(obs)[:, 110:-110]
+            assert float(np.abs(picture - source[:, 110:-110]).mean()) < whole * 2 + 2
+
+
+def test_any_name_and_size_is_painted(start: Start, still: Path, tmp_path: Path) -> None:
+    hellos: list[protocol.Hello] = []
+
+    def heard(message: wire.Message) -> None:
+        if isinstance(message, protocol.Hello):
+            hellos.append(message)
+
+    obs, _ = start(still, {}, heard=heard)
+    obs.wait_painted()
+    # 200 characters end in the middle of what 200 bytes hold.
+    obs.request("SetInputName", inputName="Cam", newInputName="x" + "é" * 300)
+    wait_for("the new name", lambda: hellos[-1].name == "x" + "é" * 199, 30)
+    Image.fromarray(np.zeros((64, 9000, 3), np.uint8)).save(tmp_path / "wide.png")
+    obs.request(
+        "CreateInput",
+        sceneName="Main",
+        inputName="Wide",
+        inputKind="image_source",
+        inputSettings={"file": str(tmp_path / "wide.png")},
+        sceneItemEnabled=True,
+    )
+    obs.request(
+        "CreateSourceFilter",
+        sourceName="Wide",
+        filterName="Limner",
+        filterKind="limner_filter",
+        filterSettings={"start_daemon": False},
+    )
+    wait_for("its hello", lambda: hellos[-1].name == "Wide", 30)
+    assert (hellos[-1].source_width, hellos[-1].source_height) == (8192, 58)
+    obs.wait_painted("Wide")
