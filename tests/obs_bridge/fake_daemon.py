@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import zmq
@@ -62,7 +63,7 @@ class FakeDaemon:
         self._thread = threading.Thread(target=self._serve, name="fake-daemon")
         self._thread.start()
 
-    def __enter__(self) -> FakeDaemon:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
