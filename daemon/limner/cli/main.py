@@ -58,7 +58,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415
+        from importlib.metadata import version
 
         typer.echo(f"limner {version('limner')}")
         raise typer.Exit
@@ -87,9 +87,9 @@ def main() -> None:
 def _explain(error: Exception) -> int:
     """Print `error` as one sentence when it is one of ours and return the exit code; else raise it again."""
     # Imported here, since only a fault needs them.
-    from limner.cli.console import fail  # noqa: PLC0415
-    from limner.daemon.client import ClientError, NoDaemonError  # noqa: PLC0415
-    from limner.daemon.paths import PathError  # noqa: PLC0415
+    from limner.cli.console import fail
+    from limner.daemon.client import ClientError, NoDaemonError
+    from limner.daemon.paths import PathError
 
     if not isinstance(error, CliError | ClientError | PathError):
         raise error

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
                     fields["detach"] = True
                 case _:
                     raise ValueError(f"unknown option {argument!r}")
-        config = DaemonConfig(**fields)  # type: ignore[arg-type]
+        config = DaemonConfig(**fields)  # type: ignore[arg-type]  # a value a field, by the cases above
     except ValueError as error:
         print(f"limner daemon: {error}", file=sys.stderr)
         return 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from limner.daemon.metrics import NS_PER_S
 from limner.daemon.protocol import WorkerInfo
 from limner.daemon.worker_protocol import Loading, Ready, Report
@@ -40,8 +42,8 @@ class WorkerView:
     def ended(self, sentence: str, *, failed: bool) -> None:
         """Note that the process is gone; `sentence` says why and what comes next."""
         self.restarts += 1
-        state = "failed" if failed else "stopped"
-        self.info = WorkerInfo(state=state, restarts=self.restarts, sentence=sentence)  # type: ignore[arg-type]
+        state: Literal["failed", "stopped"] = "failed" if failed else "stopped"
+        self.info = WorkerInfo(state=state, restarts=self.restarts, sentence=sentence)
         self.progress = 0.0
 
     def heard(self, now_ns: int) -> None:

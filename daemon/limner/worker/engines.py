@@ -6,7 +6,7 @@ import importlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,8 +109,8 @@ def load_engine(name: str, *, threads: int, progress: Progress) -> PaintEngine:
         return EchoEngine()
     if name == "pocket":
         pocket: Any = importlib.import_module("limner.worker.pocket_engine")
-        return pocket.load(threads=threads, progress=progress)  # type: ignore[no-any-return]
+        return cast(PaintEngine, pocket.load(threads=threads, progress=progress))
     if ":" in name and os.environ.get(TEST_ENGINES_VARIABLE) == "1":
         module, function = name.split(":", 1)
-        return getattr(importlib.import_module(module), function)()  # type: ignore[no-any-return]
+        return cast(PaintEngine, getattr(importlib.import_module(module), function)())
     raise ValueError(f"unknown engine {name!r}")

@@ -38,10 +38,10 @@ def load(
     Raises EngineError when config or weights cannot be used.
     """
     progress(0.05, "Loading the libraries")
-    import torch  # noqa: PLC0415  (slow: the progress before it must be seen)
+    import torch  # slow: the progress before it must be seen
 
-    from limner.engine.config import ModelConfig  # noqa: PLC0415
-    from limner.engine.engine import Engine  # noqa: PLC0415
+    from limner.engine.config import ModelConfig
+    from limner.engine.engine import Engine
 
     torch.set_num_threads(threads)
     progress(0.5, "Loading pocket")
@@ -68,7 +68,7 @@ class TorchPaintEngine:
 
 class _TorchStream:
     def __init__(self, stream: Stream) -> None:
-        import torch  # noqa: PLC0415
+        import torch
 
         self._stream = stream
         shape = (stream.frames_per_chunk, 3, stream.height, stream.width)
@@ -122,7 +122,7 @@ class _TorchStream:
 
 
 def _for_engine(settings: Settings, rev: int) -> StreamSettings:
-    from limner.engine.types import StreamSettings  # noqa: PLC0415
+    from limner.engine.types import StreamSettings
 
     return StreamSettings(
         prompt=settings.prompt,

@@ -30,7 +30,11 @@ class PackedLinear:
 
 def can_pack(weight: Tensor) -> bool:
     """Whether packing works and helps for this weight."""
-    native = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
+    native = (
+        weight.device.type == "cpu"
+        and weight.dtype == torch.bfloat16
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch has no types here
+    )
     return bool(native and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
