@@ -89,6 +89,13 @@ def _errors(a: Frames, b: Frames, chunk: int, count: int) -> NDArray[np.float64]
     return np.asarray(square.reshape(count, -1).mean(1))
 
 
+def _alone_db(engine: Engine, source: Frames) -> float:
+    """PSNR of what strength 0 gives back, mean over the frames."""
+    passed = paint(engine, source, StreamSettings(prompt="", strength=0.0))
+    square = (passed.astype(np.float64) - source[: len(passed)]) ** 2
+    return float(np.mean(10 * np.log10(255**2 / square.mean((1, 2, 3)))))
+
+
 def _change(frames: Frames) -> float:
     return float(np.sqrt(np.mean(np.diff(frames.astype(np.float64), axis=0) ** 2)))
 
@@ -112,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     engine = Engine(ModelConfig.from_toml(options.config), options.weights)
     width, height = options.size
     source = read_clip(options.clip, width, height, options.frames, options.skip)
+    print(f"the autoencoder alone: {_alone_db(engine, source):.1f} dB, mean over the frames", flush=True)
     taught = {style: teach(source, style) for style in STYLES}
     rows = []
     for style in options.styles:
