@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from limner.engine.noise import MotionController, NoiseConfig, NoiseSource, motion_of
+from limner.engine.motion import MotionController, motion_of
+from limner.engine.noise import NoiseConfig, NoiseSource
 
 CPU = torch.device("cpu")
 

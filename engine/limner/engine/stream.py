@@ -9,7 +9,8 @@ from limner.engine.clock import StageClock
 from limner.engine.denoiser import Denoiser
 from limner.engine.errors import FrameError
 from limner.engine.model import Model
-from limner.engine.noise import MotionController, NoiseSource
+from limner.engine.motion import MotionController
+from limner.engine.noise import NoiseSource
 from limner.engine.schedule import add_noise, step_sigmas, told_sigmas
 from limner.engine.types import CleanChunk, NoisedChunk, Painted, StreamSettings
 from limner.engine.vae import SPATIAL_FACTOR

@@ -6,7 +6,6 @@ latent frame is 4 video frames. Chunks are counted from 0 since the stream was o
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -14,7 +13,27 @@ from torch import Tensor
 from limner.engine.errors import SettingsError
 
 MOST_STEPS = 4
+MOST_CHUNK_LATENTS = 4
+MOST_PROMPTS = 4
+MOST_WINDOW_FRAMES = 240
+MOST_TRANSITION_FRAMES = 3600
 LARGEST_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptShare:
+    """One prompt of a mix."""
+
+    prompt: str
+    """What to paint, in words."""
+    weight: float = 1.0
+    """How much it counts beside the others, more than 0, at most 1000. Only the ratio matters."""
+
+    def __post_init__(self) -> None:
+        _check_prompt(self.prompt)
+        _check_number("weight", self.weight, 0, 1000)
+        if not self.weight > 0:
+            raise SettingsError(f"weight is {self.weight}; it must be more than 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,28 +42,60 @@ class StreamSettings:
 
     prompt: str = ""
     """What to paint, in words. Any text; words that the model does not know do nothing."""
+    mix: tuple[PromptShare, ...] = ()
+    """Up to 4 prompts and their weights, painted instead of `prompt`. Empty: `prompt` alone."""
+    transition_frames: int = 0
+    """A change of prompt or mix takes this many video frames. 0..3600; 0: at the next chunk."""
+    recache: bool = False
+    """When the prompt has changed, make the context anew under it: a faster change, for one slow chunk."""
     strength: float = 0.5
     """How much to paint: 0 is the source itself, 1 all invented. 0..1."""
     steps: int = 1
-    """Denoising steps: more look better, cost as much each, and add a chunk of delay each. 1..4."""
+    """Denoising steps: more look better and cost as much each. 1..4."""
+    stream_batch: bool = True
+    """All steps in one forward, each on another chunk: most frames a second, a chunk of delay for each step
+    after the first. False: all steps of a chunk before the next one, the least delay."""
+    chunk_latents: int = 0
+    """Latent frames of a chunk, 1..4 and at most what the model's window holds; 0: as the model has it."""
+    size: tuple[int, int] | None = None
+    """Work at this (width, height), pixels, and scale frames in and out; None: at the frames' own size.
+    A change begins a new context."""
     seed: int = 0
     """Chooses the noise: the same seed and input give the same picture. 0..2^32-1."""
     motion_aware: bool = True
-    """Paint a little less where the picture moves fast."""
+    """Add less noise where the picture moves fast and more where it stands still."""
+    motion_window: int = 8
+    """The fastest of this many video frames counts. 1..240."""
+    motion_smoothing: float = 0.1
+    """Weight of the share before, at least 0 and less than 1. Reference: 0.1."""
+    motion_low: float = 0.875
+    """Share of the strength that is left at full motion. 0..1. Reference: 0.7 of 0.8."""
+    motion_high: float = 1.0
+    """Share of the strength when nothing moves, 1..1.5; the strength never passes 1."""
+    motion_hysteresis: float = 0.02
+    """Shares that differ less than this from the one in force change nothing. 0..0.5."""
+    cuts: bool = True
+    """Begin a new context where the scene changes, instead of smearing the old one over the new."""
     revision: int = 0
     """Number that the owner gives to this change; comes back with the first chunk painted under it."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.prompt, str):
-            raise SettingsError(f"prompt is {self.prompt!r}; it must be text")
-        if isinstance(self.strength, bool) or not isinstance(self.strength, (int, float)):
-            raise SettingsError(f"strength is {self.strength!r}; it must be a number from 0 to 1")
-        if not math.isfinite(self.strength) or not 0 <= self.strength <= 1:
-            raise SettingsError(f"strength is {self.strength}; it must be a number from 0 to 1")
+        _check_prompt(self.prompt)
+        if len(self.mix) > MOST_PROMPTS:
+            raise SettingsError(f"mix has {len(self.mix)} prompts; it may have up to {MOST_PROMPTS}")
+        _check_number("strength", self.strength, 0, 1)
+        _check_number("motion_smoothing", self.motion_smoothing, 0, 0.99)
+        _check_number("motion_low", self.motion_low, 0, 1)
+        _check_number("motion_high", self.motion_high, 1, 1.5)
+        _check_number("motion_hysteresis", self.motion_hysteresis, 0, 0.5)
+        _check_whole("transition_frames", self.transition_frames, 0, MOST_TRANSITION_FRAMES)
         _check_whole("steps", self.steps, 1, MOST_STEPS)
+        _check_whole("chunk_latents", self.chunk_latents, 0, MOST_CHUNK_LATENTS)
         _check_whole("seed", self.seed, 0, LARGEST_SEED)
-        if not isinstance(self.motion_aware, bool):
-            raise SettingsError(f"motion_aware is {self.motion_aware!r}; it must be true or false")
+        _check_whole("motion_window", self.motion_window, 1, MOST_WINDOW_FRAMES)
+        for name in ("recache", "stream_batch", "motion_aware", "cuts"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise SettingsError(f"{name} is {value!r}; it must be true or false")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +127,8 @@ class Painted:
     """Settings that its last chunk was begun with."""
     strength: float
     """Strength that its last chunk began with: the settings' less what motion took. 0..1."""
+    is_cut: bool = False
+    """A new context began with one of its chunks, since the scene changed."""
     stage_ms: StageTimes
     """Of the push that brought it."""
 
@@ -112,3 +165,14 @@ class CleanChunk:
 def _check_whole(name: str, value: object, least: int, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise SettingsError(f"{name} is {value!r}; it must be a whole number from {least} to {most}")
+
+
+def _check_number(name: str, value: object, least: float, most: float) -> None:
+    # A NaN is in no range.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise SettingsError(f"{name} is {value!r}; it must be a number from {least} to {most}")
+
+
+def _check_prompt(prompt: object) -> None:
+    if not isinstance(prompt, str):
+        raise SettingsError(f"prompt is {prompt!r}; it must be text")
