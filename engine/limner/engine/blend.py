@@ -43,8 +43,8 @@ def slerp(a: Tensor, b: Tensor, share: Tensor | float) -> Tensor:
     sine = torch.where(straight, 1.0, sine)
     share_a = torch.where(straight, 1 - share, ((1 - share) * angle).sin() / sine)
     share_b = torch.where(straight, torch.as_tensor(share).to(a), (share * angle).sin() / sine)
-    length: Tensor = length_a + (length_b - length_a) * share
-    return length * (share_a * unit_a + share_b * unit_b)
+    direction: Tensor = share_a * unit_a + share_b * unit_b
+    return direction * torch.lerp(length_a, length_b, torch.as_tensor(share).to(a))
 
 
 def between(a: SoftText, b: SoftText, share: float) -> SoftText:
