@@ -1,28 +1,37 @@
 """How much noise: the motion-aware controller.
 
-Reference: fast motion → less noise, slow → more. m is the largest RMS difference of neighbouring frames in
+Fast motion → less noise, slow → more. Reference: m is the largest RMS difference of neighbouring frames in
 the chunk, in units of [-1, 1] pixels, over 0.2 and clipped to 1; s = 0.9 * (s0 - 0.1 * m) + 0.1 * s_previous
-at s0 = 0.8. Here the 0.1 is relative to the strength that the person chose, so that it means the same all
-along the slider.
+at s0 = 0.8. Here motion chooses a share of the strength that the person set, so that it means the same all
+along the slider and a moved slider is obeyed at once. A window longer than the chunk holds the share down for
+a moment after fast motion, and hysteresis keeps it still while nothing much changes: noise whose amount
+trembles is seen as flicker.
+
+Everything stays on the device: nobody waits for what is chosen. Legend: T frames, W the longest window.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
 from limner.engine.noise import NoiseConfig
+from limner.engine.types import MOST_WINDOW_FRAMES, StreamSettings
 
 
 def motion_of(frames_TCHW: Tensor, full: float) -> Tensor:
-    """Motion in 0..1 of neighbouring uint8 frames, a 0-d tensor; 0 for a single frame."""
-    if len(frames_TCHW) < 2:
-        return torch.zeros((), device=frames_TCHW.device)
+    """Motion in 0..1 from each uint8 frame to the next, [T - 1]: RMS difference of [-1, 1] pixels / full."""
     # bfloat16 is exact here: it holds whole numbers up to 256, and the differences are such numbers too.
     pixels = frames_TCHW.flatten(1).to(torch.bfloat16)
-    norm_T = torch.linalg.vector_norm(pixels[1:] - pixels[:-1], dim=1, dtype=torch.float32)
-    largest: Tensor = norm_T.max() / (127.5 * pixels.shape[1] ** 0.5)
-    return (largest / full).clamp(max=1.0)
+    norm_T: Tensor = torch.linalg.vector_norm(pixels[1:] - pixels[:-1], dim=1, dtype=torch.float32)
+    return (norm_T / (127.5 * math.sqrt(pixels.shape[1]) * full)).clamp(max=1.0)
+
+
+def share_of(motion: Tensor, *, low: float, high: float) -> Tensor:
+    """Share of the strength: `high` when nothing moves, `low` at full motion, in proportion between."""
+    return high - (high - low) * motion
 
 
 class MotionController:
@@ -30,22 +39,50 @@ class MotionController:
 
     def __init__(self, config: NoiseConfig) -> None:
         self.config = config
-        self._last_frame: Tensor | None = None
+        self._last_1CHW: Tensor | None = None
+        self._motion_W: Tensor | None = None
+        self._smooth: Tensor | None = None
         self._share: Tensor | None = None
 
-    def push(self, frames_TCHW: Tensor, strength: float, *, motion_aware: bool) -> Tensor:
-        """The chunk's strength in 0..1, a 0-d float32 tensor on the frames' device."""
-        share = self._share_left(frames_TCHW) if motion_aware else torch.ones((), device=frames_TCHW.device)
-        self._share = share
-        self._last_frame = frames_TCHW[-1:].clone()
-        return strength * share
+    def push(self, frames_TCHW: Tensor, settings: StreamSettings) -> Tensor:
+        """The chunk's strength in 0..1, a 0-d float32 tensor on the frames' device.
+
+        Settings may differ from call to call; what was seen before counts on. While `motion_aware` is off,
+        motion is still watched.
+        """
+        motion_W = self._watched(frames_TCHW)
+        self._smooth = self._smoothed(motion_W, settings)
+        self._share = _settled(self._smooth, self._share, settings.motion_hysteresis)
+        share = self._share if settings.motion_aware else torch.ones_like(self._share)
+        return (settings.strength * share).clamp(0.0, 1.0)
 
     def reset(self) -> None:
         """The next chunk is the first of a stream."""
-        self._last_frame = self._share = None
+        self._last_1CHW = self._motion_W = self._smooth = self._share = None
 
-    def _share_left(self, frames_TCHW: Tensor) -> Tensor:
-        """Part of the strength that motion leaves; only this is smoothed, the strength is obeyed at once."""
-        frames = frames_TCHW if self._last_frame is None else torch.cat([self._last_frame, frames_TCHW])
-        share = 1 - self.config.motion_drop * motion_of(frames, self.config.motion_full)
-        return share if self._share is None else torch.lerp(share, self._share, self.config.smoothing)
+    def _watched(self, frames_TCHW: Tensor) -> Tensor:
+        """Motion of the latest frames, newest last, always as long; nothing moves into a first frame."""
+        last, before = self._last_1CHW, self._motion_W
+        if before is None:
+            before = torch.zeros(MOST_WINDOW_FRAMES, device=frames_TCHW.device)
+        motion_T = motion_of(
+            torch.cat([frames_TCHW[:1] if last is None else last, frames_TCHW]), self.config.motion_full
+        )
+        self._last_1CHW = frames_TCHW[-1:].clone()
+        self._motion_W = torch.cat([before, motion_T])[-MOST_WINDOW_FRAMES:]
+        return self._motion_W
+
+    def _smoothed(self, motion_W: Tensor, settings: StreamSettings) -> Tensor:
+        largest = motion_W[-settings.motion_window :].max()
+        share = share_of(largest, low=settings.motion_low, high=settings.motion_high)
+        return share if self._smooth is None else torch.lerp(share, self._smooth, settings.motion_smoothing)
+
+
+def _settled(share: Tensor, in_force: Tensor | None, hysteresis: float) -> Tensor:
+    """The share in force from now on: small differences change nothing.
+
+    Compared after smoothing, not fed back into it: slow smoothing would never get away from where it is.
+    """
+    if in_force is None:
+        return share
+    return torch.where((share - in_force).abs() < hysteresis, in_force, share)

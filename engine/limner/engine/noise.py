@@ -20,20 +20,12 @@ class NoiseConfig:
     flickers less, for models trained on it."""
     motion_full: float = 0.2
     """RMS frame difference of pixels in [-1, 1] that counts as full motion. More than 0."""
-    motion_drop: float = 0.125
-    """What full motion takes off the strength, as a part of it. 0..1. Reference: 0.1 of 0.8."""
-    smoothing: float = 0.1
-    """Weight of the strength before, 0 up to but not 1. Reference: 0.1."""
 
     def __post_init__(self) -> None:
         if self.kind not in ("fresh", "static"):
             raise ConfigError(f"noise.kind is {self.kind!r}; it must be 'fresh' or 'static'")
         if not self.motion_full > 0:
             raise ConfigError(f"noise.motion_full is {self.motion_full}; it must be more than 0")
-        if not 0 <= self.motion_drop <= 1:
-            raise ConfigError(f"noise.motion_drop is {self.motion_drop}; it must be in 0..1")
-        if not 0 <= self.smoothing < 1:
-            raise ConfigError(f"noise.smoothing is {self.smoothing}; it must be at least 0 and less than 1")
 
 
 class NoiseSource:

@@ -130,7 +130,7 @@ class Stream:
 
     def _noised(self, frames_TCHW: Tensor, latents_TCHW: Tensor) -> NoisedChunk:
         settings, schedule = self._settings, self._config.schedule
-        strength = self._motion.push(frames_TCHW, settings.strength, motion_aware=settings.motion_aware)
+        strength = self._motion.push(frames_TCHW, settings)
         sigmas_N = step_sigmas(schedule, strength, settings.steps)
         noise_TCHW = self._noise.draw(len(latents_TCHW))
         chunk = NoisedChunk(
