@@ -25,8 +25,32 @@ CHANGE = protocol.Change(
     bypass=True,
 )
 SETTINGS = protocol.Settings(
-    style="noir ✓", prompt="rain, " * 150, strength=0.125, steps=4, seed=77, motion_aware=False, bypass=True
+    style="noir ✓",
+    prompt="rain, " * 150,
+    mix=[protocol.PromptShare(prompt="rain", weight=2), protocol.PromptShare(prompt="neon ✓")],
+    strength=0.125,
+    steps=4,
+    seed=77,
+    motion_aware=False,
+    bypass=True,
 )
+# What a filter must take, and does nothing with: others set it.
+UNUSED = {
+    "mix",
+    "transition_ms",
+    "recache",
+    "least_steps",
+    "mode",
+    "chunk",
+    "latency_ms",
+    "adapt",
+    "motion_window",
+    "motion_smoothing",
+    "motion_low",
+    "motion_high",
+    "motion_hysteresis",
+    "cuts",
+}
 WELCOME = protocol.Welcome(
     session="Kamera",
     generation=2**32 - 1,
@@ -55,6 +79,17 @@ STATUS = protocol.Status(
     dropped=6,
     latency_ms=protocol.Percentiles(p50=100.5, p95=200, p99=300),
     stages_ms={"encode": 1.5, "dit": 20},
+    strength=0.4375,
+    plan=protocol.Plan(
+        steps=1,
+        mode="latency",
+        chunk=2,
+        width=256,
+        height=144,
+        frame_step=2,
+        reduced=True,
+        sentence="1 of 2 steps, 256×144",
+    ),
     settings=SETTINGS,
 )
 ERROR = protocol.Error(code="slot", message="slot 300 is out of range", about="frame")
@@ -172,10 +207,11 @@ def test_c_writes_every_client_message() -> None:
 def _flatten(message: Message) -> dict[str, str]:
     """Return a message's fields as the C program prints them."""
     fields: dict[str, Any] = msgspec.to_builtins(message)
-    settings = fields.pop("settings", {})
+    settings = {k: v for k, v in fields.pop("settings", {}).items() if k not in UNUSED}
     latency = fields.pop("latency_ms", {})
     notes = fields.pop("notes", None)
-    fields.pop("stages_ms", None)
+    for unused in ("stages_ms", "strength", "plan"):
+        fields.pop(unused, None)
     if notes is not None:
         fields["first_note"] = notes[0] if notes else ""
     for name in ("input", "output"):
@@ -214,6 +250,12 @@ def test_c_reads_what_python_writes(message: Message, tool: Tool) -> None:
 
 def test_c_reads_every_daemon_message() -> None:
     assert {type(message) for message in FROM_DAEMON} == set(protocol.DAEMON_TO_CLIENT)
+
+
+def test_a_filter_sends_or_leaves_each_setting() -> None:
+    names = set(protocol.Change.__struct_fields__)
+    assert set(protocol.Settings.__struct_fields__) == names
+    assert set(msgspec.to_builtins(CHANGE)) == names - UNUSED
 
 
 def test_settings_left_out_are_the_schemas_defaults(tool: Tool) -> None:

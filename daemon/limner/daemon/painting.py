@@ -179,6 +179,8 @@ class Painting:
         for session in self._floor.sessions:
             session.stages_ms = report.stages_ms.get(session.name, {})
             session.note = report.notes.get(session.name, "")
+            session.strength = report.strengths.get(session.name)
+            session.plan = report.plans.get(session.name)
 
     def _failed(self, failed: w.Failed, now_ns: int) -> None:
         log.error("the worker failed (%s): %s", failed.session or "all", failed.message)

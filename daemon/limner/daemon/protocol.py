@@ -19,6 +19,7 @@ HEARTBEAT_S = 0.5
 # ... and is gone when it has been silent for this long.
 SILENCE_S = 2.0
 MAX_PROMPT_CHARS = 1000
+MAX_PROMPTS = 4
 MAX_NAME_CHARS = 200
 MAX_SIDE = 8192
 
@@ -33,31 +34,126 @@ Rev = Annotated[int, Meta(ge=0, le=2**53, description="counted by whoever sends 
 State = Literal["off", "waiting", "loading", "live", "overloaded", "failed"]
 
 
+# ---- what can be set: types, ranges and meaning of the fields that `Change` and `Settings` share
+
+Style = Annotated[str, Meta(max_length=MAX_NAME_CHARS, description="name of a style")]
+# A NUL would end the text early in C.
+Prompt = Annotated[
+    str, Meta(max_length=MAX_PROMPT_CHARS, pattern="^[^\\x00]*$", description="free words, no NUL")
+]
+Weight = Annotated[float, Meta(gt=0, le=1000, description="only the ratio to the others matters")]
+Strength = Annotated[float, Meta(ge=0, le=1, description="0 the source, 1 all invented")]
+ChosenStrength = Annotated[
+    float, Meta(ge=0, le=1, description="that the noise controller chose last; nil: none is known yet")
+]
+Steps = Annotated[int, Meta(ge=1, le=4, description="denoising steps")]
+LeastSteps = Annotated[
+    int, Meta(ge=1, le=4, description="steps that overload may bring it down to; `steps` when that is less")
+]
+TransitionMs = Annotated[int, Meta(ge=0, le=60_000, description="how long a change of words takes, ms")]
+Recache = Annotated[
+    bool, Meta(description="re-encode the context for new words: a faster change for one slow chunk")
+]
+Mode = Annotated[
+    Literal["auto", "throughput", "latency"],
+    Meta(description="all steps in one forward (frames a second), or chunk by chunk (least delay)"),
+]
+Chunk = Annotated[int, Meta(ge=0, le=4, description="latent frames painted at a time; 0: chosen")]
+LatencyMs = Annotated[
+    int, Meta(ge=100, le=10_000, description="delay that painting keeps within, ms; quality gives way first")
+]
+Adapt = Annotated[bool, Meta(description="quality may give way under load")]
+MotionAware = Annotated[bool, Meta(description="less noise where the picture moves fast")]
+MotionWindow = Annotated[int, Meta(ge=1, le=240, description="the fastest of so many frames counts")]
+MotionSmoothing = Annotated[float, Meta(ge=0, le=0.99, description="weight of the share before")]
+MotionLow = Annotated[float, Meta(ge=0, le=1, description="share of the strength at full motion")]
+MotionHigh = Annotated[float, Meta(ge=1, le=1.5, description="share of the strength when nothing moves")]
+MotionHysteresis = Annotated[
+    float, Meta(ge=0, le=0.5, description="shares that differ by less change nothing")
+]
+Cuts = Annotated[bool, Meta(description="begin anew where the scene changes")]
+Bypass = Annotated[bool, Meta(description="show the source")]
+
+
+class PromptShare(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One prompt of a mix."""
+
+    prompt: Prompt
+    weight: Weight = 1.0
+
+
+Mix = Annotated[
+    list[PromptShare], Meta(max_length=MAX_PROMPTS, description="painted instead of `prompt`; empty: not")
+]
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Settings to change; what is absent (or nil) stays as it is.
 
-    A style sets prompt, strength and steps to its own; a prompt without a style makes the look "custom".
+    A style sets prompt, strength and steps to its own (some set more); a prompt or a mix without a style
+    makes the look "custom". A mix is painted instead of the prompt until a prompt or a style comes.
     """
 
-    style: Annotated[str, Meta(max_length=MAX_NAME_CHARS, description="name of a style")] | None = None
-    prompt: Annotated[str, Meta(max_length=MAX_PROMPT_CHARS, description="free words")] | None = None
-    strength: Annotated[float, Meta(ge=0, le=1, description="0 the source, 1 all invented")] | None = None
-    steps: Annotated[int, Meta(ge=1, le=4, description="denoising steps")] | None = None
+    style: Style | None = None
+    prompt: Prompt | None = None
+    mix: Mix | None = None
+    transition_ms: TransitionMs | None = None
+    recache: Recache | None = None
+    strength: Strength | None = None
+    steps: Steps | None = None
+    least_steps: LeastSteps | None = None
     seed: U32 | None = None
-    motion_aware: bool | None = None
-    bypass: Annotated[bool, Meta(description="show the source")] | None = None
+    mode: Mode | None = None
+    chunk: Chunk | None = None
+    latency_ms: LatencyMs | None = None
+    adapt: Adapt | None = None
+    motion_aware: MotionAware | None = None
+    motion_window: MotionWindow | None = None
+    motion_smoothing: MotionSmoothing | None = None
+    motion_low: MotionLow | None = None
+    motion_high: MotionHigh | None = None
+    motion_hysteresis: MotionHysteresis | None = None
+    cuts: Cuts | None = None
+    bypass: Bypass | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All settings of a session, as they are in force."""
+    """All settings of a session, as they are in force. With a mix, `prompt` is its prompts, one by one."""
 
-    style: str = ""
-    prompt: str = ""
-    strength: float = 0.5
-    steps: int = 1
-    seed: int = 0
-    motion_aware: bool = True
-    bypass: bool = False
+    style: Style = ""
+    prompt: Prompt = ""
+    mix: Mix = []
+    transition_ms: TransitionMs = 0
+    recache: Recache = False
+    strength: Strength = 0.5
+    steps: Steps = 1
+    least_steps: LeastSteps = 1
+    seed: U32 = 0
+    mode: Mode = "auto"
+    chunk: Chunk = 0
+    latency_ms: LatencyMs = 600
+    adapt: Adapt = True
+    motion_aware: MotionAware = True
+    motion_window: MotionWindow = 8
+    motion_smoothing: MotionSmoothing = 0.1
+    motion_low: MotionLow = 0.875
+    motion_high: MotionHigh = 1.0
+    motion_hysteresis: MotionHysteresis = 0.02
+    cuts: Cuts = True
+    bypass: Bypass = False
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a session is painted now, within its settings and what the machine can do."""
+
+    steps: Steps
+    mode: Literal["throughput", "latency"]
+    chunk: Annotated[int, Meta(ge=1, le=4, description="latent frames painted at a time")]
+    width: Side
+    height: Side
+    frame_step: Annotated[int, Meta(ge=1, description="every how manieth frame is painted; 1: all")]
+    reduced: Annotated[bool, Meta(description="less than the settings ask for, to keep up")]
+    sentence: Annotated[str, Meta(description='what is less, "1 of 2 steps, 256×144"; else empty')] = ""
 
 
 class SegmentRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -181,6 +277,8 @@ class Status(Message, frozen=True, kw_only=True):
     dropped: U32 = 0
     latency_ms: Percentiles = Percentiles()
     stages_ms: dict[str, float] = {}
+    strength: ChosenStrength | None = None
+    plan: Annotated[Plan | None, Meta(description="in force; nil: none is known yet")] = None
     settings: Settings = Settings()
 
 

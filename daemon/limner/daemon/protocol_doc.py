@@ -15,6 +15,8 @@ from limner.daemon import protocol, segment, wire, worker_protocol
 _NESTED = (
     protocol.Change,
     protocol.Settings,
+    protocol.PromptShare,
+    protocol.Plan,
     protocol.SegmentRef,
     protocol.Percentiles,
     protocol.WorkerInfo,

@@ -8,6 +8,7 @@ from limner.daemon import worker_protocol as to_worker
 from limner.daemon.metrics import Rate, RunningPercentiles
 from limner.daemon.protocol import (
     Hello,
+    Plan,
     SegmentRef,
     SessionInfo,
     Settings,
@@ -92,6 +93,8 @@ class Session:
         self.failed_ns = self.failures = 0
         self.note = ""
         self.stages_ms: dict[str, float] = {}
+        self.strength: float | None = None
+        self.plan: Plan | None = None
         self.received = self.painted = self.dropped = 0
         self._fps_in, self._fps_out, self._fps_dropped = Rate(), Rate(), Rate()
         self._latency_ms = RunningPercentiles()
@@ -148,7 +151,7 @@ class Session:
         self.asked = self.opened = False
         self.failure = ""
         self._first_painted_ns = None
-        self.stages_ms = {}
+        self.stages_ms, self.strength, self.plan = {}, None, None
         return self.input.take_back(Owner.WORKER)
 
     def status(self, now_ns: int, worker: WorkerInfo, progress: float) -> Status:
@@ -191,6 +194,8 @@ class Session:
             dropped=self.dropped,
             latency_ms=latency,
             stages_ms=self.stages_ms,
+            strength=self.strength,
+            plan=self.plan,
             settings=self.settings,
         )
 

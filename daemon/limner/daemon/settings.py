@@ -2,43 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from limner.daemon.protocol import Change, Settings
-from limner.daemon.styles import CUSTOM, Styles
+from limner.daemon.protocol import MAX_PROMPT_CHARS, Change, PromptShare, Settings
+from limner.daemon.styles import CUSTOM, Style, Styles
 
-# Fields that a change carries over as they are.
-_PLAIN = ("prompt", "strength", "steps", "seed", "motion_aware", "bypass")
+# What a change says in words of its own; every other field is carried over as it is.
+_LOOK = ("style", "prompt", "mix")
+_PLAIN = tuple(name for name in Change.__struct_fields__ if name not in _LOOK)
 
 
 def resolve(settings: Settings, change: Change, styles: Styles) -> tuple[Settings, list[str]]:
     """Return the settings after `change`, and notes for people; raises UnknownStyleError.
 
-    A style brings its prompt, strength and steps; what the change says itself wins over the style.
-    A prompt without a style makes the look "custom".
+    A style brings its prompt, strength, steps and whatever else it names; what the change says itself wins
+    over the style. A prompt or a mix without a style makes the look "custom".
     """
     values: dict[str, object] = {}
     if change.style is not None and change.style.strip().casefold() in ("", CUSTOM):
         values["style"] = CUSTOM
     elif change.style is not None:
-        style = styles.find(change.style)
-        values |= {
-            "style": style.name,
-            "prompt": style.prompt,
-            "strength": style.strength,
-            "steps": style.steps,
-        }
-    elif change.prompt is not None and change.prompt != settings.prompt:
-        values["style"] = CUSTOM
+        values = _of_style(styles.find(change.style))
+    values |= _own_words(change, before=str(values.get("prompt", settings.prompt)), styled="mix" in values)
     values |= {name: value for name in _PLAIN if (value := getattr(change, name)) is not None}
-    resolved = msgspec.structs.replace(settings, **values)
-    return resolved, _notes(resolved)
+    return _fitting(msgspec.structs.replace(settings, **values))
 
 
-def _notes(settings: Settings) -> list[str]:
+def _of_style(style: Style) -> dict[str, object]:
+    """Return what a style sets; a mix that was there before goes."""
+    values: dict[str, object] = {
+        "style": style.name,
+        "prompt": style.prompt,
+        "mix": style.mix,
+        "strength": style.strength,
+        "steps": style.steps,
+    }
+    optional = {"transition_ms": style.transition_ms, "least_steps": style.least_steps}
+    return values | {name: value for name, value in optional.items() if value is not None}
+
+
+def _own_words(change: Change, *, before: str, styled: bool) -> dict[str, object]:
+    """Return what the change's own prompt or mix sets; a mix wins over a prompt.
+
+    The prompt as it was `before` is nothing new: a filter that knows no mixes says it when it comes back.
+    """
+    if change.mix:
+        return {"style": CUSTOM, "mix": change.mix, "prompt": _joined(change.mix)}
+    values: dict[str, object] = {} if change.mix is None else {"mix": []}
+    if change.prompt is not None and change.prompt != before:
+        values |= {"mix": [], "prompt": change.prompt}
+    return values if styled or not values else values | {"style": CUSTOM}
+
+
+def _joined(mix: Sequence[PromptShare]) -> str:
+    """Return a mix as one prompt, for whoever shows or keeps only that."""
+    return ", ".join(share.prompt for share in mix)[:MAX_PROMPT_CHARS]
+
+
+def _fitting(settings: Settings) -> tuple[Settings, list[str]]:
+    """Return settings that fit together, and notes on them."""
     notes = []
-    if not settings.bypass and not settings.prompt.strip():
+    if settings.least_steps > settings.steps:
+        steps = f"{settings.steps} step{'s' if settings.steps > 1 else ''}"
+        notes.append(f"least steps {settings.least_steps} is more than {steps}: {settings.steps} it is")
+        settings = msgspec.structs.replace(settings, least_steps=settings.steps)
+    if not settings.bypass and not settings.mix and not settings.prompt.strip():
         notes.append("the prompt is empty: the model paints without words")
     if settings.strength == 0:
         notes.append("strength 0 shows the source")
-    return notes
+    return settings, notes

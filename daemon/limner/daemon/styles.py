@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from limner.daemon.protocol import MAX_NAME_CHARS, MAX_PROMPT_CHARS
+from limner.daemon.protocol import MAX_NAME_CHARS, LeastSteps, Mix, Prompt, Steps, Strength, TransitionMs
 
 BUILT_IN = Path(__file__).with_name("styles.toml")
 # What a look without a style is called; never the name of a style.
@@ -31,9 +31,15 @@ class Style(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """One style. Strength 0..1 (0 the source, 1 all invented), steps 1..4."""
 
     name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
-    prompt: Annotated[str, Meta(max_length=MAX_PROMPT_CHARS)]
-    strength: Annotated[float, Meta(ge=0, le=1)] = 0.5
-    steps: Annotated[int, Meta(ge=1, le=4)] = 1
+    prompt: Prompt
+    mix: Mix = []
+    """Painted instead of the prompt, which then only says in words what it is."""
+    strength: Strength = 0.5
+    steps: Steps = 1
+    least_steps: LeastSteps | None = None
+    """None: as it was."""
+    transition_ms: TransitionMs | None = None
+    """None: as it was."""
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,7 +6,19 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from limner.daemon.protocol import Generation, Name, PtsNs, Rev, SegmentRef, Sequence, Settings, Side, Slot
+from limner.daemon.protocol import (
+    Generation,
+    Name,
+    Plan,
+    PtsNs,
+    Rev,
+    SegmentRef,
+    Sequence,
+    Settings,
+    Side,
+    Slot,
+    Strength,
+)
 from limner.daemon.wire import Codec, Message
 
 # ---- daemon → worker
@@ -97,13 +109,15 @@ class Done(Message, frozen=True, kw_only=True):
 
 
 class Report(Message, frozen=True, kw_only=True):
-    """Twice a second, and proof of life: mean stage times of each session and the memory of the process."""
+    """Twice a second, and proof of life: memory of the process, and how each session (by name) is painted."""
 
     chunks: int
     busy: bool
     memory_bytes: int
-    stages_ms: dict[str, dict[str, float]] = {}
-    notes: dict[str, str] = {}
+    stages_ms: Annotated[dict[str, dict[str, float]], Meta(description="means")] = {}
+    notes: Annotated[dict[str, str], Meta(description="for people")] = {}
+    strengths: Annotated[dict[str, Strength], Meta(description="that the noise controller chose last")] = {}
+    plans: Annotated[dict[str, Plan], Meta(description="in force")] = {}
 
 
 class Failed(Message, frozen=True, kw_only=True):

@@ -37,6 +37,12 @@
 		.key = #M, .kind = KIND, .offset = offsetof(S, M), .low = LOW, .high = HIGH                  \
 	}
 
+/* Set by others, of no use here. */
+#define UNUSED(M)                                                                                            \
+	{                                                                                                    \
+		.key = #M, .kind = FIELD_UNUSED                                                              \
+	}
+
 static const struct field settings_fields[] = {
 	OPTIONAL(struct settings, style, FIELD_COPY, 0, MAX_NAME_CHARS),
 	OPTIONAL(struct settings, prompt, FIELD_COPY, 0, MAX_PROMPT_CHARS),
@@ -45,6 +51,20 @@ static const struct field settings_fields[] = {
 	OPTIONAL(struct settings, seed, FIELD_U32, 0, UINT32_MAX),
 	OPTIONAL(struct settings, motion_aware, FIELD_FLAG, 0, 0),
 	OPTIONAL(struct settings, bypass, FIELD_FLAG, 0, 0),
+	UNUSED(mix),
+	UNUSED(transition_ms),
+	UNUSED(recache),
+	UNUSED(least_steps),
+	UNUSED(mode),
+	UNUSED(chunk),
+	UNUSED(latency_ms),
+	UNUSED(adapt),
+	UNUSED(motion_window),
+	UNUSED(motion_smoothing),
+	UNUSED(motion_low),
+	UNUSED(motion_high),
+	UNUSED(motion_hysteresis),
+	UNUSED(cuts),
 	{0},
 };
 
@@ -123,6 +143,8 @@ static const struct field status_fields[] = {
 	OPTIONAL(struct status, dropped, FIELD_U32, 0, UINT32_MAX),
 	MAP(struct status, latency_ms, false, percentile_fields),
 	{.key = "stages_ms", .kind = FIELD_NUMBERS},
+	UNUSED(strength),
+	UNUSED(plan),
 	MAP(struct status, settings, false, settings_fields),
 	{0},
 };

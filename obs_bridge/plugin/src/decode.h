@@ -18,6 +18,7 @@ enum field_kind {
 	FIELD_STYLES,  /* welcome's list of names; the count lies behind it */
 	FIELD_NOTES,   /* a list of texts of which the first is kept (struct text) */
 	FIELD_NUMBERS, /* a map of text to number: checked, not kept */
+	FIELD_UNUSED,  /* known, but nothing that this filter uses: neither checked nor kept */
 };
 
 struct field {

@@ -165,6 +165,8 @@ static bool read_field(const struct place *at, const msgpack_object *o, const st
 		return read_notes(at, o, to);
 	case FIELD_NUMBERS:
 		return check_numbers(at, o);
+	case FIELD_UNUSED:
+		return true;
 	}
 	return fail(at, "has a kind that nobody wrote");
 }
