@@ -48,3 +48,11 @@ def test_a_mix_of_two_is_between_them() -> None:
     got, wanted = mixed([a, b], [1.0, 3.0]), between(a, b, 0.75)
     assert torch.equal(got.embedding_LE, wanted.embedding_LE)
     assert torch.equal(got.weight_L, wanted.weight_L)
+
+
+def test_padding_is_left_out_and_a_bias_is_there_only_when_it_says_something() -> None:
+    whole = text([1.0, 0.0], [0.0, 1.0])
+    tokens, bias = whole.tokens()
+    assert tokens.tolist() == [[1.0, 0.0], [0.0, 1.0]] and bias is None
+    tokens, bias = between(whole, text([1.0, 0.0]), 0.75).tokens()
+    assert bias is not None and bias.exp().tolist() == [1.0, 0.25] and len(tokens) == 2

@@ -71,6 +71,26 @@ def test_the_future_does_not_show() -> None:
 
 
 @torch.inference_mode()
+def test_a_text_token_counts_as_much_as_its_weight() -> None:
+    model = model_of(config_of())
+    x, sigma, tokens = torch.randn(1, 1, 4, 4, 6), torch.full((1, 1), 0.5), torch.randn(1, 2, 12)
+    twice = torch.cat([tokens, tokens[:, 1:], torch.randn(1, 1, 12)], dim=1)
+    whole = model.forward_clip(x, sigma, tokens)
+    split = model.forward_clip(x, sigma, twice, torch.tensor([[1.0, 0.3, 0.7, 0.0]]).log())
+    torch.testing.assert_close(split, whole, atol=1e-5, rtol=1e-5)
+    less = model.forward_clip(x, sigma, tokens, torch.tensor([[1.0, 0.3]]).log())
+    assert not torch.allclose(less, whole, atol=1e-3)
+
+
+@torch.inference_mode()
+def test_weights_of_text_tokens_work_in_bfloat16() -> None:
+    model = model_of(config_of()).bfloat16()
+    x, tokens = torch.randn(1, 1, 4, 4, 6).bfloat16(), torch.randn(1, 2, 12).bfloat16()
+    out = model.forward_clip(x, torch.full((1, 1), 0.5), tokens, torch.tensor([[1.0, 0.3]]).log())
+    assert out.isfinite().all()
+
+
+@torch.inference_mode()
 def test_masked_text_does_not_count() -> None:
     model = model_of(config_of())
     x, text, mask = (

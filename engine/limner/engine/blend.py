@@ -29,6 +29,15 @@ class SoftText:
         """[..., L] to add to attention scores: the logarithm of the weight, minus infinity for none."""
         return self.weight_L.log()
 
+    def tokens(self) -> tuple[Tensor, Tensor | None]:
+        """Of one text: the tokens that count at all [S, E] and their bias [S], None when all count fully.
+
+        Padding is left out here, once, instead of being masked in every layer of every forward.
+        """
+        counts_L = self.weight_L > 0
+        all_fully = bool((self.weight_L[counts_L] == 1).all())
+        return self.embedding_LE[counts_L], None if all_fully else self.bias()[counts_L]
+
 
 def slerp(a: Tensor, b: Tensor, share: Tensor | float) -> Tensor:
     """Spherical interpolation of vectors [..., E]: direction along the arc, length in proportion.

@@ -122,11 +122,10 @@ class Stream:
 
     @torch.inference_mode()
     def _set_prompt(self, prompt: str) -> None:
-        text = self._model.text.encode(prompt)
-        self._unknown_words = text.unknown
-        # Padding is left out here, once, instead of being masked in every layer of every forward.
-        tokens_1LE = text.embedding_LD[text.mask_L].unsqueeze(0).to(self._device, self._dtype)
-        self._denoiser.set_text(self._model.dit.text_context(tokens_1LE))
+        encoded = self._model.text.encode(prompt)
+        self._unknown_words = encoded.unknown
+        tokens_SE, _ = encoded.text.tokens()
+        self._denoiser.set_text(self._model.dit.text_context(tokens_SE[None].to(self._device, self._dtype)))
 
     def _noised(self, frames_TCHW: Tensor, latents_TCHW: Tensor) -> NoisedChunk:
         settings, schedule = self._settings, self._config.schedule

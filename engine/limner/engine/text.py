@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from limner.engine.blend import SoftText
+
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -41,12 +43,11 @@ class TextConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextEmbedding:
-    """A prompt, as the denoiser takes it."""
+    """A prompt or a mix of prompts, encoded."""
 
-    embedding_LD: Tensor
-    """One row a known word, in the prompt's order, zeros after them."""
-    mask_L: Tensor
-    """True where a row counts; never all false."""
+    text: SoftText
+    """Of a prompt: one token a known word, in the prompt's order, then padding; never padding alone. On the
+    CPU, float32."""
     unknown: tuple[str, ...]
     """Words that did nothing: not in the vocabulary, or beyond the text's length."""
 
@@ -87,4 +88,6 @@ class WordText(nn.Module):
         """One prompt, case ignored; any text is fine, the empty one too."""
         embedding_BLD, mask_BL = self.embed([prompt])
         _, unknown = self.token_ids(prompt)
-        return TextEmbedding(embedding_LD=embedding_BLD[0], mask_L=mask_BL[0], unknown=unknown)
+        # Float32 whatever the model computes in: texts are interpolated, and angles want digits.
+        text = SoftText(embedding_LE=embedding_BLD[0].float().cpu(), weight_L=mask_BL[0].float().cpu())
+        return TextEmbedding(text=text, unknown=unknown)

@@ -107,7 +107,8 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = 
     """Attention as two products: on CPUs, at these sizes, twice as fast to train as torch's fused kernel."""
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
     if attn_mask is not None:
-        scores = scores.masked_fill(~attn_mask, -torch.inf)
+        is_bool = attn_mask.dtype == torch.bool
+        scores = scores.masked_fill(~attn_mask, -torch.inf) if is_bool else scores + attn_mask
     weights: Tensor = scores.softmax(-1).to(v.dtype)
     return weights @ v
 

@@ -20,7 +20,10 @@ class History(Protocol):
 
 
 def attention(q_RNHK: Tensor, k_RMHK: Tensor, v_RMHK: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Softmax attention, [R, N, H*K]; `mask` is true where a key may be seen, broadcast to [R, H, N, M]."""
+    """Softmax attention, [R, N, H*K].
+
+    `mask`, broadcast to [R, H, N, M]: true where a key may be seen, or float, to add to the scores.
+    """
     out_RHNK = functional.scaled_dot_product_attention(
         q_RNHK.transpose(1, 2), k_RMHK.transpose(1, 2), v_RMHK.transpose(1, 2), attn_mask=mask
     )

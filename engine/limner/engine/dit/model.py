@@ -31,7 +31,7 @@ class TextContext:
     values: tuple[Tensor, ...]
     """Per layer [R, S, heads, head_dim]."""
     mask: Tensor | None
-    """[R, 1, 1, S], true where a text token counts; None when all do."""
+    """[R, 1, 1, S], true where a text token counts, or what to add to its scores; None when all count."""
 
     def expanded(self, rows: int) -> TextContext:
         """The same prompt (of one row) for several rows, without a copy."""
@@ -132,10 +132,15 @@ class CausalDiT(nn.Module):
         return self.unpatch(self.head(x_RND, time_RTD), rows, frames, grid)
 
     def text_context(self, text_RSE: Tensor, mask_RS: Tensor | None = None) -> TextContext:
-        """Embed the text and make each layer's keys and values of it. Mask: true where a token counts."""
+        """Embed the text and make each layer's keys and values of it.
+
+        Mask: true where a token counts; or float, to add to its scores, such as the logarithm of its weight.
+        """
         text_RSD = self.text_embedding(text_RSE)
         pairs = [block.cross_attn.keys_values(text_RSD) for block in self._blocks()]
         mask = None if mask_RS is None else mask_RS[:, None, None, :]
+        if mask is not None and mask.is_floating_point():
+            mask = mask.to(text_RSD.dtype)  # Attention takes no other.
         return TextContext(tuple(k for k, _ in pairs), tuple(v for _, v in pairs), mask)
 
     def embed_patches(self, x_RTCHW: Tensor) -> Tensor:

@@ -1,0 +1,96 @@
+"""Which text is in force for each chunk: a prompt, a mix of prompts, or something on the way to them.
+
+Texts are a few kilobytes and change rarely, so all of this happens on the CPU, and nobody waits for a device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from limner.engine.blend import SoftText, between, mixed
+from limner.engine.text import TextEmbedding
+from limner.engine.types import PromptShare, StreamSettings
+
+
+class TextEncoder(Protocol):
+    """A model's text encoder."""
+
+    def encode(self, prompt: str) -> TextEmbedding:
+        """Any text will do."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextChange:
+    """Another text than the chunk before had."""
+
+    text: SoftText
+    """In force from this chunk on."""
+    is_complete: bool
+    """It is what was asked for, no longer on the way there."""
+
+
+def wanted_text(encoder: TextEncoder, settings: StreamSettings) -> TextEmbedding:
+    """What the settings ask for, and the words of all its prompts that do nothing."""
+    mix: Sequence[PromptShare] = settings.mix or (PromptShare(prompt=settings.prompt),)
+    encoded = [encoder.encode(share.prompt) for share in mix]
+    return TextEmbedding(
+        text=mixed([one.text for one in encoded], [share.weight for share in mix]),
+        unknown=tuple(dict.fromkeys(word for one in encoded for word in one.unknown)),
+    )
+
+
+class PromptTrack:
+    """Goes from text to text over a set time. One step a chunk: `push` says what is new, if anything is."""
+
+    def __init__(self, text: SoftText) -> None:
+        self._start = self._target = self._now = text
+        self._frames = self._done = 0
+        self._is_new = True
+
+    @property
+    def now(self) -> SoftText:
+        """In force since the last chunk."""
+        return self._now
+
+    def aim(self, target: SoftText, transition_frames: int) -> None:
+        """Go to this text within so many video frames from the next chunk on; 0: at once.
+
+        From where it is: a change that is overtaken turns towards the newer one. Aiming at what it aims at
+        already changes nothing, not even the pace.
+        """
+        if _same(target, self._target):
+            return
+        self._start, self._target = self._now, target
+        self._frames, self._done = transition_frames, 0
+        self._is_new = True
+
+    def push(self, frames: int) -> TextChange | None:
+        """The text of the next chunk, of so many video frames; None when it is that of the chunk before.
+
+        A chunk is painted as it should look at its end, so that a transition is over on time.
+        """
+        if not self._is_new:
+            return None
+        self._done += frames
+        is_complete = self._done >= self._frames
+        # At its end it is the target itself, not something that rounding made of it.
+        self._now = (
+            self._target if is_complete else between(self._start, self._target, self._done / self._frames)
+        )
+        self._is_new = not is_complete
+        return TextChange(text=self._now, is_complete=is_complete)
+
+    def reset(self) -> None:
+        """The next chunk is the first of a stream: what was asked for is in force from there on."""
+        self._start = self._now = self._target
+        self._frames = self._done = 0
+        self._is_new = True
+
+
+def _same(a: SoftText, b: SoftText) -> bool:
+    return torch.equal(a.weight_L, b.weight_L) and torch.equal(a.embedding_LE, b.embedding_LE)
