@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.daemon.room import Room, frame, hello
 
 from limner.daemon import protocol as p
@@ -17,6 +19,10 @@ from limner.daemon.session import INPUT_SLOTS, OUTPUT_SLOTS
 from limner.daemon.styles import load
 from limner.daemon.wire import encode
 from limner.daemon.worker_view import HANG_NS
+
+
+def report(**of_sessions: Any) -> w.Report:
+    return w.Report(chunks=1, busy=True, memory_bytes=1, **of_sessions)
 
 
 @pytest.fixture
@@ -316,6 +322,64 @@ def test_a_change_that_a_newer_one_replaced_is_applied_with_it(room: Room) -> No
     newest = room.told(w.Update)[-1]
     room.worker_says(w.Done(session="camera", rev=newest.rev, chunk=0, pts_ns=0))
     assert [applied.rev for applied in room.heard(p.Applied)] == [1, 2, 3]
+
+
+def test_what_the_model_says_of_a_change_comes_with_it(room: Room) -> None:
+    room.painting()
+    for rev in (1, 2):
+        room.say(p.Set(rev=rev, change=p.Change(prompt=f"florbs {rev}")))
+    newest = room.told(w.Update)[-1]
+    room.worker_says(w.Done(session="camera", rev=newest.rev, chunk=0, pts_ns=0, note="florbs?"))
+    assert [(applied.rev, applied.notes) for applied in room.heard(p.Applied)] == [(1, []), (2, ["florbs?"])]
+
+
+def test_what_is_in_force_is_in_the_status_until_the_worker_goes(room: Room) -> None:
+    room.painting()
+    plan = p.Plan(
+        steps=1,
+        mode="latency",
+        chunk=1,
+        width=256,
+        height=144,
+        frame_step=2,
+        reduced=True,
+        sentence="256×144, every 2nd frame",
+    )
+    room.worker_says(report(strengths={"camera": 0.4}, plans={"camera": plan}))
+    status = room.hub.overview().sessions[0].status
+    assert (status.strength, status.plan) == (0.4, plan)
+    room.worker_says(report())
+    status = room.hub.overview().sessions[0].status
+    assert (status.strength, status.plan) == (None, None)
+    room.worker_says(report(strengths={"camera": 0.4}, plans={"camera": plan}))
+    room.hub.painting.worker_ended("It fell", failed=False)
+    status = room.hub.overview().sessions[0].status
+    assert (status.strength, status.plan) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("less", "state", "words"),
+    [
+        ({"steps": 1, "sentence": "1 of 2 steps"}, "live", ", pocket on CPU; 1 of 2 steps to keep up"),
+        (
+            {"frame_step": 2, "sentence": "every 2nd frame"},
+            "overloaded",
+            "; every 2nd frame to keep up; allow fewer steps or close",
+        ),
+        ({"reduced": False, "sentence": ""}, "live", ", pocket on CPU"),
+    ],
+)
+def test_reduced_quality_is_said(room: Room, less: dict[str, object], state: str, words: str) -> None:
+    welcome = room.painting()
+    room.say(frame(welcome, 0, pts_ns=room.now_ns))
+    gen = welcome.generation
+    room.worker_says(w.Give(session="camera", generation=gen, slot=1, sequence=0, pts_ns=room.now_ns))
+    room.now_ns += NS_PER_S // 2
+    whole = p.Plan(steps=2, mode="latency", chunk=1, width=320, height=176, frame_step=1, reduced=True)
+    room.worker_says(report(plans={"camera": structs.replace(whole, **less)}))
+    status = room.hub.overview().sessions[0].status
+    assert status.state == state
+    assert words in status.sentence
 
 
 def test_a_terminal_sets_all_and_new_sessions_start_with_it(room: Room) -> None:

@@ -55,7 +55,18 @@ LIVE = Facts(
         (
             {"overloaded": True, "fps_out": 0.0, "steps": 2},
             "overloaded",
-            "Overloaded: 0 of 30 fps, 310 ms delay; use fewer steps or close other programs",
+            "Overloaded: 0 of 30 fps, 310 ms delay; allow fewer steps or close other programs",
+        ),
+        (
+            {"reduced": "1 of 2 steps, 256×144"},
+            "live",
+            "Live: 28 fps, 310 ms delay, pocket on CPU; 1 of 2 steps, 256×144 to keep up",
+        ),
+        (
+            {"reduced": "1 of 2 steps, every 2nd frame", "skipping": True, "fps_out": 15.0},
+            "overloaded",
+            "Overloaded: 15 of 30 fps, 310 ms delay; 1 of 2 steps, every 2nd frame to keep up; "
+            "close other programs",
         ),
     ],
 )

@@ -66,7 +66,7 @@ WELCOME = protocol.Welcome(
 FRAME = protocol.Frame(generation=7, slot=255, sequence=2**63 - 1, pts_ns=123456789012345)
 FREE = protocol.Free(generation=7, slot=0)
 ACCEPTED = protocol.Accepted(rev=2**53, session="Kamera", settings=SETTINGS, notes=["first", "second"])
-APPLIED = protocol.Applied(rev=3, session="Kamera", chunk=12, pts_ns=99)
+APPLIED = protocol.Applied(rev=3, session="Kamera", chunk=12, pts_ns=99, notes=["words"])
 STATUS = protocol.Status(
     session="Kamera",
     state="overloaded",
@@ -209,10 +209,12 @@ def _flatten(message: Message) -> dict[str, str]:
     fields: dict[str, Any] = msgspec.to_builtins(message)
     settings = {k: v for k, v in fields.pop("settings", {}).items() if k not in UNUSED}
     latency = fields.pop("latency_ms", {})
-    notes = fields.pop("notes", None)
+    # A filter shows the first note that comes with `accepted`; those of `applied` are in the status too.
+    notes = fields.pop("notes", [])
     for unused in ("stages_ms", "strength", "plan"):
         fields.pop(unused, None)
-    if notes is not None:
+    if isinstance(message, protocol.Accepted):
+        # Those of `applied` come with each status too.
         fields["first_note"] = notes[0] if notes else ""
     for name in ("input", "output"):
         for key, value in fields.pop(name, {}).items():

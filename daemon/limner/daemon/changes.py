@@ -82,7 +82,14 @@ class Changes:
         due = [x for x in self._pending if x.session == done.session and x.rev <= done.rev]
         self._pending = [x for x in self._pending if x not in due]
         for x in due:
-            applied = p.Applied(rev=x.client_rev, session=done.session, chunk=done.chunk, pts_ns=done.pts_ns)
+            applied = p.Applied(
+                rev=x.client_rev,
+                session=done.session,
+                chunk=done.chunk,
+                pts_ns=done.pts_ns,
+                # What was overtaken had other words.
+                notes=[done.note] if done.note and x.rev == done.rev else [],
+            )
             self._floor.out.to_client(x.client, applied)
 
     def forget(self, session: Session) -> None:

@@ -261,6 +261,9 @@ class Applied(Message, frozen=True, kw_only=True):
     session: Name
     chunk: Sequence
     pts_ns: PtsNs
+    notes: Annotated[
+        list[str], Meta(description="what the model says of it: words that it does not know")
+    ] = []
 
 
 class Status(Message, frozen=True, kw_only=True):

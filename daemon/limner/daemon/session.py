@@ -177,8 +177,10 @@ class Session:
                 fps_in=fps_in,
                 fps_out=fps_out,
                 overloaded=overloaded,
-                steps=self.settings.steps,
+                steps=self.plan.steps if self.plan else self.settings.steps,
                 delay_ms=latency.p50,
+                reduced=self.plan.sentence if self.plan and self.plan.reduced else "",
+                skipping=self.plan is not None and self.plan.frame_step > 1,
                 note=self.note,
             )
         )

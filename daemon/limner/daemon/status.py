@@ -58,7 +58,12 @@ class Facts:
     fps_out: float
     overloaded: bool
     steps: int
+    """As the session is painted now."""
     delay_ms: float
+    reduced: str = ""
+    """What is less than the settings ask for, in words; empty: nothing."""
+    skipping: bool = False
+    """Only some of the frames are painted: nothing else was left to give way."""
     note: str = ""
 
 
@@ -92,8 +97,9 @@ def _with_worker(facts: Facts, where: str) -> tuple[State, str]:
         return "live", f"Ready: {where}, no frames come in"
     if facts.painting_ns == 0:
         return "loading", f"Painting the first frames: {where}"
-    if facts.overloaded:
-        advice = "use fewer steps or close other programs" if facts.steps > 1 else "close other programs"
+    kept_up = f"; {facts.reduced} to keep up" if facts.reduced else ""
+    if facts.overloaded or facts.skipping:
+        advice = "allow fewer steps or close other programs" if facts.steps > 1 else "close other programs"
         rates = f"{facts.fps_out:.0f} of {facts.fps_in:.0f} fps"
-        return "overloaded", f"Overloaded: {rates}, {facts.delay_ms:.0f} ms delay; {advice}"
-    return "live", f"Live: {facts.fps_out:.0f} fps, {facts.delay_ms:.0f} ms delay, {where}"
+        return "overloaded", f"Overloaded: {rates}, {facts.delay_ms:.0f} ms delay{kept_up}; {advice}"
+    return "live", f"Live: {facts.fps_out:.0f} fps, {facts.delay_ms:.0f} ms delay, {where}{kept_up}"

@@ -6,6 +6,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from limner.daemon.faults import explain
+
 VERSION = 1
 # Far above any real message; a lying peer must not make us allocate.
 MAX_MESSAGE_BYTES = 64 * 1024
@@ -50,7 +52,7 @@ class Codec(Generic[M]):
         for other in types[1:]:
             union = union | other
         self.types = types
-        self._names = {t.__struct_config__.tag for t in types}
+        self._by_name = {t.__struct_config__.tag: t for t in types}
         self._decoder: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(union)
 
     def decode(self, data: bytes | memoryview) -> M:
@@ -67,9 +69,20 @@ class Codec(Generic[M]):
                 f"message {envelope.type!r} speaks protocol {envelope.v}, this is protocol {VERSION}; "
                 "update the older of filter and daemon",
             )
-        if envelope.type not in self._names:
+        if envelope.type not in self._by_name:
             raise WireError("unknown_type", f"unknown message type {envelope.type!r}")
         try:
             return self._decoder.decode(data)
-        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
+        except msgspec.ValidationError as error:
+            fault = explain(str(error), self._by_name[envelope.type], _as_it_is(data))
+            raise WireError("invalid", f"message {envelope.type!r}: {fault}") from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise WireError("invalid", f"message {envelope.type!r}: {error}") from error
+
+
+def _as_it_is(data: bytes | memoryview) -> object:
+    """Return what a message that is not right holds; None when even that cannot be read."""
+    try:
+        return msgspec.msgpack.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

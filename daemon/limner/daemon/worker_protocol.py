@@ -106,6 +106,7 @@ class Done(Message, frozen=True, kw_only=True):
     rev: Rev
     chunk: Sequence
     pts_ns: PtsNs
+    note: Annotated[str, Meta(description="for people, on these settings; or empty")] = ""
 
 
 class Report(Message, frozen=True, kw_only=True):

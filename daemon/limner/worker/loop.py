@@ -214,6 +214,7 @@ class Loop:
                 rev=painted.rev,
                 chunk=stream.first_chunk + painted.chunk + painted.chunks - 1,
                 pts_ns=frames[0].pts_ns,
+                note=painted.note,
             )
         )
 

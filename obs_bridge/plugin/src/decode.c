@@ -128,6 +128,7 @@ static const struct field applied_fields[] = {
 	TEXT(struct applied, session, MAX_NAME_CHARS),
 	U64(struct applied, chunk, MAX_SEQUENCE),
 	U64(struct applied, pts_ns, MAX_SEQUENCE),
+	UNUSED(notes),
 	{0},
 };
 
