@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.engine.streaming import HEIGHT, WIDTH, clip, frames_of, painted, settings_of, stream_of
 from tests.engine.tiny import random_weights, tiny_config, tiny_engine
 from torch import Tensor
 
@@ -15,35 +16,9 @@ from limner.engine.engine import Engine
 from limner.engine.errors import ConfigError, EngineError, FrameError, SettingsError
 from limner.engine.model import Model
 from limner.engine.schedule import ScheduleConfig
-from limner.engine.stream import Stream
-from limner.engine.types import Painted, StreamSettings
 from limner.engine.weights import load_weights
 
-HEIGHT, WIDTH = 32, 48
 WAN_STEPS = ScheduleConfig(timesteps=(700, 500, 400, 200), shift=8.0, offset=0.1)
-
-
-def clip(chunks: int, *, seed: int = 5, frames: int = 4) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    shape = (frames, 3, HEIGHT, WIDTH)
-    return [torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8) for _ in range(chunks)]
-
-
-def settings_of(**changes: Any) -> StreamSettings:
-    return StreamSettings(**{"prompt": "oil", "strength": 0.8, "seed": 1, **changes})
-
-
-def stream_of(engine: Engine, **changes: Any) -> Stream:
-    return engine.open_stream(settings_of(**changes), HEIGHT, WIDTH)
-
-
-def painted(stream: Stream, chunks: list[Tensor]) -> list[Painted]:
-    results = [stream.push(chunk) for chunk in chunks] + [stream.flush()]
-    return [result for result in results if result is not None]
-
-
-def frames_of(results: list[Painted]) -> Tensor:
-    return torch.cat([result.frames_TCHW for result in results])
 
 
 @pytest.mark.parametrize("kind", ["static", "fresh"])

@@ -96,12 +96,27 @@ def test_reset_is_exact() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_with_rows_keeps_the_first_row_and_empties_the_others() -> None:
+def test_new_rows_begin_with_the_last_ones_history() -> None:
     cache = cache_of(rows=2)
     push(cache, 1.0, rows=range(2))
-    more = cache.with_rows(3)
-    assert more.counts == (1, 0, 0)
-    assert push(more, 3.0, rows=range(3)).tolist() == pytest.approx([2.0, 3.0, 3.0])
+    push(cache, 7.0, rows=range(1, 2))
+    more = cache.with_rows(4)
+    assert more.counts == (1, 2, 2, 2)
+    assert push(more, 4.0, rows=range(4)).tolist() == pytest.approx([2.5, 4.0, 4.0, 4.0])
+
+
+def test_fewer_rows_keep_the_first_ones() -> None:
+    cache = cache_of(rows=3)
+    for row in range(3):
+        push(cache, 2.0 * row, rows=range(row, row + 1))
+    assert push(cache.with_rows(2), 4.0, rows=range(2)).tolist() == pytest.approx([2.0, 3.0])
+
+
+def test_a_row_can_be_forgotten_alone() -> None:
+    cache = cache_of(rows=2)
+    push(cache, 1.0, rows=range(2))
+    cache.reset_row(0)
+    assert push(cache, 3.0, rows=range(2)).tolist() == pytest.approx([3.0, 2.0])
 
 
 def test_a_chunk_larger_than_the_ring_is_refused() -> None:

@@ -1,44 +1,53 @@
-"""Times of the stages of one push, without waiting for the device meanwhile."""
+"""Times of stages, without waiting for the device meanwhile."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import torch
 
-from limner.engine.types import StageTimes
+Mark = float | torch.cuda.Event
+
+
+@dataclass(frozen=True)
+class Span:
+    """From one mark to another; how long that was, is known when the device has come there."""
+
+    start: Mark
+    end: Mark
+
+    def ms(self) -> float:
+        """Length, ms. On CUDA this waits for the end."""
+        if isinstance(self.start, float) and isinstance(self.end, float):
+            return (self.end - self.start) * 1000
+        assert isinstance(self.start, torch.cuda.Event) and isinstance(self.end, torch.cuda.Event)
+        self.end.synchronize()
+        return float(self.start.elapsed_time(self.end))
+
+
+NO_TIME = Span(0.0, 0.0)
+"""Of a stage that had nothing to do."""
 
 
 class StageClock:
-    """`lap()` after each stage; `times()` when the results have arrived anyway."""
+    """Runs from when it is made; `lap()` after each stage."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
-        self._laps: list[float | torch.cuda.Event] = []
-        self.lap()
+        self._last = self._mark()
 
-    def lap(self) -> None:
+    def lap(self) -> Span:
         """The stage that has been running ends here."""
-        self._laps.append(_cuda_event() if self._cuda else time.perf_counter())
+        span = Span(self._last, self._mark())
+        self._last = span.end
+        return span
 
-    def times(self) -> StageTimes:
-        """The four stages, ms. On CUDA this waits for the last lap."""
-        assert len(self._laps) == 5, "encode, noise, denoise, decode"
-        encode, noise, denoise, decode = (
-            _between_ms(a, b) for a, b in zip(self._laps, self._laps[1:], strict=False)
-        )
-        return StageTimes(encode=encode, noise=noise, denoise=denoise, decode=decode)
+    def _mark(self) -> Mark:
+        return _cuda_event() if self._cuda else time.perf_counter()
 
 
 def _cuda_event() -> torch.cuda.Event:
     event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch has no types here
     event.record()
     return event
-
-
-def _between_ms(start: float | torch.cuda.Event, end: float | torch.cuda.Event) -> float:
-    if isinstance(start, float) and isinstance(end, float):
-        return (end - start) * 1000
-    assert isinstance(start, torch.cuda.Event) and isinstance(end, torch.cuda.Event)
-    end.synchronize()
-    return float(start.elapsed_time(end))

@@ -1,122 +1,141 @@
-"""The denoising stage: n steps as a stream batch, one forward of n rows, each a chunk at its own noise level.
+"""The denoising stage: n steps are n rows of a cache, each a history at its own noise level.
 
-A chunk enters row 0 and moves down a row at every push; it comes out clean of the last. So the output lags
-n - 1 chunks. Each row has its own history, which is at the row's noise level.
+A chunk enters row 0 and moves down a row at every step; it comes out clean of the last. As a stream batch,
+all rows go through the transformer at once, each with another chunk, so that the output lags n - 1 chunks.
+One chunk at a time, each goes down all rows before the next enters. Row i sees the same chunks in the same
+order both ways, hence the results are the same, and the two can be switched at any chunk.
 
-Legend: R rows in use, T latent frames of a chunk, C channels, H×W latent pixels.
+Legend: R rows, T latent frames of a chunk, C channels, H×W latent pixels.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
-from dataclasses import dataclass
+from itertools import groupby
 
 import torch
-from torch import Tensor
 
 from limner.engine.dit.kv_cache import KVCache
-from limner.engine.dit.model import CausalDiT, TextContext
+from limner.engine.dit.model import CausalDiT
+from limner.engine.dit.together import Rows, Work, run
 from limner.engine.noise import NoiseSource
 from limner.engine.schedule import add_noise, predict_clean
 from limner.engine.types import CleanChunk, NoisedChunk
 
 
-@dataclass
-class _Flight:
-    """A chunk between its steps; `x_TCHW` is at the noise level of its next step."""
-
-    chunk: NoisedChunk
-    x_TCHW: Tensor
-
-
 class Denoiser:
-    """Denoises the chunks of one stream. Streaming stage: push, flush, reset."""
+    """Denoises the chunks of one stream. Streaming stage: push, flush, reset.
+
+    A chunk says how it wants to be denoised: its text, its steps, as a stream batch or not. Where a chunk
+    is so different from those on their way that they cannot share a forward, those are finished first.
+    """
 
     def __init__(
-        self,
-        dit: CausalDiT,
-        *,
-        steps: int,
-        latent_size: tuple[int, int],
-        device: torch.device,
-        dtype: torch.dtype,
+        self, dit: CausalDiT, noise: NoiseSource, *, steps: int, latent_size: tuple[int, int]
     ) -> None:
-        self._dit, self._dtype = dit, dtype
-        self._cache = KVCache(dit.config, rows=steps, grid=dit.grid(*latent_size), device=device, dtype=dtype)
-        self._steps = steps
-        self._first_row = 0
-        self._flights: deque[_Flight] = deque()
-        self._text: TextContext | None = None
+        self._dit, self._noise = dit, noise
+        self._cache = self._new_cache(steps, latent_size)
+        self._flights: deque[NoisedChunk] = deque()
 
     @property
     def steps(self) -> int:
-        """Rows of the stream batch."""
-        return self._steps
+        """Rows of the cache."""
+        return len(self._cache.counts)
 
-    def set_text(self, text: TextContext) -> None:
-        """Paint this from now on; the history stays. `text` has one row."""
-        self._text = text
+    def push(self, chunk: NoisedChunk) -> list[CleanChunk]:
+        """Take one chunk in, move all down a row; the chunks that are done, oldest first."""
+        return run(self._dit, self.pushing(chunk))
 
-    def set_steps(self, steps: int) -> None:
-        """Change the number of rows without a cut: row 0's history goes on. `flush` first."""
-        assert not self._flights, "chunks in flight"
-        if steps != self._steps:
-            self._cache = self._cache.with_rows(steps)
-            self._steps = steps
-
-    def push(self, chunk: NoisedChunk, noise: NoiseSource) -> CleanChunk | None:
-        """Take one chunk in, move all down a row; the chunk that is done, if one is."""
-        self._flights.appendleft(_Flight(chunk, chunk.x_TCHW))
-        self._first_row = 0
-        return self._advance(noise)
-
-    def flush(self, noise: NoiseSource) -> list[CleanChunk]:
+    def flush(self) -> list[CleanChunk]:
         """Finish all chunks on their way, oldest first."""
-        done: list[CleanChunk] = []
-        while self._flights:
-            self._first_row += 1
-            clean = self._advance(noise)
-            done += [] if clean is None else [clean]
-        return done
+        return run(self._dit, self.flushing())
 
     def reset(self) -> None:
         """Forget the history and the chunks on their way."""
         self._flights.clear()
         self._cache.reset()
 
-    def _advance(self, noise: NoiseSource) -> CleanChunk | None:
-        rows = range(self._first_row, self._first_row + len(self._flights))
-        if all(flight.chunk.is_clean for flight in self._flights):
-            self._cache.reset()  # It would be stale when painting begins again.
-        else:
-            self._step(rows, noise)
-        if rows[-1] < self._steps - 1:
-            return None
-        chunk = (done := self._flights.pop()).chunk
-        return CleanChunk(
-            index=chunk.index, revision=chunk.revision, latents_TCHW=done.x_TCHW, strength=chunk.strength
-        )
+    def pushing(self, chunk: NoisedChunk) -> Work[list[CleanChunk]]:
+        """`push` as work that can share its forwards with that of other streams."""
+        late: list[CleanChunk] = []
+        if not self._fits(chunk):
+            late = yield from self.flushing()
+            self._make_fit(chunk)
+        self._flights.appendleft(chunk)
+        done = yield from self._advance(0)
+        if not chunk.stream_batch:
+            done += yield from self.flushing()
+        return late + done
 
-    def _step(self, rows: range, noise: NoiseSource) -> None:
-        """One forward for the rows in use; leaves each chunk at the noise level of its next row."""
-        assert self._text is not None, "set_text comes first"
-        x_RTCHW = torch.stack([flight.x_TCHW for flight in self._flights])
-        frames = x_RTCHW.shape[1]
-        sigma_R = torch.stack(
-            [flight.chunk.told_N[row] for row, flight in zip(rows, self._flights, strict=True)]
-        )
-        self._cache.begin(rows=rows, frames=frames)
-        velocity = self._dit.forward_chunk(
-            x_RTCHW.to(self._dtype),
-            sigma_R[:, None].expand(-1, frames),
-            self._text.expanded(len(rows)),
-            self._cache,
-        )
+    def flushing(self) -> Work[list[CleanChunk]]:
+        """`flush` as work that can share its forwards with that of other streams."""
+        done: list[CleanChunk] = []
+        first_row = 0
+        while self._flights:
+            first_row += 1
+            done += yield from self._advance(first_row)
+        return done
+
+    def _fits(self, chunk: NoisedChunk) -> bool:
+        """Whether the chunk can follow those on their way."""
+        shape = self._flights[0].x_TCHW.shape if self._flights else chunk.x_TCHW.shape
+        return (chunk.steps, chunk.x_TCHW.shape) == (self.steps, shape) and self._has_grid_of(chunk)
+
+    def _has_grid_of(self, chunk: NoisedChunk) -> bool:
+        return self._dit.grid(*chunk.x_TCHW.shape[-2:]) == self._cache.grid
+
+    def _make_fit(self, chunk: NoisedChunk) -> None:
+        assert not self._flights, "chunks on their way"
+        if not self._has_grid_of(chunk):
+            self._cache = self._new_cache(chunk.steps, chunk.x_TCHW.shape[-2:])
+        elif chunk.steps != self.steps:
+            self._cache = self._cache.with_rows(chunk.steps)
+
+    def _new_cache(self, steps: int, latent_size: tuple[int, ...]) -> KVCache:
+        weight = self._dit.patch_embedding.weight
+        grid = self._dit.grid(*latent_size)
+        return KVCache(self._dit.config, rows=steps, grid=grid, device=weight.device, dtype=weight.dtype)
+
+    def _advance(self, first_row: int) -> Work[list[CleanChunk]]:
+        """One step for all chunks on their way, the newest in `first_row`; what is done."""
+        self._begin_contexts(first_row)
+        rows = range(first_row, first_row + len(self._flights))
+        for clean, group in groupby(rows, key=lambda row: self._flights[row - first_row].is_clean):
+            if not clean:
+                yield from self._paint(list(group), first_row)
+        if rows[-1] < self.steps - 1:
+            return []
+        chunk = self._flights.pop()
+        return [
+            CleanChunk(
+                index=chunk.index,
+                revision=chunk.revision,
+                latents_TCHW=chunk.x_TCHW,
+                strength=chunk.strength,
+                is_cut=chunk.is_cut,
+            )
+        ]
+
+    def _begin_contexts(self, first_row: int) -> None:
+        """Empty the rows that a new scene enters, and those whose history a clean chunk leaves stale."""
+        for row, chunk in enumerate(self._flights, first_row):
+            if chunk.is_cut or chunk.is_clean:
+                self._cache.reset_row(row)
+
+    def _paint(self, rows: list[int], first_row: int) -> Work[None]:
+        """One forward for neighbouring rows; leaves each chunk at the noise level of its next row."""
+        chunks = [self._flights[row - first_row] for row in rows]
+        x_RTCHW = torch.stack([chunk.x_TCHW for chunk in chunks])
+        told_R = torch.stack([chunk.told_N[row] for row, chunk in zip(rows, chunks, strict=True)])
+        self._cache.begin(rows=range(rows[0], rows[-1] + 1), frames=x_RTCHW.shape[1])
+        velocity = yield Rows(x_RTCHW, told_R, [chunk.text for chunk in chunks], self._cache)
         self._cache.commit()
         # By the level that the model was told, offset and all: its velocity is for that level.
-        clean_RTCHW = predict_clean(x_RTCHW, velocity.float(), sigma_R.view(-1, 1, 1, 1, 1))
-        for row, flight, clean in zip(rows, self._flights, clean_RTCHW, strict=True):
-            last = row == self._steps - 1
-            flight.x_TCHW = (
-                clean if last else add_noise(clean, noise.draw(frames), flight.chunk.sigmas_N[row + 1])
-            )
+        clean_RTCHW = predict_clean(x_RTCHW, velocity, told_R.view(-1, 1, 1, 1, 1))
+        for row, chunk, clean_TCHW in zip(rows, chunks, clean_RTCHW, strict=True):
+            x_TCHW = clean_TCHW
+            if row + 1 < self.steps:
+                noise = self._noise.draw(x_TCHW.shape, seed=chunk.seed, chunk=chunk.index, step=row + 1)
+                x_TCHW = add_noise(clean_TCHW, noise, chunk.sigmas_N[row + 1])
+            self._flights[row - first_row] = dataclasses.replace(chunk, x_TCHW=x_TCHW)

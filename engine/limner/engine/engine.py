@@ -56,7 +56,7 @@ class Engine:
         height = self.config.default_size[1] if height is None else height
         width = self.config.default_size[0] if width is None else width
         self.config.check_size(height, width)
-        return Stream(self._model, settings, height=height, width=width, device=self.device, dtype=self.dtype)
+        return Stream(self._model, settings, height=height, width=width, device=self.device)
 
     def warm_up(self, height: int | None = None, width: int | None = None, *, steps: int = 1) -> None:
         """Run a throwaway stream, so that first real chunks do not pay for the libraries' preparations."""

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from limner.engine.errors import ConfigError
 
+_64_BITS = 2**64 - 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseConfig:
@@ -29,27 +31,44 @@ class NoiseConfig:
 
 
 class NoiseSource:
-    """Seeded noise of one stream: the same seed and the same calls give the same noise."""
+    """Noise as a function of the seed, the chunk and the step, and of nothing else.
 
-    def __init__(
-        self, config: NoiseConfig, *, shape_CHW: tuple[int, int, int], seed: int, device: torch.device
-    ) -> None:
+    So it does not matter in which order chunks and steps are computed, by whom, or after which restart.
+    """
+
+    def __init__(self, config: NoiseConfig, device: torch.device) -> None:
         self.config = config
-        self.shape_CHW = shape_CHW
-        self._generator = torch.Generator(device)
-        self.reseed(seed)
+        self._device = device
+        self._field: tuple[int, Tensor] | None = None
 
-    def reseed(self, seed: int) -> None:
-        """Begin again with this seed."""
-        self.seed = seed
-        self._generator.manual_seed(seed)
-        self._field = self._draw((1, *self.shape_CHW)) if self.config.kind == "static" else None
+    def draw(self, shape_TCHW: torch.Size, *, seed: int, chunk: int, step: int) -> Tensor:
+        """Noise for one chunk before its step (counted from 0), float32. Static noise: one field a seed."""
+        if self.config.kind == "fresh":
+            return self._normal(shape_TCHW, mixed_seed(seed, chunk, step))
+        return self._static(seed, torch.Size((1, *shape_TCHW[1:]))).expand(shape_TCHW)
 
-    def draw(self, latent_frames: int) -> Tensor:
-        """Noise [T, C, H, W] for one chunk, float32."""
-        if self._field is not None:
-            return self._field.expand(latent_frames, -1, -1, -1)
-        return self._draw((latent_frames, *self.shape_CHW))
+    def _static(self, seed: int, shape_TCHW: torch.Size) -> Tensor:
+        if self._field is None or self._field[0] != seed or self._field[1].shape != shape_TCHW:
+            self._field = (seed, self._normal(shape_TCHW, seed))
+        return self._field[1]
 
-    def _draw(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(shape, generator=self._generator, device=self._generator.device)
+    def _normal(self, shape: torch.Size, seed: int) -> Tensor:
+        generator = torch.Generator(self._device)
+        generator.manual_seed(seed)
+        return torch.randn(shape, generator=generator, device=self._device)
+
+
+def mixed_seed(seed: int, chunk: int, step: int) -> int:
+    """A seed of 64 bits for one chunk and step: near inputs give unrelated outputs (SplitMix64)."""
+    state = seed << 32
+    for part in (chunk, step):
+        state = _split_mix(state + part)
+    return state
+
+
+def _split_mix(value: int) -> int:
+    # Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
+    value = (value + 0x9E3779B97F4A7C15) & _64_BITS
+    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 & _64_BITS
+    value = (value ^ (value >> 27)) * 0x94D049BB133111EB & _64_BITS
+    return value ^ (value >> 31)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from limner.engine.clock import NO_TIME, Span
+from limner.engine.dit.context import TextContext
 from limner.engine.errors import SettingsError
 
 MOST_STEPS = 4
@@ -93,6 +95,7 @@ class StreamSettings:
         _check_whole("chunk_latents", self.chunk_latents, 0, MOST_CHUNK_LATENTS)
         _check_whole("seed", self.seed, 0, LARGEST_SEED)
         _check_whole("motion_window", self.motion_window, 1, MOST_WINDOW_FRAMES)
+        _check_size(self.size)
         for name in ("recache", "stream_batch", "motion_aware", "cuts"):
             if not isinstance(value := getattr(self, name), bool):
                 raise SettingsError(f"{name} is {value!r}; it must be true or false")
@@ -135,20 +138,37 @@ class Painted:
 
 @dataclass(frozen=True, kw_only=True)
 class NoisedChunk:
-    """A chunk on its way into the denoiser."""
+    """A chunk on its way into the denoiser, with all that was in force when it was encoded."""
 
     index: int
     revision: int
     strength: Tensor
     """What the noise controller chose, 0..1, a 0-d tensor so that nobody waits for the device."""
     x_TCHW: Tensor
-    """Latents, already at the noise level of the first step. float32."""
+    """Latents, already at the noise level of the next step. float32."""
     sigmas_N: Tensor
     """Noise level of each step, 0..1, falling. float32."""
     told_N: Tensor
     """Noise level that the model is told at each step (sigma less the model's offset). float32."""
+    text: TextContext
+    """What to paint; of one row."""
+    seed: int
+    """Of the noise of its later steps."""
+    stream_batch: bool
+    """False: all its steps before the next chunk's first."""
     is_clean: bool
     """Nothing was added, so there is nothing to paint: strength 0."""
+    is_cut: bool = False
+    """A new context begins with it, since the scene changed."""
+    encoded: Span = NO_TIME
+    """Time that the encoder took."""
+    noised: Span = NO_TIME
+    """Time that the noise took."""
+
+    @property
+    def steps(self) -> int:
+        """How many denoising steps it takes."""
+        return len(self.sigmas_N)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +180,22 @@ class CleanChunk:
     latents_TCHW: Tensor
     strength: Tensor
     """What the noise controller chose for it, 0..1, a 0-d tensor."""
+    is_cut: bool = False
+    """A new context began with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denoised:
+    """What one push brought out of the denoiser."""
+
+    chunks: tuple[CleanChunk, ...]
+    """Oldest first; none while the first are on their way, several when late ones caught up."""
+    encoded: Span = NO_TIME
+    """Time that the encoder took for the chunk that was pushed."""
+    noised: Span = NO_TIME
+    """Time that its noise took."""
+    denoised: Span = NO_TIME
+    """Time that the denoiser took."""
 
 
 def _check_whole(name: str, value: object, least: int, most: int) -> None:
@@ -171,6 +207,13 @@ def _check_number(name: str, value: object, least: float, most: float) -> None:
     # A NaN is in no range.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
         raise SettingsError(f"{name} is {value!r}; it must be a number from {least} to {most}")
+
+
+def _check_size(size: object) -> None:
+    sides = size if isinstance(size, tuple) else ()
+    whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
+    if size is not None and not (len(sides) == 2 and whole):
+        raise SettingsError(f"size is {size!r}; it must be (width, height) in whole pixels, or None")
 
 
 def _check_prompt(prompt: object) -> None:

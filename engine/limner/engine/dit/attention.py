@@ -19,6 +19,14 @@ class History(Protocol):
         ...
 
 
+class Text(Protocol):
+    """What cross-attention looks at: one text for all rows, or a text for each."""
+
+    def attend(self, layer: int, q_RNHK: Tensor) -> Tensor:
+        """Attention of the queries over the text, as [R, N, H*K]."""
+        ...
+
+
 def attention(q_RNHK: Tensor, k_RMHK: Tensor, v_RMHK: Tensor, mask: Tensor | None = None) -> Tensor:
     """Softmax attention, [R, N, H*K].
 
@@ -100,8 +108,8 @@ class CrossAttention(_Projections):
         """Keys and values of the embedded text, [R, S, H, K] each."""
         return self.split(self.norm_k(self.k(text_RSD))), self.split(self.v(text_RSD))
 
-    def forward(self, x_RND: Tensor, k_RSHK: Tensor, v_RSHK: Tensor, mask_R11S: Tensor | None) -> Tensor:
+    def forward(self, x_RND: Tensor, layer: int, text: Text) -> Tensor:
         """[R, N, D] → [R, N, D]."""
         q = self.split(self.norm_q(self.q(x_RND)))
-        out: Tensor = self.o(attention(q, k_RSHK, v_RSHK, mask_R11S))
+        out: Tensor = self.o(text.attend(layer, q))
         return out

@@ -115,18 +115,31 @@ class KVCache:
 
     def reset(self) -> None:
         """Forget everything; the next chunk is the first of a stream."""
-        self._counts = [0] * len(self._counts)
-        self._keys.zero_()
-        self._values.zero_()
+        for row in range(len(self._counts)):
+            self.reset_row(row)
+
+    def reset_row(self, row: int) -> None:
+        """Forget one row."""
+        if self._counts[row]:
+            self._counts[row] = 0
+            self._keys[:, row].zero_()
+            self._values[:, row].zero_()
 
     def with_rows(self, rows: int) -> KVCache:
-        """A cache of `rows` rows whose first row goes on where this one's stands; the others are empty."""
+        """A cache of `rows` rows that go on where these stand; surplus ones are dropped.
+
+        New rows begin with a copy of the last one's history. It is at another noise level, but of the same
+        scene and look: a row without a past would paint its first chunks as if the stream had just begun,
+        which shows as a jump.
+        """
         other = KVCache(
             self.config, rows=rows, grid=self.grid, device=self._keys.device, dtype=self._keys.dtype
         )
-        other._keys[:, 0].copy_(self._keys[:, 0])
-        other._values[:, 0].copy_(self._values[:, 0])
-        other._counts[0] = self._counts[0]
+        for row in range(rows):
+            source = min(row, len(self._counts) - 1)
+            other._keys[:, row].copy_(self._keys[:, source])
+            other._values[:, row].copy_(self._values[:, source])
+            other._counts[row] = self._counts[source]
         return other
 
     def _store(self, cache_RNHK: Tensor, chunk_RNHK: Tensor) -> None:

@@ -7,37 +7,18 @@ velocity v of flow matching: x0 = x - sigma * v.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.engine.dit.attention import CrossAttention, History, SelfAttention
+from limner.engine.dit.attention import CrossAttention, History, SelfAttention, Text
 from limner.engine.dit.clip import ClipHistory
 from limner.engine.dit.config import DiTConfig
+from limner.engine.dit.context import TextContext
 from limner.engine.dit.linear import Linear, Mlp
 
 TIMESTEPS = 1000.0
 """The model is told the timestep: 1000 times sigma."""
-
-
-@dataclass(frozen=True)
-class TextContext:
-    """What the blocks need of a prompt: keys and values per layer, made once per prompt."""
-
-    keys: tuple[Tensor, ...]
-    """Per layer [R, S, heads, head_dim]."""
-    values: tuple[Tensor, ...]
-    """Per layer [R, S, heads, head_dim]."""
-    mask: Tensor | None
-    """[R, 1, 1, S], true where a text token counts, or what to add to its scores; None when all count."""
-
-    def expanded(self, rows: int) -> TextContext:
-        """The same prompt (of one row) for several rows, without a copy."""
-        mask = None if self.mask is None else self.mask.expand(rows, -1, -1, -1)
-        keys, values = (tuple(t.expand(rows, -1, -1, -1) for t in kv) for kv in (self.keys, self.values))
-        return TextContext(keys, values, mask)
 
 
 class Block(nn.Module):
@@ -53,15 +34,13 @@ class Block(nn.Module):
         self.ffn = Mlp(dim, config.ffn_dim, dim)
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
 
-    def forward(
-        self, x_RND: Tensor, time_RT6D: Tensor, layer: int, history: History, text: TextContext
-    ) -> Tensor:
+    def forward(self, x_RND: Tensor, time_RT6D: Tensor, layer: int, history: History, text: Text) -> Tensor:
         """[R, T*L, D] → the same."""
         frames = time_RT6D.shape[1]
         shift1, scale1, gate1, shift2, scale2, gate2 = (time_RT6D + self.modulation).unsqueeze(2).unbind(3)
         y = self.self_attn(_modulated(x_RND, frames, shift1, scale1, self.eps), layer, history)
         x_RND = _gated(x_RND, y, frames, gate1)
-        x_RND = x_RND + self.cross_attn(self.norm3(x_RND), text.keys[layer], text.values[layer], text.mask)
+        x_RND = x_RND + self.cross_attn(self.norm3(x_RND), layer, text)
         y = self.ffn(_modulated(x_RND, frames, shift2, scale2, self.eps))
         return _gated(x_RND, y, frames, gate2)
 
@@ -116,11 +95,11 @@ class CausalDiT(nn.Module):
         )
         return self.denoise(x_BTCHW, sigma_BT, self.text_context(text_BSE, text_mask_BS), history)
 
-    def forward_chunk(self, x_RTCHW: Tensor, sigma_RT: Tensor, text: TextContext, history: History) -> Tensor:
+    def forward_chunk(self, x_RTCHW: Tensor, sigma_RT: Tensor, text: Text, history: History) -> Tensor:
         """Velocity [R, T, C, H, W] of one chunk a row; `history` (a KVCache) takes the chunk in."""
         return self.denoise(x_RTCHW, sigma_RT, text, history)
 
-    def denoise(self, x_RTCHW: Tensor, sigma_RT: Tensor, text: TextContext, history: History) -> Tensor:
+    def denoise(self, x_RTCHW: Tensor, sigma_RT: Tensor, text: Text, history: History) -> Tensor:
         """The transformer itself; what the past is, `history` knows."""
         rows, frames = x_RTCHW.shape[:2]
         grid = self.grid(x_RTCHW.shape[-2], x_RTCHW.shape[-1])
@@ -141,7 +120,12 @@ class CausalDiT(nn.Module):
         mask = None if mask_RS is None else mask_RS[:, None, None, :]
         if mask is not None and mask.is_floating_point():
             mask = mask.to(text_RSD.dtype)  # Attention takes no other.
-        return TextContext(tuple(k for k, _ in pairs), tuple(v for _, v in pairs), mask)
+        return TextContext(
+            keys=tuple(k for k, _ in pairs),
+            values=tuple(v for _, v in pairs),
+            mask=mask,
+            source=(text_RSE, mask_RS),
+        )
 
     def embed_patches(self, x_RTCHW: Tensor) -> Tensor:
         """[R, T, C, H, W] → [R, T*L, D]: the patch convolution, as one matrix product."""
@@ -155,6 +139,11 @@ class CausalDiT(nn.Module):
         y = y_RNP.reshape(rows, frames, *grid, patch, patch, self.config.latent_channels)
         y = y.permute(0, 1, 6, 2, 4, 3, 5)
         return y.reshape(rows, frames, self.config.latent_channels, grid[0] * patch, grid[1] * patch)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return self.patch_embedding.weight.dtype
 
     def pack(self) -> None:
         """Make products faster where the device has a way to; for inference with final weights."""

@@ -1,0 +1,134 @@
+"""The first stage of a stream: settings, encoder and noise. Frames in, a noised chunk out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from limner.engine.clock import StageClock
+from limner.engine.dit.context import TextContext
+from limner.engine.errors import FrameError, SettingsError
+from limner.engine.model import Model
+from limner.engine.motion import MotionController
+from limner.engine.noise import NoiseSource
+from limner.engine.schedule import add_noise, step_sigmas, told_sigmas
+from limner.engine.types import NoisedChunk, StreamSettings
+from limner.engine.vae import FRAMES_PER_LATENT
+
+
+class EncodeStage:
+    """Puts settings in force chunk by chunk; what a chunk needs of them travels with it."""
+
+    def __init__(
+        self,
+        model: Model,
+        noise: NoiseSource,
+        settings: StreamSettings,
+        *,
+        height: int,
+        width: int,
+        device: torch.device,
+    ) -> None:
+        self._model, self._config, self._device = model, model.config, device
+        self.height, self.width = height, width
+        self._check_settings(settings)
+        self._settings = self._wanted = settings
+        self._index = 0
+        self._encoder = model.vae.encoder_stream(height, width)
+        self._motion = MotionController(self._config.noise)
+        self._noise = noise
+        self._set_text(settings)
+
+    @property
+    def settings(self) -> StreamSettings:
+        """In force since the last chunk."""
+        return self._settings
+
+    @property
+    def unknown_words(self) -> tuple[str, ...]:
+        """Words of the prompt in force that do nothing."""
+        return self._unknown_words
+
+    @property
+    def frames_per_chunk(self) -> int:
+        """Video frames that the next `push` takes."""
+        return FRAMES_PER_LATENT * self._latents_of(self._wanted)
+
+    def update(self, settings: StreamSettings) -> None:
+        """In force from the next chunk on. SettingsError when the model cannot do it."""
+        self._check_settings(settings)
+        self._wanted = settings
+
+    @torch.inference_mode()
+    def push(self, frames_TCHW: Tensor) -> NoisedChunk:
+        """uint8 RGB frames [frames_per_chunk, 3, height, width] → a chunk; FrameError for any others."""
+        wanted = self._wanted
+        self._check_frames(frames_TCHW, self._latents_of(wanted))
+        frames_TCHW = frames_TCHW.to(self._device, non_blocking=True)
+        self._adopt(wanted)
+        clock = StageClock(self._device)
+        latents_TCHW = self._encoder.push(frames_TCHW)
+        encoded = clock.lap()
+        settings, schedule = self._settings, self._config.schedule
+        strength = self._motion.push(frames_TCHW, settings)
+        sigmas_N = step_sigmas(schedule, strength, settings.steps)
+        noise = self._noise.draw(latents_TCHW.shape, seed=settings.seed, chunk=self._index, step=0)
+        chunk = NoisedChunk(
+            index=self._index,
+            revision=settings.revision,
+            strength=strength,
+            x_TCHW=add_noise(latents_TCHW.float(), noise, sigmas_N[0]),
+            sigmas_N=sigmas_N,
+            told_N=told_sigmas(schedule, sigmas_N),
+            text=self._text,
+            seed=settings.seed,
+            stream_batch=settings.stream_batch,
+            is_clean=settings.strength == 0,
+            encoded=encoded,
+            noised=clock.lap(),
+        )
+        self._index += 1
+        return chunk
+
+    def check_frames(self, frames_TCHW: Tensor) -> None:
+        """FrameError unless the next `push` would take these."""
+        self._check_frames(frames_TCHW, self._latents_of(self._wanted))
+
+    @torch.inference_mode()
+    def reset(self) -> None:
+        """The next chunk is the first of a stream."""
+        self._index = 0
+        self._adopt(self._wanted)
+        self._encoder.reset()
+        self._motion.reset()
+
+    def _latents_of(self, settings: StreamSettings) -> int:
+        return settings.chunk_latents or self._config.latent_frames_per_chunk
+
+    def _adopt(self, wanted: StreamSettings) -> None:
+        if wanted.prompt != self._settings.prompt:
+            self._set_text(wanted)
+        self._settings = wanted
+
+    @torch.inference_mode()
+    def _set_text(self, settings: StreamSettings) -> None:
+        encoded = self._model.text.encode(settings.prompt)
+        tokens_SE, _ = encoded.text.tokens()
+        dit = self._model.dit
+        self._text: TextContext = dit.text_context(tokens_SE[None].to(self._device, dit.dtype))
+        self._unknown_words = encoded.unknown
+
+    def _check_settings(self, settings: StreamSettings) -> None:
+        most = self._config.dit.recent_frames
+        if settings.chunk_latents > most:
+            raise SettingsError(
+                f"chunk_latents is {settings.chunk_latents}; {self._config.name} takes up to {most}"
+            )
+
+    def _check_frames(self, frames_TCHW: Tensor, latents: int) -> None:
+        wanted = (FRAMES_PER_LATENT * latents, 3, self.height, self.width)
+        if not isinstance(frames_TCHW, Tensor) or frames_TCHW.dtype != torch.uint8:
+            kind = getattr(frames_TCHW, "dtype", type(frames_TCHW).__name__)
+            raise FrameError(f"frames are {kind}; they must be a torch.uint8 tensor")
+        if tuple(frames_TCHW.shape) != wanted:
+            raise FrameError(f"frames have the shape {tuple(frames_TCHW.shape)}; this stream takes {wanted}")
