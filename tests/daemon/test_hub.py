@@ -15,7 +15,7 @@ from limner.daemon import worker_protocol as w
 from limner.daemon.hub import SILENCE_NS
 from limner.daemon.metrics import NS_PER_S
 from limner.daemon.painting import RETRY_NS
-from limner.daemon.session import INPUT_SLOTS, OUTPUT_SLOTS
+from limner.daemon.sizes import POCKET
 from limner.daemon.styles import load
 from limner.daemon.wire import encode
 from limner.daemon.worker_view import HANG_NS
@@ -143,7 +143,7 @@ def test_without_a_worker_frames_come_back_at_once(room: Room) -> None:
 
 def test_a_frame_goes_to_the_worker_and_comes_back_painted(room: Room) -> None:
     welcome = room.painting()
-    assert sorted(r.slot for r in room.told(w.Return)) == list(range(OUTPUT_SLOTS))
+    assert sorted(r.slot for r in room.told(w.Return)) == list(range(POCKET.output_slots))
     room.say(frame(welcome, 2, sequence=9, pts_ns=room.now_ns - 5_000_000))
     (give,) = room.told(w.Give)
     assert (give.slot, give.sequence) == (2, 9)
@@ -162,7 +162,7 @@ def test_a_frame_goes_to_the_worker_and_comes_back_painted(room: Room) -> None:
     assert status.latency_ms.p50 == pytest.approx(5.0)
 
 
-@pytest.mark.parametrize("slot", [0, INPUT_SLOTS, 255])
+@pytest.mark.parametrize("slot", [0, POCKET.input_slots, 255])
 def test_a_slot_that_is_not_the_senders_is_refused(room: Room, slot: int) -> None:
     welcome = room.painting()
     room.say(frame(welcome, 0))
@@ -170,7 +170,7 @@ def test_a_slot_that_is_not_the_senders_is_refused(room: Room, slot: int) -> Non
     error = room.error()
     assert (error.code, error.about) == ("slot", "frame")
     assert f"slot {slot}" in error.message
-    room.say(p.Free(generation=welcome.generation, slot=min(slot, OUTPUT_SLOTS)))
+    room.say(p.Free(generation=welcome.generation, slot=min(slot, POCKET.output_slots)))
     assert room.error().about == "free"
     room.say(frame(welcome, 1))
     assert len(room.told(w.Give)) == 2
@@ -251,7 +251,7 @@ def test_the_workers_death_gives_the_slots_back_and_the_next_one_goes_on(room: R
     room.ready_worker()
     (opening,) = room.told(w.Open)
     assert (opening.generation, opening.input) == (gen, welcome.input)
-    assert sorted(r.slot for r in room.told(w.Return)) == [s for s in range(OUTPUT_SLOTS) if s != 5]
+    assert sorted(r.slot for r in room.told(w.Return)) == [s for s in range(POCKET.output_slots) if s != 5]
     room.say(p.Free(generation=gen, slot=5))
     assert [r.slot for r in room.told(w.Return)] == [5]
     room.worker_says(w.Opened(session="camera"))

@@ -11,11 +11,11 @@ from tests.daemon.room import Room, frame
 
 from limner.daemon import protocol as p
 from limner.daemon import worker_protocol as w
-from limner.daemon.session import INPUT_SLOTS, OUTPUT_SLOTS
+from limner.daemon.sizes import POCKET
 from limner.daemon.slots import Owner
 
-INPUTS = st.integers(0, INPUT_SLOTS - 1)
-OUTPUTS = st.integers(0, OUTPUT_SLOTS - 1)
+INPUTS = st.integers(0, POCKET.input_slots - 1)
+OUTPUTS = st.integers(0, POCKET.output_slots - 1)
 
 
 class Conservation(RuleBasedStateMachine):
@@ -28,7 +28,7 @@ class Conservation(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.welcome = self.room.open()
-        self.client_inputs = set(range(INPUT_SLOTS))
+        self.client_inputs = set(range(POCKET.input_slots))
         self.client_outputs: set[int] = set()
         self.worker_gone()
 

@@ -9,6 +9,7 @@ import pytest
 
 from limner.daemon.segment import remove_stale
 from limner.daemon.session import SegmentPair
+from limner.daemon.sizes import ECHO
 
 
 @pytest.fixture
@@ -16,6 +17,6 @@ def make_segments() -> Iterator[Callable[..., SegmentPair]]:
     """Return a function (width, height) → segments, removed after the test."""
     prefix = f"limner-test-{secrets.token_hex(4)}-"
     yield lambda width=32, height=16, generation=1: SegmentPair.create(
-        prefix, generation=generation, width=width, height=height
+        prefix, ECHO, generation=generation, width=width, height=height
     )
     remove_stale(prefix)

@@ -13,14 +13,14 @@ from limner.worker.intake import Intake
 NS_PER_MS = 1_000_000
 
 
-def opening(session: str = "camera", fps: float = 30.0, generation: int = 1) -> Open:
+def opening(session: str = "camera", fps: float = 30.0, generation: int = 1, slots: int = 8) -> Open:
     return Open(
         session=session,
         generation=generation,
         width=32,
         height=16,
         fps=fps,
-        input=SegmentRef(name="in", size_bytes=4096, slots=8),
+        input=SegmentRef(name="in", size_bytes=4096, slots=slots),
         output=SegmentRef(name="out", size_bytes=4096, slots=16),
         rev=1,
         settings=Settings(),
@@ -74,6 +74,14 @@ def test_the_client_always_keeps_slots() -> None:
     assert len(queue.waiting) == 6
     assert len(back) == 24
     assert queue.waiting[-1].sequence == 29
+
+
+def test_many_slots_make_no_long_queue() -> None:
+    for frames_per_chunk, waiting in ((1, 6), (4, 6), (16, 18)):
+        queue = Intake(opening(slots=24), frames_per_chunk)
+        add(queue, *range(60))
+        assert len(queue.waiting) == waiting
+        assert queue.waiting[-1].sequence == 59
 
 
 def test_a_short_chunk_goes_when_nothing_follows() -> None:

@@ -130,7 +130,7 @@ class Hub:
         self._generation += 1
         try:
             segments = SegmentPair.create(
-                self._prefix, generation=self._generation, width=width, height=height
+                self._prefix, self._traits, generation=self._generation, width=width, height=height
             )
         except (SegmentError, OSError) as error:
             self.refuse(client, "no_memory", str(error), "hello")

@@ -22,11 +22,10 @@ from limner.daemon.segment import (
     SegmentLayout,
     unlink_segment,
 )
+from limner.daemon.sizes import EngineTraits
 from limner.daemon.slots import Owner, SlotTable
 from limner.daemon.status import Facts, OverloadWatch, describe
 
-INPUT_SLOTS = 8
-OUTPUT_SLOTS = 16
 NS_PER_MS = 1_000_000
 # A presentation time further off than this is not on our clock: no latency can be told from it.
 _MAX_LATENCY_NS = 60_000 * NS_PER_MS
@@ -43,12 +42,14 @@ class SegmentPair:
     output: SegmentRef
 
     @classmethod
-    def create(cls, prefix: str, *, generation: int, width: int, height: int) -> SegmentPair:
+    def create(
+        cls, prefix: str, traits: EngineTraits, *, generation: int, width: int, height: int
+    ) -> SegmentPair:
         """Make both segments; raises SegmentError or OSError, and leaves nothing behind then."""
         size = {"generation": generation, "width": width, "height": height}
-        source = _make(prefix, **size, direction=DIRECTION_INPUT, slots=INPUT_SLOTS)
+        source = _make(prefix, **size, direction=DIRECTION_INPUT, slots=traits.input_slots)
         try:
-            painted = _make(prefix, **size, direction=DIRECTION_OUTPUT, slots=OUTPUT_SLOTS)
+            painted = _make(prefix, **size, direction=DIRECTION_OUTPUT, slots=traits.output_slots)
         except BaseException:
             unlink_segment(source.name)
             raise
@@ -83,8 +84,8 @@ class Session:
         self.settings = settings
         self.rev = rev
         """The daemon's own count of changes; a client's revs are translated."""
-        self.input = SlotTable(INPUT_SLOTS, Owner.CLIENT)
-        self.output = SlotTable(OUTPUT_SLOTS, Owner.WORKER)
+        self.input = SlotTable(segments.input.slots, Owner.CLIENT)
+        self.output = SlotTable(segments.output.slots, Owner.WORKER)
         self.asked = False
         """The worker was told of this session."""
         self.opened = False

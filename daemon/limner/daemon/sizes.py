@@ -21,11 +21,23 @@ class EngineTraits:
     """Painted frames come in such groups."""
     area_px: int
     """Pixels of the working picture, at the most."""
+    most_frames: int = 1
+    """Frames of the longest chunk that it paints at a time."""
     any_size: bool = False
     """Can paint at the source's own size, whatever it is."""
 
+    @property
+    def input_slots(self) -> int:
+        """A chunk that is gathered, and some that the client writes or that come early."""
+        return max(8, self.most_frames + 8)
 
-POCKET = EngineTraits(frames_per_chunk=4, area_px=320 * 192)
+    @property
+    def output_slots(self) -> int:
+        """A chunk that is written while the one before is shown."""
+        return max(16, 2 * self.most_frames)
+
+
+POCKET = EngineTraits(frames_per_chunk=4, area_px=320 * 192, most_frames=16)
 ECHO = EngineTraits(frames_per_chunk=1, area_px=320 * 192, any_size=True)
 ENGINES = {"pocket": POCKET, "echo": ECHO}
 # Lets the tests put their own engine, "module:function", into a worker.

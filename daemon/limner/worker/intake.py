@@ -11,6 +11,8 @@ from limner.worker.pacing import pick_evenly, thin_out
 NS_PER_MS = 1_000_000
 # Input slots that stay with the client, so that it always has one to write its next frame into.
 SPARE_SLOTS = 2
+# So many frames wait at the most, or two more than a chunk has: what waits longer comes late.
+MOST_WAITING = 6
 # A chunk that is not full waits this long for another frame, or three frame times: a clip may be at its end.
 PATIENCE_NS = 150 * NS_PER_MS
 PATIENCE_FRAMES = 3
@@ -36,7 +38,8 @@ class Intake:
 
     @property
     def _capacity(self) -> int:
-        return max(self.frames_per_chunk, self.opening.input.slots - SPARE_SLOTS)
+        most = max(MOST_WAITING, self.frames_per_chunk + 2)
+        return max(self.frames_per_chunk, min(most, self.opening.input.slots - SPARE_SLOTS))
 
     @property
     def patience_ns(self) -> int:
