@@ -19,8 +19,10 @@ import torch
 from limner.engine.dit.kv_cache import KVCache
 from limner.engine.dit.model import CausalDiT
 from limner.engine.dit.together import Rows, Work, run
+from limner.engine.flights import flights_state, restored_flights
 from limner.engine.noise import NoiseSource
 from limner.engine.schedule import add_noise, predict_clean
+from limner.engine.state import StreamState
 from limner.engine.types import CleanChunk, NoisedChunk
 
 
@@ -35,6 +37,7 @@ class Denoiser:
         self, dit: CausalDiT, noise: NoiseSource, *, steps: int, latent_size: tuple[int, int]
     ) -> None:
         self._dit, self._noise = dit, noise
+        self._latent_size = latent_size
         self._cache = self._new_cache(steps, latent_size)
         self._flights: deque[NoisedChunk] = deque()
 
@@ -55,6 +58,18 @@ class Denoiser:
         """Forget the history and the chunks on their way."""
         self._flights.clear()
         self._cache.reset()
+
+    def state(self) -> StreamState:
+        """The history, and the chunks on their way."""
+        parts = {"cache": self._cache.state(), "flights": flights_state(self._flights)}
+        return StreamState.joined(parts, {"latent_size": list(self._latent_size), "rows": self.steps})
+
+    def restore(self, state: StreamState) -> None:
+        """Go on from a state of the same model; StateError when it is of another."""
+        height, width = state.fact("latent_size", list)
+        self._cache = self._new_cache(state.fact("rows", int), (height, width))
+        self._cache.restore(state.part("cache"))
+        self._flights = deque(restored_flights(self._dit, state.part("flights")))
 
     def pushing(self, chunk: NoisedChunk) -> Work[list[CleanChunk]]:
         """`push` as work that can share its forwards with that of other streams."""
@@ -80,19 +95,18 @@ class Denoiser:
     def _fits(self, chunk: NoisedChunk) -> bool:
         """Whether the chunk can follow those on their way."""
         shape = self._flights[0].x_TCHW.shape if self._flights else chunk.x_TCHW.shape
-        return (chunk.steps, chunk.x_TCHW.shape) == (self.steps, shape) and self._has_grid_of(chunk)
-
-    def _has_grid_of(self, chunk: NoisedChunk) -> bool:
-        return self._dit.grid(*chunk.x_TCHW.shape[-2:]) == self._cache.grid
+        wanted = (self.steps, shape, self._latent_size)
+        return (chunk.steps, chunk.x_TCHW.shape, chunk.latent_size) == wanted
 
     def _make_fit(self, chunk: NoisedChunk) -> None:
         assert not self._flights, "chunks on their way"
-        if not self._has_grid_of(chunk):
-            self._cache = self._new_cache(chunk.steps, chunk.x_TCHW.shape[-2:])
+        if chunk.latent_size != self._latent_size:
+            self._latent_size = chunk.latent_size
+            self._cache = self._new_cache(chunk.steps, chunk.latent_size)
         elif chunk.steps != self.steps:
             self._cache = self._cache.with_rows(chunk.steps)
 
-    def _new_cache(self, steps: int, latent_size: tuple[int, ...]) -> KVCache:
+    def _new_cache(self, steps: int, latent_size: tuple[int, int]) -> KVCache:
         weight = self._dit.patch_embedding.weight
         grid = self._dit.grid(*latent_size)
         return KVCache(self._dit.config, rows=steps, grid=grid, device=weight.device, dtype=weight.dtype)

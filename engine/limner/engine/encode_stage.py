@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
+import msgspec
 import torch
 from torch import Tensor
 
 from limner.engine.clock import StageClock
 from limner.engine.dit.context import TextContext
-from limner.engine.errors import FrameError, SettingsError
+from limner.engine.errors import FrameError, SettingsError, StateError
+from limner.engine.flights import restored_text, text_state
 from limner.engine.model import Model
 from limner.engine.motion import MotionController
 from limner.engine.noise import NoiseSource
 from limner.engine.schedule import add_noise, step_sigmas, told_sigmas
+from limner.engine.state import StreamState
 from limner.engine.types import NoisedChunk, StreamSettings
 from limner.engine.vae import FRAMES_PER_LATENT
 
@@ -37,6 +43,7 @@ class EncodeStage:
         self._encoder = model.vae.encoder_stream(height, width)
         self._motion = MotionController(self._config.noise)
         self._noise = noise
+        self._text: TextContext
         self._set_text(settings)
 
     @property
@@ -102,6 +109,33 @@ class EncodeStage:
         self._encoder.reset()
         self._motion.reset()
 
+    def state(self) -> StreamState:
+        """What it remembers, settings that are not yet in force included."""
+        parts = {
+            "encoder": self._encoder.state(),
+            "motion": self._motion.state(),
+            "text": text_state(self._text),
+        }
+        return StreamState.joined(
+            parts,
+            {
+                "index": self._index,
+                "settings": dataclasses.asdict(self._settings),
+                "wanted": dataclasses.asdict(self._wanted),
+                "unknown_words": list(self._unknown_words),
+            },
+        )
+
+    def restore(self, state: StreamState) -> None:
+        """Go on from a state of the same model and size; StateError when it is not."""
+        self._settings = _settings(state.fact("settings", dict))
+        self._wanted = _settings(state.fact("wanted", dict))
+        self._index = state.fact("index", int)
+        self._encoder.restore(state.part("encoder"))
+        self._motion.restore(state.part("motion"), self._device)
+        self._text = restored_text(self._model.dit, state.part("text"))
+        self._unknown_words = tuple(state.fact("unknown_words", list))
+
     def _latents_of(self, settings: StreamSettings) -> int:
         return settings.chunk_latents or self._config.latent_frames_per_chunk
 
@@ -115,7 +149,7 @@ class EncodeStage:
         encoded = self._model.text.encode(settings.prompt)
         tokens_SE, _ = encoded.text.tokens()
         dit = self._model.dit
-        self._text: TextContext = dit.text_context(tokens_SE[None].to(self._device, dit.dtype))
+        self._text = dit.text_context(tokens_SE[None].to(self._device, dit.dtype))
         self._unknown_words = encoded.unknown
 
     def _check_settings(self, settings: StreamSettings) -> None:
@@ -132,3 +166,10 @@ class EncodeStage:
             raise FrameError(f"frames are {kind}; they must be a torch.uint8 tensor")
         if tuple(frames_TCHW.shape) != wanted:
             raise FrameError(f"frames have the shape {tuple(frames_TCHW.shape)}; this stream takes {wanted}")
+
+
+def _settings(facts: dict[str, Any]) -> StreamSettings:
+    try:
+        return msgspec.convert(facts, StreamSettings)
+    except msgspec.ValidationError as error:
+        raise StateError(f"the state's settings are wrong: {error}") from error

@@ -21,3 +21,7 @@ class FrameError(EngineError, ValueError):
 
 class WeightsError(EngineError):
     """A weights file is missing, damaged, or not this model's. Names the file and the key."""
+
+
+class StateError(EngineError, ValueError):
+    """A stream's state is damaged or of another model, size or type. The stream stays as it was."""

@@ -17,8 +17,12 @@ import math
 import torch
 from torch import Tensor
 
+from limner.engine.errors import StateError
 from limner.engine.noise import NoiseConfig
+from limner.engine.state import StreamState
 from limner.engine.types import MOST_WINDOW_FRAMES, StreamSettings
+
+_REMEMBERED = ("last_1CHW", "motion_W", "smooth", "share")
 
 
 def motion_of(frames_TCHW: Tensor, full: float) -> Tensor:
@@ -59,6 +63,19 @@ class MotionController:
     def reset(self) -> None:
         """The next chunk is the first of a stream."""
         self._last_1CHW = self._motion_W = self._smooth = self._share = None
+
+    def state(self) -> StreamState:
+        """What it remembers; nothing before the first chunk."""
+        remembered = {name: getattr(self, f"_{name}") for name in _REMEMBERED}
+        return StreamState(tensors={name: t.clone() for name, t in remembered.items() if t is not None})
+
+    def restore(self, state: StreamState, device: torch.device) -> None:
+        """Go on from a state."""
+        self.reset()
+        for name in state.tensors:
+            if name not in _REMEMBERED:
+                raise StateError(f"the state's motion/{name} is not known")
+            setattr(self, f"_{name}", state.tensors[name].to(device))
 
     def _watched(self, frames_TCHW: Tensor) -> Tensor:
         """Motion of the latest frames, newest last, always as long; nothing moves into a first frame."""

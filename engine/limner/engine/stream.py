@@ -9,10 +9,12 @@ from limner.engine.clock import StageClock
 from limner.engine.denoiser import Denoiser
 from limner.engine.dit.together import Work
 from limner.engine.encode_stage import EncodeStage
+from limner.engine.errors import StateError
 from limner.engine.model import Model
 from limner.engine.noise import NoiseSource
+from limner.engine.state import FORMAT, StreamState
 from limner.engine.types import CleanChunk, Denoised, NoisedChunk, Painted, StageTimes, StreamSettings
-from limner.engine.vae import SPATIAL_FACTOR
+from limner.engine.vae import SPATIAL_FACTOR, StreamingDecoder
 
 
 class Stream:
@@ -30,16 +32,7 @@ class Stream:
         self.model = model
         self.height, self.width = height, width
         self._device = device
-        noise = model.config.noise
-        # Two sources of the same noise, so that the stages share nothing.
-        self._encode = EncodeStage(
-            model, NoiseSource(noise, device), settings, height=height, width=width, device=device
-        )
-        latent_size = (height // SPATIAL_FACTOR, width // SPATIAL_FACTOR)
-        self._denoiser = Denoiser(
-            model.dit, NoiseSource(noise, device), steps=settings.steps, latent_size=latent_size
-        )
-        self._decoder = model.vae.decoder_stream(height, width)
+        self._encode, self._denoiser, self._decoder = self._new_stages(settings)
 
     @property
     def settings(self) -> StreamSettings:
@@ -83,6 +76,34 @@ class Stream:
         self._denoiser.reset()
         self._decoder.reset()
 
+    @torch.inference_mode()
+    def state(self) -> StreamState:
+        """All that the stream remembers, for `restore`: the future is the same from there, bit by bit.
+
+        Between pushes; where stages run apart, when none holds a chunk.
+        """
+        parts = {
+            "encode": self._encode.state(),
+            "denoise": self._denoiser.state(),
+            "decode": self._decoder.state(),
+        }
+        return StreamState.joined(parts, {"format": FORMAT, **self._identity()})
+
+    @torch.inference_mode()
+    def restore(self, state: StreamState) -> None:
+        """Go on from a state that a stream of the same model (and weights) and size gave, here or elsewhere.
+
+        Raises StateError when it is of another; the stream is as before then.
+        """
+        for name, mine in {"format": FORMAT, **self._identity()}.items():
+            if (its := state.facts.get(name)) != mine:
+                raise StateError(f"the state's {name} is {its!r}; this stream's is {mine!r}")
+        encode, denoiser, decoder = self._new_stages(self.settings)
+        encode.restore(state.part("encode"))
+        denoiser.restore(state.part("denoise"))
+        decoder.restore(state.part("decode"))
+        self._encode, self._denoiser, self._decoder = encode, denoiser, decoder
+
     def encode(self, frames_TCHW: Tensor) -> NoisedChunk:
         """First stage: put the newest settings in force, encode, add noise. Raises as `push` does."""
         return self._encode.push(frames_TCHW)
@@ -124,6 +145,20 @@ class Stream:
                 denoise=denoised.denoised.ms(),
                 decode=decoded.ms(),
             ),
+        )
+
+    def _identity(self) -> dict[str, str | int]:
+        return {"model": self.model.config.name, "height": self.height, "width": self.width}
+
+    def _new_stages(self, settings: StreamSettings) -> tuple[EncodeStage, Denoiser, StreamingDecoder]:
+        model, device, height, width = self.model, self._device, self.height, self.width
+        # Two sources of the same noise, so that the stages share nothing.
+        noises = [NoiseSource(model.config.noise, device) for _ in range(2)]
+        latent_size = (height // SPATIAL_FACTOR, width // SPATIAL_FACTOR)
+        return (
+            EncodeStage(model, noises[0], settings, height=height, width=width, device=device),
+            Denoiser(model.dit, noises[1], steps=settings.steps, latent_size=latent_size),
+            model.vae.decoder_stream(height, width),
         )
 
 

@@ -170,6 +170,12 @@ class NoisedChunk:
         """How many denoising steps it takes."""
         return len(self.sigmas_N)
 
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        """Height and width of a latent frame."""
+        height, width = self.x_TCHW.shape[-2:]
+        return height, width
+
 
 @dataclass(frozen=True, kw_only=True)
 class CleanChunk:

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.engine.state import StreamState
+
 FRAMES_PER_LATENT = 4
 SPATIAL_FACTOR = 8
 _FOLD = 4  # pixels a side that the stem folds into channels
@@ -242,6 +244,15 @@ class StreamingEncoder:
         _keep(self._state, state)
         return latents
 
+    def state(self) -> StreamState:
+        """What it remembers of the past."""
+        return StreamState(tensors={str(i): buffer.clone() for i, buffer in enumerate(self._state)})
+
+    def restore(self, state: StreamState) -> None:
+        """Go on from a state of the same model and size; StateError when it is not."""
+        for i, buffer in enumerate(self._state):
+            state.fill(str(i), buffer)
+
     def reset(self) -> None:
         """Forget the past, exactly as if the stream were new."""
         _forget(self._state)
@@ -265,6 +276,15 @@ class StreamingDecoder:
         frames, state = self._vae.decode_rows(latents_TCHW.to(like.dtype), self._state)
         _keep(self._state, state)
         return frames.mul_(127.5).add_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+    def state(self) -> StreamState:
+        """What it remembers of the past."""
+        return StreamState(tensors={str(i): buffer.clone() for i, buffer in enumerate(self._state)})
+
+    def restore(self, state: StreamState) -> None:
+        """Go on from a state of the same model and size; StateError when it is not."""
+        for i, buffer in enumerate(self._state):
+            state.fill(str(i), buffer)
 
     def reset(self) -> None:
         """Forget the past, exactly as if the stream were new."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from limner.engine.dit.attention import attention
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.rope import frame_turns, rotate
+from limner.engine.state import StreamState
 
 Slots = tuple[int, ...]
 
@@ -124,6 +125,19 @@ class KVCache:
             self._counts[row] = 0
             self._keys[:, row].zero_()
             self._values[:, row].zero_()
+
+    def state(self) -> StreamState:
+        """All rows, as they are now."""
+        return StreamState(
+            tensors={"keys": self._keys.clone(), "values": self._values.clone()},
+            facts={"counts": list(self._counts)},
+        )
+
+    def restore(self, state: StreamState) -> None:
+        """Go on from a state of a cache of the same shape; StateError when it is not."""
+        state.fill("keys", self._keys)
+        state.fill("values", self._values)
+        self._counts = [int(count) for count in state.fact("counts", list)]
 
     def with_rows(self, rows: int) -> KVCache:
         """A cache of `rows` rows that go on where these stand; surplus ones are dropped.
