@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from limner.cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_DAEMON, CliError
+from limner.cli.sections import Sections
 
 # The daemon must be up in half a second: it does not pay for the others' imports.
 COMMANDS = {
@@ -38,7 +39,7 @@ class Commands(TyperGroup):
         found = getattr(importlib.import_module(module), attribute)
         if not isinstance(found, typer.Typer):
             single = typer.Typer(add_completion=False, rich_markup_mode=None)
-            single.command(cmd_name)(found)
+            single.command(cmd_name, cls=Sections)(found)
             found = single
         command = typer.main.get_command(found)
         command.name = cmd_name

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from limner.cli.options import MotionAware, Prompt, Seed, Steps, Strength, Style, change_from
+from limner.cli import options as o
+from limner.cli.words import describe
 from limner.daemon.client import Client
-from limner.daemon.protocol import Accepted, Applied, Change, SessionInfo, Settings, Status
+from limner.daemon.protocol import Accepted, Applied, Change, SessionInfo, Status
 
 # A chunk takes well below a second; the first after a restart of the worker takes longer.
 APPLIED_TIMEOUT_S = 5.0
@@ -17,29 +18,57 @@ APPLIED_TIMEOUT_S = 5.0
 
 def set_settings(
     *,
-    style: Style = None,
-    prompt: Prompt = None,
-    strength: Strength = None,
-    steps: Steps = None,
-    seed: Seed = None,
-    motion_aware: MotionAware = None,
-    bypass: Annotated[bool | None, typer.Option("--bypass/--no-bypass", help="Show the source.")] = None,
+    style: o.Style = None,
+    prompt: o.Prompt = None,
+    mix: o.Mix = None,
+    transition_ms: o.TransitionMs = None,
+    recache: o.Recache = None,
+    strength: o.Strength = None,
+    seed: o.Seed = None,
+    bypass: o.Bypass = None,
+    steps: o.Steps = None,
+    least_steps: o.LeastSteps = None,
+    latency_ms: o.LatencyMs = None,
+    mode: o.Mode = None,
+    chunk: o.Chunk = None,
+    adapt: o.Adapt = None,
+    motion_aware: o.MotionAware = None,
+    motion_window: o.MotionWindow = None,
+    motion_smoothing: o.MotionSmoothing = None,
+    motion_low: o.MotionLow = None,
+    motion_high: o.MotionHigh = None,
+    motion_hysteresis: o.MotionHysteresis = None,
+    cuts: o.Cuts = None,
     session: Annotated[
         str, typer.Option(help="Only this session; default: all, and those to come.", metavar="NAME")
     ] = "*",
 ) -> None:
     """Change the look of what is live. Says when the change is in the picture."""
-    change = change_from(
+    change = o.change_from(
         style=style,
         prompt=prompt,
+        mix=mix,
+        transition_ms=transition_ms,
+        recache=recache,
         strength=strength,
-        steps=steps,
         seed=seed,
-        motion_aware=motion_aware,
         bypass=bypass,
+        steps=steps,
+        least_steps=least_steps,
+        latency_ms=latency_ms,
+        mode=mode,
+        chunk=chunk,
+        adapt=adapt,
+        motion_aware=motion_aware,
+        motion_window=motion_window,
+        motion_smoothing=motion_smoothing,
+        motion_low=motion_low,
+        motion_high=motion_high,
+        motion_hysteresis=motion_hysteresis,
+        cuts=cuts,
     )
     if change == Change():
-        raise typer.BadParameter("nothing to set: give --style, --prompt, --strength, --steps or --seed")
+        raise typer.BadParameter("nothing to set: give --style, --prompt, --strength or another option")
     with Client() as client:
         live = [one for one in _reached(client, session) if _is_live(one.status)]
         said_at = time.monotonic()
@@ -63,7 +92,7 @@ def _reached(client: Client, session: str) -> list[SessionInfo]:
 
 
 def _wait_until_applied(client: Client, accepted: Accepted, live: list[SessionInfo], said_at: float) -> None:
-    """Print a line for each live session as its picture changes."""
+    """Print a line for each live session as its picture changes, and what the model says of the change."""
     names = {one.status.session: one.name for one in live if not one.status.settings.bypass}
     deadline = said_at + APPLIED_TIMEOUT_S
     while names and (left := deadline - time.monotonic()) > 0:
@@ -71,14 +100,7 @@ def _wait_until_applied(client: Client, accepted: Accepted, live: list[SessionIn
         if isinstance(message, Applied) and message.rev == accepted.rev and message.session in names:
             name = names.pop(message.session)
             typer.echo(f"in the picture of {name} after {(time.monotonic() - said_at) * 1000:.0f} ms")
+            for note in message.notes:
+                typer.echo(f"note: {note}")
     for name in names.values():
         typer.echo(f"{name}: not in the picture yet after {APPLIED_TIMEOUT_S:g} s; see limner status")
-
-
-def describe(settings: Settings) -> str:
-    """Return settings as people say them."""
-    look = settings.style or "custom"
-    words = f" ({settings.prompt!r})" if settings.prompt and settings.prompt != look else ""
-    steps = "1 step" if settings.steps == 1 else f"{settings.steps} steps"
-    extra = ", bypassed: the source is shown" if settings.bypass else ""
-    return f"{look}{words}, strength {settings.strength:g}, {steps}, seed {settings.seed}{extra}"

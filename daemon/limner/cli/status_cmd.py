@@ -11,13 +11,13 @@ import msgspec
 import typer
 from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from limner.cli.console import out
+from limner.cli.words import describe, in_force
 from limner.daemon.client import Client
-from limner.daemon.protocol import Overview, SessionInfo
+from limner.daemon.protocol import Overview, SessionInfo, Status
 
 REFRESH_S = 0.5
 PLAIN_REFRESH_S = 2.0
@@ -68,19 +68,15 @@ def _watch() -> None:
 
 
 def render(overview: Overview) -> Group:
-    """Return the overview as rich text and a table."""
+    """Return the overview as lines of text: it must be readable in 80 columns."""
     head = Text(
         f"Limner {overview.version}: daemon {overview.pid} has been running for {_span(overview.uptime_s)}"
     )
     worker = Text(_worker_line(overview), style="red" if overview.worker.state == "failed" else "")
     if not overview.sessions:
         return Group(head, worker, Text("No session: add the Limner filter to a source in OBS."))
-    table = Table(box=None, pad_edge=False)
-    for heading in ("Session", "State", "Look", "FPS in/out", "Delay p50/p95", "Dropped", "Stages"):
-        table.add_column(heading, overflow="fold")
-    for session in overview.sessions:
-        table.add_row(*_row(session))
-    return Group(head, worker, table)
+    sessions = [part for session in overview.sessions for part in (Text(), *_session(session))]
+    return Group(head, worker, *sessions)
 
 
 def _worker_line(overview: Overview) -> str:
@@ -93,21 +89,35 @@ def _worker_line(overview: Overview) -> str:
     return ", ".join(parts)
 
 
-def _row(session: SessionInfo) -> tuple[str, ...]:
-    now = session.status
-    settings = now.settings
-    look = f"{settings.style or settings.prompt or 'custom'} {settings.strength:g}, {settings.steps} st."
-    stages = ", ".join(f"{name} {ms:.1f}" for name, ms in now.stages_ms.items())
-    cells = (
-        f"{session.name} ({session.role}, {session.source_width}×{session.source_height})",
-        now.sentence or now.state,
-        look,
-        f"{now.fps_in:.1f} / {now.fps_out:.1f}",
-        f"{now.latency_ms.p50:.0f} / {now.latency_ms.p95:.0f} ms" if now.painted else "-",
-        f"{now.dropped} of {now.received}",
-        f"{stages} ms" if stages else "-",
-    )
-    return tuple(escape(cell) for cell in cells)
+def _session(session: SessionInfo) -> tuple[Text, Table]:
+    """Return a session's heading and what is to be said of it, a line each."""
+    source = f"{session.source_width}×{session.source_height}"
+    lines = Table.grid(padding=(0, 2))
+    lines.add_column(min_width=8)
+    lines.add_column(overflow="fold")
+    for name, text in _lines(session.status):
+        lines.add_row(f"  {name}", Text(text))
+    return Text(f"{session.name} ({session.role}, {source})", style="bold"), lines
+
+
+def _lines(now: Status) -> Iterator[tuple[str, str]]:
+    yield "State", now.sentence or now.state
+    yield "Look", describe(now.settings)
+    if now.plan:
+        strength = "" if now.strength is None else f", strength {now.strength:.2f}"
+        yield "Now", f"{in_force(now.plan)}{strength}"
+    elif now.strength is not None:
+        yield "Now", f"strength {now.strength:.2f}"
+    yield "Frames", f"{now.fps_in:.1f} in, {now.fps_out:.1f} out a second; {_dropped(now)}"
+    if now.painted:
+        yield "Delay", f"p50 {now.latency_ms.p50:.0f} ms, p95 {now.latency_ms.p95:.0f} ms"
+    if now.stages_ms:
+        stages = ", ".join(f"{name} {ms:.1f}" for name, ms in now.stages_ms.items())
+        yield "Stages", f"{stages} ms a chunk"
+
+
+def _dropped(now: Status) -> str:
+    return f"{now.dropped} of {now.received} dropped"
 
 
 def _span(seconds: float) -> str:

@@ -174,7 +174,11 @@ class Streamer:
     def _has_room(self) -> bool:
         """Whether a frame more would be painted: a worker that finds more than a chunk drops the surplus."""
         chunk = self._session.welcome.frames_per_chunk
-        steps = self.status.settings.steps if self.status else self._session.welcome.settings.steps
+        steps = self._session.welcome.settings.steps
+        if self.status:
+            plan = self.status.plan
+            steps = plan.steps if plan else self.status.settings.steps
+            chunk *= plan.chunk if plan else 1
         # With n steps the painted frames lag n - 1 chunks behind.
         on_the_way = min(chunk * (steps + 1), KEPT_PICTURES)
         return self._session.in_flight < chunk and len(self._waiting) < on_the_way

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from limner.cli.demo.run import Job, paint
-from limner.cli.options import MotionAware, Prompt, Report, Seed, Steps, Strength, Style, change_from
+from limner.cli.options import Mix, MotionAware, Prompt, Report, Seed, Steps, Strength, Style, change_from
 
 
 def demo(
@@ -19,6 +19,7 @@ def demo(
     ],
     style: Style = None,
     prompt: Prompt = None,
+    mix: Mix = None,
     strength: Strength = None,
     steps: Steps = None,
     seed: Seed = None,
@@ -40,10 +41,13 @@ def demo(
     change = change_from(
         style=style,
         prompt=prompt,
+        mix=mix,
         strength=strength,
         steps=steps,
         seed=seed,
         motion_aware=motion_aware,
+        # Frame by frame there is no hurry: nothing gives way.
+        adapt=None if realtime else False,
         bypass=False,
     )
     paint(Job(clip=Path(clip), out=Path(out), change=change, realtime=realtime, engine=engine, report=report))

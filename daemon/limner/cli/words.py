@@ -1,0 +1,73 @@
+"""Settings and what is in force, as people say them."""
+
+from __future__ import annotations
+
+from limner.daemon.protocol import Plan, PromptShare, Settings
+
+# How each setting is said that is not as it was from the start. What is missing here is always said.
+_SAID_WHEN_CHANGED = {
+    "least_steps": "at least {} of them",
+    "transition_ms": "changes of words take {} ms",
+    "recache": "recache",
+    "latency_ms": "delay within {} ms",
+    "mode": "mode {}",
+    "chunk": "{} latent frames at a time",
+    "adapt": "quality never gives way",
+    "motion_aware": "not aware of motion",
+    "motion_window": "motion window {} frames",
+    "motion_smoothing": "motion smoothing {}",
+    "motion_low": "motion low {}",
+    "motion_high": "motion high {}",
+    "motion_hysteresis": "motion hysteresis {}",
+    "cuts": "cuts go unnoticed",
+    "bypass": "bypassed: the source is shown",
+}
+_AT_FIRST = Settings()
+
+
+def look(settings: Settings) -> str:
+    """Return style and words."""
+    if settings.mix:
+        return f"mix of {mix(settings.mix)}" if settings.style in ("", "custom") else settings.style
+    name = settings.style or "custom"
+    return name + (f" ({settings.prompt!r})" if settings.prompt and settings.prompt != name else "")
+
+
+def mix(shares: list[PromptShare]) -> str:
+    """Return prompts with their part of the whole: "'oil' 67 %, 'neon' 33 %"."""
+    total = sum(share.weight for share in shares)
+    return ", ".join(f"{share.prompt!r} {share.weight / total:.0%}".replace("%", " %") for share in shares)
+
+
+def steps(count: int) -> str:
+    """Return "1 step", "2 steps"."""
+    return f"{count} step{'s' if count > 1 else ''}"
+
+
+def changed(settings: Settings) -> list[str]:
+    """Return what is not as it was from the start, one by one."""
+    values = {name: getattr(settings, name) for name in _SAID_WHEN_CHANGED}
+    return [
+        _SAID_WHEN_CHANGED[name].format(value)
+        for name, value in values.items()
+        if value != getattr(_AT_FIRST, name)
+    ]
+
+
+def describe(settings: Settings) -> str:
+    """Return all settings in a line."""
+    first = f"{look(settings)}, strength {settings.strength:g}, {steps(settings.steps)}, seed {settings.seed}"
+    return ", ".join([first, *changed(settings)])
+
+
+def in_force(plan: Plan) -> str:
+    """Return how a session is painted now: "2 steps, 256×144, mode latency"."""
+    parts = [steps(plan.steps), f"{plan.width}×{plan.height}"]
+    if plan.steps > 1:
+        # One step is the same in both.
+        parts.append(f"mode {plan.mode}")
+    if plan.chunk > 1:
+        parts.append(f"{plan.chunk} latent frames at a time")
+    if plan.frame_step > 1:
+        parts.append(f"one frame of {plan.frame_step}")
+    return ", ".join(parts)
