@@ -4,54 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
 from rich.console import Console
+from tests.cli.live import SIZE, live_session
 from tests.cli.runner import finish, run_limner, start_limner
 from tests.support.daemon import RunningDaemon, wait_for
 
 from limner.cli.status_cmd import render
-from limner.daemon.client import ClientSession, PaintedFrame, hello_for
+from limner.daemon.client import ClientSession, hello_for
 from limner.daemon.lock import running_pid
 from limner.daemon.protocol import Change, Overview, Plan, SessionInfo, Status, WorkerInfo
-
-SIZE = (48, 32)
-
-
-@contextmanager
-def live_session(daemon: RunningDaemon, name: str) -> Iterator[None]:
-    """A session that sends and takes frames in its own thread."""
-    over = Event()
-
-    def stream() -> None:
-        hello = hello_for(name, "demo", SIZE, 30.0, Change(), exact_size=True)
-        with ClientSession(hello, daemon.runtime_dir) as session:
-            while not over.is_set():
-                session.send_frame(bytes(SIZE[0] * SIZE[1] * 4))
-                event = session.receive(0.03)
-                if isinstance(event, PaintedFrame):
-                    event.release()
-
-    thread = Thread(target=stream, name=f"session {name}")
-    thread.start()
-
-    def live() -> bool:
-        return any(
-            one.name == name and one.status.state == "live" and one.status.painted > 0
-            for one in daemon.query().sessions
-        )
-
-    try:
-        wait_for(live, f"session {name}", log=daemon.log)
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def test_status_without_a_daemon(no_daemon: Path) -> None:
