@@ -1,0 +1,140 @@
+"""Overlap: the stages of successive chunks at the same time, on two lanes.
+
+One lane encodes and decodes, the other denoises, each a thread that works off its jobs in order. While chunk
+n is denoised, n - 1 is decoded and n + 1 encoded; every frame is the same as without. Two lanes of one CPU
+thread each also stand a busy machine better than one lane of two threads, which wait for each other at every
+product.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+import torch
+from torch import Tensor
+
+from limner.engine.stream import Stream
+from limner.engine.types import Denoised, NoisedChunk, Painted, StreamSettings
+
+MOST_INSIDE = 2
+"""Chunks between `push` and the end of their decoding: one a lane. More would only wait, and get old."""
+
+
+def lane_threads(threads: int) -> tuple[int, int]:
+    """CPU threads of the encoding and of the denoising lane, of `threads` in all (2 or more)."""
+    return threads // 2, threads - threads // 2
+
+
+class Lanes:
+    """The two lanes of an engine, for all its streams. Close it, or use it in a `with`."""
+
+    def __init__(self, threads: int) -> None:
+        """`threads`: CPU threads for both lanes together, at least 2."""
+        if threads < 2:
+            raise ValueError(f"threads is {threads}; two lanes need at least 2")
+        coding, denoising = lane_threads(threads)
+        self.coding = _lane("limner-coding", coding)
+        self.denoising = _lane("limner-denoising", denoising)
+
+    def __enter__(self) -> Lanes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish what was begun and end both threads."""
+        self.denoising.shutdown()
+        self.coding.shutdown()
+
+
+class OverlappedStream:
+    """A stream on lanes. For one thread at a time, as the stream itself; nobody else may use that meanwhile.
+
+    `push` only hands over; what is painted waits for `collect`, and `on_painted` (called on a lane) says so.
+    """
+
+    def __init__(self, stream: Stream, lanes: Lanes, on_painted: Callable[[], None] = lambda: None) -> None:
+        self.stream = stream
+        self._lanes, self._on_painted = lanes, on_painted
+        self._room = threading.Semaphore(MOST_INSIDE)
+        self._inside: deque[Future[Painted | None]] = deque()
+        self._encoded: Future[NoisedChunk] | None = None
+
+    @property
+    def inside(self) -> int:
+        """Chunks handed over and not collected, painted or not."""
+        return len(self._inside)
+
+    def update(self, settings: StreamSettings) -> None:
+        """As `Stream.update`: from the next pushed chunk on, so it waits until the one before is encoded."""
+        if self._encoded is not None:
+            wait([self._encoded])
+        self.stream.update(settings)
+
+    def push(self, frames_TCHW: Tensor) -> None:
+        """Take a chunk in, as `Stream.push` does; the frames are the lane's until the chunk is collected.
+
+        Waits while MOST_INSIDE chunks are on the lanes. Raises FrameError as `Stream.push` does.
+        """
+        self.stream.check_frames(frames_TCHW)
+        self._room.acquire()
+        painted: Future[Painted | None] = Future()
+        self._inside.append(painted)
+        self._encoded = self._lanes.coding.submit(self.stream.encode, frames_TCHW)
+        denoised = self._lanes.denoising.submit(self._denoise, self._encoded)
+        # A lane never waits for the one that works for it: decoding queues up when there is what to decode.
+        denoised.add_done_callback(lambda done: self._decode(done, painted))
+
+    def collect(self) -> list[Painted]:
+        """What has been painted since, oldest first; never waits. Raises what a stage raised."""
+        ready: list[Painted] = []
+        while self._inside and self._inside[0].done():
+            painted = self._inside.popleft().result()
+            ready += [] if painted is None else [painted]
+        return ready
+
+    def drain(self) -> list[Painted]:
+        """Wait for the chunks on the lanes and collect. Those between their steps stay in the stream."""
+        wait(self._inside)
+        return self.collect()
+
+    def flush(self) -> list[Painted]:
+        """Finish all, those between their steps too; the stream can go on after."""
+        ready = self.drain()
+        late = self.stream.flush()
+        return ready if late is None else [*ready, late]
+
+    def reset(self) -> None:
+        """Forget all, what is on the lanes too; the next chunk is the first of a stream."""
+        wait(self._inside)
+        self._inside.clear()
+        self.stream.reset()
+
+    def _denoise(self, encoded: Future[NoisedChunk]) -> Denoised:
+        return self.stream.denoise(encoded.result())
+
+    def _decode(self, denoised: Future[Denoised], painted: Future[Painted | None]) -> None:
+        if denoised.exception() is not None:
+            self._end(denoised, painted)
+            return
+        decoded = self._lanes.coding.submit(self.stream.decode, denoised.result())
+        decoded.add_done_callback(lambda done: self._end(done, painted))
+
+    def _end(self, done: Future[Denoised] | Future[Painted | None], painted: Future[Painted | None]) -> None:
+        fault, result = done.exception(), None
+        if fault is None:
+            result = done.result()
+            assert not isinstance(result, Denoised)
+            painted.set_result(result)
+        else:
+            painted.set_exception(fault)
+        self._room.release()
+        self._on_painted()
+
+
+def _lane(name: str, threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, name, initializer=torch.set_num_threads, initargs=(threads,))
