@@ -12,9 +12,11 @@ from torch import Tensor
 from limner.engine.clock import StageClock
 from limner.engine.cuts import CutDetector, aligned, is_early
 from limner.engine.errors import FrameError, SettingsError, StateError
+from limner.engine.flights import Texts
 from limner.engine.model import Model
 from limner.engine.motion import MotionController
 from limner.engine.noise import NoiseSource
+from limner.engine.scaling import scaled
 from limner.engine.schedule import add_noise, step_sigmas, told_sigmas
 from limner.engine.state import StreamState
 from limner.engine.text_stage import TextStage
@@ -40,11 +42,11 @@ class EncodeStage:
         self._check_settings(settings)
         self._settings = self._wanted = settings
         self._index = 0
-        self._encoder = model.vae.encoder_stream(height, width)
         self._motion = MotionController(self._config.noise)
         self._noise = noise
         self._text = TextStage(model, settings)
         self._cuts = CutDetector()
+        self._work_at(self._size_of(settings))
 
     @property
     def settings(self) -> StreamSettings:
@@ -57,12 +59,17 @@ class EncodeStage:
         return self._text.unknown_words
 
     @property
+    def working_size(self) -> tuple[int, int]:
+        """(height, width) of what is encoded, pixels, since the last chunk."""
+        return self._working_size
+
+    @property
     def frames_per_chunk(self) -> int:
         """Video frames that the next `push` takes."""
         return FRAMES_PER_LATENT * self._latents_of(self._wanted)
 
     def update(self, settings: StreamSettings) -> None:
-        """In force from the next chunk on. SettingsError when the model cannot do it."""
+        """In force from the next chunk on. SettingsError or ConfigError when the model cannot do it."""
         self._check_settings(settings)
         self._wanted = settings
 
@@ -76,6 +83,7 @@ class EncodeStage:
         frames_TCHW = frames_TCHW.to(self._device, non_blocking=True)
         text = self._text.push(len(frames_TCHW))
         clock = StageClock(self._device)
+        frames_TCHW = scaled(frames_TCHW, self._working_size)
         latents_TCHW = self._encoder.push(frames_TCHW)
         encoded = clock.lap()
         settings, schedule = self._settings, self._config.schedule
@@ -113,38 +121,54 @@ class EncodeStage:
         self._text.reset()
         self._begin_scene()
 
-    def state(self) -> StreamState:
+    def state(self, texts: Texts) -> StreamState:
         """What it remembers, settings that are not yet in force included."""
         parts = {
             "encoder": self._encoder.state(),
             "motion": self._motion.state(),
-            "text": self._text.state(),
+            "text": self._text.state(texts),
             "cuts": self._cuts.state(),
         }
         return StreamState.joined(
             parts,
             {
                 "index": self._index,
+                "size": list(self._working_size),
                 "settings": dataclasses.asdict(self._settings),
                 "wanted": dataclasses.asdict(self._wanted),
             },
         )
 
-    def restore(self, state: StreamState) -> None:
+    def restore(self, state: StreamState, texts: Texts) -> None:
         """Go on from a state of the same model and size; StateError when it is not."""
         self._settings = _settings(state.fact("settings", dict))
         self._wanted = _settings(state.fact("wanted", dict))
         self._index = state.fact("index", int)
+        height, width = state.fact("size", list)
+        self._work_at((height, width))
         self._encoder.restore(state.part("encoder"))
         self._motion.restore(state.part("motion"), self._device)
-        self._text.restore(state.part("text"))
+        self._text.restore(state.part("text"), texts)
         self._cuts.restore(state.part("cuts"))
 
     def _latents_of(self, settings: StreamSettings) -> int:
         return settings.chunk_latents or self._config.latent_frames_per_chunk
 
+    def _size_of(self, settings: StreamSettings) -> tuple[int, int]:
+        if settings.size is None:
+            return self.height, self.width
+        width, height = settings.size
+        return height, width
+
+    def _work_at(self, working_size: tuple[int, int]) -> None:
+        self._working_size = working_size
+        self._encoder = self._model.vae.encoder_stream(*working_size)
+        self._motion.reset()
+
     def _adopt(self, wanted: StreamSettings) -> None:
         self._text.adopt(self._settings, wanted)
+        if self._size_of(wanted) != self._working_size:
+            self._work_at(self._size_of(wanted))
         self._settings = wanted
 
     def _one_scene(self, frames_TCHW: Tensor) -> tuple[Tensor, bool]:
@@ -166,6 +190,7 @@ class EncodeStage:
         self._motion.reset()
 
     def _check_settings(self, settings: StreamSettings) -> None:
+        self._config.check_size(*self._size_of(settings))
         most = self._config.dit.recent_frames
         if settings.chunk_latents > most:
             raise SettingsError(

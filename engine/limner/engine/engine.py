@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from limner.engine.config import ModelConfig
-from limner.engine.errors import EngineError
+from limner.engine.config import LARGEST_SIDE, ModelConfig
+from limner.engine.errors import ConfigError, EngineError
 from limner.engine.model import Model
 from limner.engine.stream import Stream
 from limner.engine.types import StreamSettings
@@ -51,11 +51,13 @@ class Engine:
     ) -> Stream:
         """A new stream of pictures of height×width pixels (the model's default size when not given).
 
-        Raises ConfigError when the model cannot work at this size.
+        Raises ConfigError when the model cannot work at this size; with `settings.size`, pictures of any
+        size will do.
         """
         height = self.config.default_size[1] if height is None else height
         width = self.config.default_size[0] if width is None else width
-        self.config.check_size(height, width)
+        if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
+            raise ConfigError(f"{width}x{height} pixels will not do: sides must be 1 to {LARGEST_SIDE}")
         return Stream(self._model, settings, height=height, width=width, device=self.device)
 
     def warm_up(self, height: int | None = None, width: int | None = None, *, steps: int = 1) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from limner.engine.blend import SoftText
 from limner.engine.dit.context import TextContext
 from limner.engine.dit.model import CausalDiT
+from limner.engine.flights import Texts
 from limner.engine.model import Model
 from limner.engine.prompts import PromptTrack, wanted_text
 from limner.engine.state import StreamState
@@ -51,16 +52,18 @@ class TextStage:
         """The next chunk is the first of a stream."""
         self._track.reset()
 
-    def state(self) -> StreamState:
-        """What it remembers."""
-        parts = {"track": self._track.state()}
-        return StreamState.joined(parts, {"unknown_words": list(self._unknown_words)})
+    def state(self, texts: Texts) -> StreamState:
+        """What it remembers; keeps the text in force with the others of the stream."""
+        context = None if self._context is None else texts.number(self._context)
+        facts = {"unknown_words": list(self._unknown_words), "context": context}
+        return StreamState.joined({"track": self._track.state()}, facts)
 
-    def restore(self, state: StreamState) -> None:
+    def restore(self, state: StreamState, texts: Texts) -> None:
         """Go on from a state of the same model."""
         self._track.restore(state.part("track"))
         self._unknown_words = tuple(state.fact("unknown_words", list))
-        self._context = text_context(self._dit, self._track.now)
+        has_context = state.facts.get("context") is not None
+        self._context = texts.get(state.fact("context", int)) if has_context else None
 
 
 def text_context(dit: CausalDiT, text: SoftText) -> TextContext:
