@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from limner.engine.clock import StageClock
+from limner.engine.clock import Span, StageClock
 from limner.engine.decode_stage import DecodeStage
 from limner.engine.denoiser import Denoiser
 from limner.engine.dit.together import Work
@@ -123,7 +123,7 @@ class Stream:
         """Second stage: paint; None finishes the chunks that are on their way."""
         clock = StageClock(self._device)
         done = self._denoiser.flush() if chunk is None else self._denoiser.push(chunk)
-        return denoised(chunk, done, clock)
+        return denoised(chunk, done, clock.lap())
 
     def denoising(self, chunk: NoisedChunk) -> Work[list[CleanChunk]]:
         """The second stage as work that can share its forwards with that of other streams."""
@@ -170,9 +170,8 @@ class Stream:
         )
 
 
-def denoised(chunk: NoisedChunk | None, done: list[CleanChunk], clock: StageClock) -> Denoised:
+def denoised(chunk: NoisedChunk | None, done: list[CleanChunk], spent: Span) -> Denoised:
     """What came out of the second stage, and the times of the push that brought it."""
-    spent = clock.lap()
     if chunk is None:
         return Denoised(chunks=tuple(done), denoised=spent)
     return Denoised(chunks=tuple(done), encoded=chunk.encoded, noised=chunk.noised, denoised=spent)
