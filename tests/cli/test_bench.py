@@ -45,6 +45,7 @@ def test_engine_paints_flat_out(no_daemon: Path, tmp_path: Path) -> None:
         (["bridge", "--size", "0x5"], "--size must be 1x1 to 8192x8192"),
         (["bridge", "--fps", "0"], "--fps must be above 0"),
         (["engine", "--steps", "9"], "--steps is 9; it must be a whole number from 1 to 4"),
+        (["engine", "--mode", "fast"], "--mode is 'fast'; it must be one of auto, throughput, latency"),
         (["engine", "--engine", "wam"], "unknown engine"),
         (["engine", "--seconds", "0"], "--seconds must be above 0"),
     ],
