@@ -1,0 +1,161 @@
+"""What a plan costs on a device, and whether it keeps up. Pure functions of measured times, no torch.
+
+A profile says what the stages cost relative to one another; how fast the machine is just now is one number
+beside it, the load factor: measured time over predicted time. So a plan that never ran can be predicted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from limner.engine.slo_plan import Limits, Plan
+
+Stage = Literal["encode", "noise", "denoise", "decode", "other"]
+STAGES: tuple[Stage, ...] = ("encode", "noise", "denoise", "decode", "other")
+REFERENCE_PX = 320 * 176
+LEAST_SLACK = 1
+"""A frame more than a chunk may always wait for the next chunk: jitter."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Milliseconds at load factor 1. Areas are shares of 320×176 pixels.
+
+    The figures are those of `pocket` on two quiet CPU cores; only their ratios matter, and those between
+    stages are learned (`learn`).
+    """
+
+    encode: float = 2.2
+    """A video frame."""
+    noise: float = 1.5
+    """A latent frame."""
+    forward: float = 20.0
+    """A forward, however little is in it: weights to read, kernels to start."""
+    latent: float = 9.0
+    """A latent frame in a forward."""
+    decode: float = 4.0
+    """A video frame."""
+    other: float = 0.5
+    """A video frame, in and out of shared memory; at full size whatever the plan's."""
+
+    def stages_ms(self, plan: Plan) -> dict[Stage, float]:
+        """Return what a chunk costs, stage by stage."""
+        area = plan.size[0] * plan.size[1] / REFERENCE_PX
+        rows = plan.steps if plan.stream_batch else 1
+        forwards = 1 if plan.stream_batch else plan.steps
+        return {
+            "encode": self.encode * plan.frames * area,
+            "noise": self.noise * plan.chunk_latents * area,
+            "denoise": forwards * (self.forward + self.latent * rows * plan.chunk_latents * area),
+            "decode": self.decode * plan.frames * area,
+            "other": self.other * plan.frames,
+        }
+
+    def chunk_ms(self, plan: Plan) -> float:
+        """Return what a chunk costs in all."""
+        return sum(self.stages_ms(plan).values())
+
+    def learn(self, plan: Plan, measured_ms: Mapping[Stage, float], *, rate: float) -> Profile:
+        """Move the ratios between stages towards what was measured; what `plan` costs in all stays.
+
+        So the load factor keeps its meaning, and only the forecast for other plans gets better.
+        """
+        predicted = self.stages_ms(plan)
+        load = sum(measured_ms.values()) / sum(predicted.values())
+        if load <= 0:
+            return self
+        by = {
+            stage: 1 + rate * (measured_ms.get(stage, 0.0) / (load * predicted[stage]) - 1)
+            for stage in STAGES
+        }
+        return replace(
+            self,
+            encode=self.encode * by["encode"],
+            noise=self.noise * by["noise"],
+            forward=self.forward * by["denoise"],
+            latent=self.latent * by["denoise"],
+            decode=self.decode * by["decode"],
+            other=self.other * by["other"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """What the other streams leave of a device."""
+
+    share: float = 1.0
+    """Of the device's time, more than 0 and at most 1."""
+    others_ms: float = 0.0
+    """A chunk of each of the others may be painted before ours."""
+    longest_ms: float = math.inf
+    """No chunk of ours should hold the others up for longer."""
+
+
+WHOLE_DEVICE = Room()
+
+
+def use(plan: Plan, limits: Limits, chunk_ms: float) -> float:
+    """Return the share of the device's time that a plan takes. Above 1 it cannot keep up."""
+    return chunk_ms / plan.span_ms(limits.fps)
+
+
+def delay_ms(plan: Plan, limits: Limits, chunk_ms: float, room: Room = WHOLE_DEVICE) -> float:
+    """Return how late a chunk's first frame is handed over, at the worst, when the plan keeps up."""
+    gathered = (plan.frames - 1 + LEAST_SLACK) * frame_ms(plan, limits)
+    lag = plan.lag_chunks * max(plan.span_ms(limits.fps), chunk_ms)
+    return gathered + lag + chunk_ms + room.others_ms
+
+
+def slack(plan: Plan, limits: Limits, chunk_ms: float, room: Room = WHOLE_DEVICE) -> int:
+    """Return how many frames beyond a chunk may wait before latest wins: two chunks, if limit and room allow.
+
+    A hiccup then costs a little delay, soon made up for, and no frame.
+    """
+    spare_ms = limits.latency_ms - delay_ms(plan, limits, chunk_ms, room)
+    in_time = int(spare_ms / frame_ms(plan, limits))
+    return max(LEAST_SLACK, min(2 * plan.frames, limits.most_waiting - plan.frames, in_time))
+
+
+def frame_ms(plan: Plan, limits: Limits) -> float:
+    """Return the time from one frame that is painted to the next."""
+    return 1000 * plan.frame_step / limits.fps
+
+
+def pressure(plan: Plan, limits: Limits, chunk_ms: float, room: Room = WHOLE_DEVICE) -> float:
+    """Return how much of its limits a plan uses up: time, delay or patience, whichever is more.
+
+    Above 1 it does not fit. Patience, ours: when the others' chunks begin just before ours is complete, no
+    more frames come meanwhile than may wait; and theirs with us.
+    """
+    patience_ms = (slack(plan, limits, chunk_ms, room) + 1) * frame_ms(plan, limits)
+    return max(
+        use(plan, limits, chunk_ms) / room.share,
+        delay_ms(plan, limits, chunk_ms, room) / limits.latency_ms,
+        room.others_ms / patience_ms,
+        chunk_ms / room.longest_ms,
+    )
+
+
+def fair_shares(demands: Sequence[float]) -> list[float]:
+    """Return each stream's share of the device: all get what they ask for, or the same (max-min fairness).
+
+    `demands`: the share of the device's time that each asks for. What is left over goes to all alike.
+    """
+    shares = [0.0] * len(demands)
+    left, waiting = 1.0, sorted(range(len(demands)), key=lambda i: demands[i])
+    while waiting:
+        index = waiting[0]
+        equal = left / len(waiting)
+        if demands[index] >= equal:
+            break
+        shares[index] = demands[index]
+        left -= demands[index]
+        waiting.pop(0)
+    if waiting:
+        for index in waiting:
+            shares[index] = left / len(waiting)
+        return shares
+    return [share + left / len(shares) for share in shares]

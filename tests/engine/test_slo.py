@@ -1,0 +1,292 @@
+"""SLO control: quality gives way in the documented order, and comes back without flapping."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from limner.engine.slo import RECOVERY_S, Chunk, SloState, begin, control
+from limner.engine.slo_cost import STAGES, Profile, Room, Stage, delay_ms, fair_shares, pressure, slack, use
+from limner.engine.slo_plan import Limits, Mode, Plan, ladder, level_of, reductions, sizes_from
+from limner.engine.slo_room import rooms
+
+SIZES = ((320, 176), (256, 144))
+CAMERA = Limits(fps=30, steps=2, least_steps=1, sizes=SIZES)
+PROFILE = Profile()
+
+
+class Machine:
+    """Paints by the plan, at a load; its clock goes on by a chunk's span."""
+
+    def __init__(self, limits: Limits = CAMERA, truth: Profile = PROFILE) -> None:
+        self.limits, self.truth = limits, truth
+        self.state = begin(limits)
+        self.now_s = 0.0
+        self.plans: list[Plan] = [self.state.plan]
+
+    def paint(self, seconds: float, load: float, *, room: Room | None = None) -> None:
+        end_s = self.now_s + seconds
+        while self.now_s < end_s:
+            plan = self.state.plan
+            stages = {stage: load * ms for stage, ms in self.truth.stages_ms(plan).items()}
+            took_ms = sum(stages.values())
+            self.now_s += max(plan.span_ms(self.limits.fps), took_ms) / 1e3
+            delay = delay_ms(plan, self.limits, took_ms, room or Room())
+            chunk = Chunk(now_s=self.now_s, stages_ms=stages, delay_ms=delay)
+            self.state = control(self.state, self.limits, chunk, room or Room())
+            if self.state.plan != self.plans[-1]:
+                self.plans.append(self.state.plan)
+
+
+def levels(machine: Machine) -> list[int]:
+    return [level_of(plan, ladder(machine.limits)) for plan in machine.plans]
+
+
+# ---- the ladder
+
+
+def test_quality_gives_way_in_the_documented_order() -> None:
+    limits = replace(CAMERA, mode="latency")
+    flat = [plan for ways in ladder(limits) for plan in ways]
+    assert [(p.steps, p.size, p.frame_step) for p in flat] == [
+        (2, SIZES[0], 1),
+        (1, SIZES[0], 1),
+        (1, SIZES[1], 1),
+        (1, SIZES[1], 2),
+        (1, SIZES[1], 3),
+        (1, SIZES[1], 4),
+    ]
+
+
+@pytest.mark.parametrize("mode", ["throughput", "latency"])
+def test_a_mode_that_the_user_chose_is_kept(mode: Mode) -> None:
+    limits = replace(CAMERA, steps=4, mode=mode)
+    assert {p.stream_batch for ways in ladder(limits) for p in ways} == {mode == "throughput"}
+
+
+def test_a_chunk_that_the_user_chose_is_kept_and_long_ones_come_last_otherwise() -> None:
+    fixed = ladder(replace(CAMERA, chunk_latents=3, most_chunk=4))
+    assert {p.chunk_latents for ways in fixed for p in ways} == {3}
+    chosen = ladder(replace(CAMERA, steps=1, most_chunk=3))
+    assert [p.chunk_latents for p in chosen[0]] == [1, 2, 3]
+
+
+def test_without_leave_to_adapt_the_settings_are_all_there_is() -> None:
+    (ways,) = ladder(replace(CAMERA, adapt=False, most_chunk=4))
+    assert {(p.steps, p.chunk_latents, p.size, p.frame_step) for p in ways} == {(2, 1, SIZES[0], 1)}
+
+
+def test_what_gives_way_is_said_in_words() -> None:
+    plan = Plan(steps=1, stream_batch=False, chunk_latents=1, size=SIZES[1], frame_step=3)
+    assert reductions(plan, CAMERA) == "1 of 2 steps, 256×144, every 3rd frame"
+    assert reductions(ladder(CAMERA)[0][-1], CAMERA) == ""
+
+
+def test_only_smaller_sizes_of_the_same_shape_are_used() -> None:
+    listed = ((320, 192), (320, 176), (256, 144), (192, 320), (64, 32))
+    assert sizes_from((320, 176), listed) == ((320, 176), (256, 144))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"fps": 0.0}, {"fps": float("inf")}, {"latency_ms": 0.0}, {"sizes": ()}, {"steps": 1, "least_steps": 2}],
+)
+def test_limits_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+    values: dict[str, object] = {"fps": 30.0, "sizes": SIZES}
+    with pytest.raises(ValueError, match=next(iter(wrong if len(wrong) == 1 else ["least_steps"]))):
+        Limits(**{**values, **wrong})  # type: ignore[arg-type]
+
+
+# ---- costs
+
+
+def test_the_default_profile_is_pocket_on_two_quiet_cores() -> None:
+    one = Plan(steps=1, stream_batch=False, chunk_latents=1, size=(320, 176))
+    two = replace(one, steps=2, stream_batch=True)
+    assert PROFILE.stages_ms(one) == {
+        "encode": 8.8,
+        "noise": 1.5,
+        "denoise": 29,
+        "decode": 16,
+        "other": 2,
+    }
+    assert PROFILE.stages_ms(two)["denoise"] == 38
+    assert PROFILE.stages_ms(replace(two, stream_batch=False))["denoise"] == 58
+
+
+def test_learning_keeps_what_the_plan_costs_and_finds_the_ratios() -> None:
+    plan = ladder(CAMERA)[0][0]
+    truth = Profile(encode=8, decode=1, forward=10, latent=4.5)
+    profile = PROFILE
+    for _ in range(200):
+        profile = profile.learn(plan, truth.stages_ms(plan), rate=0.1)
+    assert profile.chunk_ms(plan) == pytest.approx(PROFILE.chunk_ms(plan))
+    found, true = profile.stages_ms(plan), truth.stages_ms(plan)
+    load = truth.chunk_ms(plan) / profile.chunk_ms(plan)
+    assert {s: found[s] * load for s in STAGES} == pytest.approx(true, rel=1e-3)
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=6))
+def test_shares_are_fair(demands: list[float]) -> None:
+    shares = fair_shares(demands)
+    assert sum(shares) == pytest.approx(1)
+    equal = 1 / len(demands)
+    for demand, share in zip(demands, shares, strict=True):
+        assert share >= min(demand, equal) - 1e-9
+        # Who gets less than it asks for gets no less than any other.
+        assert share >= demand - 1e-9 or share == pytest.approx(max(shares))
+
+
+def test_a_hiccup_may_wait_as_long_as_the_limit_allows() -> None:
+    plan = Plan(steps=1, stream_batch=False, chunk_latents=1, size=SIZES[0])
+    assert slack(plan, CAMERA, 55) == 8
+    assert slack(plan, replace(CAMERA, latency_ms=200), 55) == 1
+    assert slack(plan, replace(CAMERA, most_waiting=6), 55) == 2
+
+
+# ---- control
+
+
+def test_a_machine_that_keeps_up_keeps_the_best_plan() -> None:
+    machine = Machine()
+    machine.paint(60, 1.0)
+    assert machine.plans == [ladder(CAMERA)[0][0]]
+
+
+def test_quality_goes_down_within_four_chunks_and_the_new_plan_fits() -> None:
+    machine = Machine()
+    machine.paint(5, 1.0)
+    machine.paint(0.1, 2.6)
+    for _ in range(3):
+        machine.paint(0.01, 2.6)
+    plan = machine.state.plan
+    assert plan != machine.plans[0]
+    assert pressure(plan, CAMERA, 2.6 * PROFILE.chunk_ms(plan)) <= 1
+    assert machine.state.is_feasible
+
+
+def test_one_slow_chunk_is_no_reason() -> None:
+    machine = Machine()
+    for _ in range(20):
+        machine.paint(1, 1.0)
+        machine.paint(0.01, 8.0)
+    assert len(machine.plans) == 1
+
+
+def test_within_a_level_the_least_delay_that_keeps_up_is_chosen() -> None:
+    limits = replace(CAMERA, least_steps=2, sizes=SIZES[:1])
+    machine = Machine(limits)
+    machine.paint(5, 1.0)
+    machine.paint(3, 1.8)
+    machine.paint(10, 1.0)
+    # Both would do, then only one forward for both steps keeps up.
+    assert [plan.stream_batch for plan in machine.plans] == [False, True, False]
+
+
+def test_it_comes_back_one_level_at_a_time_and_within_ten_seconds() -> None:
+    machine = Machine(replace(CAMERA, steps=4, latency_ms=1000))
+    machine.paint(5, 1.0)
+    machine.paint(15, 6.0)
+    bottom = levels(machine)[-1]
+    assert bottom >= 4
+    down = len(machine.plans)
+    machine.paint(RECOVERY_S, 1.0)
+    assert levels(machine)[-1] == 0
+    climbed = [bottom, *levels(machine)[down:]]
+    assert all(before - after in (0, 1) for before, after in pairwise(climbed))
+
+
+def test_where_nothing_fits_the_nearest_plan_is_taken_and_said_so() -> None:
+    machine = Machine()
+    machine.paint(10, 50.0)
+    lost = machine.state
+    assert not lost.is_feasible
+    assert (lost.plan.steps, lost.plan.frame_step) == (1, 4)
+    machine.paint(12, 1.0)
+    assert machine.state.is_feasible
+    assert levels(machine)[-1] == 0
+
+
+def test_a_steady_load_between_two_levels_does_not_flap() -> None:
+    for load in (1.5, 1.7, 1.9, 2.1, 2.3, 2.5, 2.9, 3.3):
+        machine = Machine()
+        machine.paint(120, load)
+        assert len(machine.plans) <= 3, load
+
+
+def test_a_forecast_that_is_wrong_is_tried_ever_less_often() -> None:
+    # In truth a step more costs far more than the profile says.
+    class Dear(Profile):
+        def stages_ms(self, plan: Plan) -> dict[Stage, float]:
+            stages = super().stages_ms(plan)
+            return stages if plan.steps == 1 else {**stages, "denoise": 4 * stages["denoise"]}
+
+    machine = Machine(replace(CAMERA, mode="latency"), Dear())
+    machine.paint(200, 1.0)
+    tries = levels(machine).count(0) - 1
+    assert 1 <= tries <= 10
+    assert levels(machine)[-1] == 1
+    assert max(levels(machine)[3:]) == 1, "a wrong forecast costs no more than what it was about"
+
+
+def test_late_frames_count_even_where_the_forecast_is_good() -> None:
+    state, now_s = begin(CAMERA), 0.0
+    stages = PROFILE.stages_ms(state.plan)
+    for _ in range(6):
+        now_s += 0.133
+        state = control(state, CAMERA, Chunk(now_s=now_s, stages_ms=stages, delay_ms=900))
+    assert level_of(state.plan, ladder(CAMERA)) > 0 or state.plan.stream_batch
+
+
+def test_a_wish_is_granted_at_once() -> None:
+    machine = Machine()
+    machine.paint(5, 1.0)
+    more = replace(CAMERA, steps=3)
+    state = control(machine.state, more)
+    assert state.plan.steps == 3
+    fewer = replace(CAMERA, steps=1)
+    assert control(state, fewer).plan.steps == 1
+
+
+def test_a_wish_that_the_load_does_not_allow_is_granted_as_far_as_it_goes() -> None:
+    machine = Machine()
+    machine.paint(5, 1.0)
+    machine.paint(5, 3.0)
+    state = control(machine.state, replace(CAMERA, steps=4))
+    assert state.plan.steps == 1
+
+
+def test_it_is_a_pure_function() -> None:
+    def run() -> SloState:
+        machine = Machine()
+        for load in (1.0, 4.0, 1.0, 2.0):
+            machine.paint(6, load)
+        return machine.state
+
+    assert run() == run()
+
+
+# ---- several streams
+
+
+def test_a_stream_in_the_middle_of_others_takes_no_more_than_its_share() -> None:
+    states = [begin(CAMERA) for _ in range(2)]
+    for room in rooms([(state, CAMERA) for state in states]):
+        assert room.share == pytest.approx(1 / 2)
+        assert room.others_ms == pytest.approx(PROFILE.chunk_ms(states[0].plan))
+        machine = Machine()
+        machine.paint(10, 1.0, room=room)
+        plan = machine.state.plan
+        assert use(plan, CAMERA, PROFILE.chunk_ms(plan)) <= 1 / 2
+
+
+def test_what_a_slow_stream_leaves_is_the_others() -> None:
+    slow = replace(CAMERA, fps=5)
+    streams = [(begin(slow), slow), (begin(CAMERA), CAMERA)]
+    small, large = rooms(streams)
+    assert small.share < 0.25
+    assert large.share > 0.75
