@@ -11,8 +11,8 @@ from limner.worker.pacing import pick_evenly, thin_out
 NS_PER_MS = 1_000_000
 # Input slots that stay with the client, so that it always has one to write its next frame into.
 SPARE_SLOTS = 2
-# So many frames wait at the most, or two more than a chunk has: what waits longer comes late.
-MOST_WAITING = 6
+# So many frames may wait at least; what waits longer than chunk and slack comes late.
+LEAST_CAPACITY = 6
 # A chunk that is not full waits this long for another frame, or three frame times: a clip may be at its end.
 PATIENCE_NS = 150 * NS_PER_MS
 PATIENCE_FRAMES = 3
@@ -25,6 +25,10 @@ class Intake:
 
     opening: Open
     frames_per_chunk: int
+    frame_step: int = 1
+    """Every how manieth frame is kept; the others go back as they come."""
+    slack: int = 1
+    """Frames beyond a chunk that may wait for the next one: jitter, or a hiccup, not overload."""
     waiting: list[Give] = field(default_factory=list)
     outputs: deque[int] = field(default_factory=deque)
     """Output slots that are free to paint into."""
@@ -35,20 +39,30 @@ class Intake:
     """Of the last frame taken."""
     _last_arrival_ns: int = 0
     _owes_flush: bool = False
+    _passed_over: int = 0
+    """Frames since the last that was kept."""
 
     @property
     def _capacity(self) -> int:
-        most = max(MOST_WAITING, self.frames_per_chunk + 2)
-        return max(self.frames_per_chunk, min(most, self.opening.input.slots - SPARE_SLOTS))
+        wanted = max(LEAST_CAPACITY, self.frames_per_chunk + self.slack + 1)
+        return max(self.frames_per_chunk, min(wanted, self.opening.input.slots - SPARE_SLOTS))
 
     @property
     def patience_ns(self) -> int:
         """How long a chunk waits for its missing frames."""
         return int(min(MAX_PATIENCE_NS, max(PATIENCE_NS, PATIENCE_FRAMES * 1e9 / self.opening.fps)))
 
+    def pace(self, frames_per_chunk: int, frame_step: int, slack: int) -> None:
+        """Gather so many frames for the next chunk, of those that `frame_step` leaves."""
+        self.frames_per_chunk, self.frame_step, self.slack = frames_per_chunk, frame_step, slack
+
     def add(self, give: Give, now_ns: int) -> list[Give]:
         """Take a frame in; return those that will not be painted."""
         self._last_arrival_ns = now_ns
+        self._passed_over += 1
+        if self._passed_over < self.frame_step:
+            return [give]
+        self._passed_over = 0
         if self.waiting and give.pts_ns < self.waiting[-1].pts_ns:
             # Time went back: a seek or a new source. What waited is of no use any more.
             surplus, self.waiting = self.waiting, [give]
@@ -70,8 +84,7 @@ class Intake:
                 return [], []
             chosen, self.waiting = self.waiting, []
             dropped: list[Give] = []
-        elif len(self.waiting) <= count + 1:
-            # One more than a chunk is jitter, not overload: it waits for the next chunk.
+        elif len(self.waiting) <= count + self.slack:
             chosen, self.waiting = self.waiting[:count], self.waiting[count:]
             dropped = []
         else:

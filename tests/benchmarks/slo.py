@@ -1,0 +1,74 @@
+"""SLO control against a thousand random loads, simulated: no GPU, no clock, the same on every machine.
+
+    python -m tests.benchmarks.slo --traces 1000 --report docs/measurements/slo.json
+
+What is promised, stream by stream: where some allowed plan fits (see `slo_traces.counted`), at most 1 % of
+the frames are late or lost; the delay never passes a bound that depends on the slowest chunk alone; quality
+is back within 10 s of the load's end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.report import finish
+from tests.benchmarks.slo_simulator import Simulator
+from tests.benchmarks.slo_traces import KINDS, REACTION_S, SECONDS, Verdict, judge, make
+
+
+def measure(traces: int) -> list[Verdict]:
+    """Run so many traces, seeds 0 and on."""
+    found = []
+    for seed in range(traces):
+        trace = make(seed)
+        found += judge(trace, Simulator(trace.sources, trace.load, seed=seed))
+    return found
+
+
+def summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Return the figures of some streams."""
+    frames, counted = sum(v.frames for v in verdicts), sum(v.counted for v in verdicts)
+    recovered = sorted(v.recovered_s for v in verdicts if v.recovered_s is not None)
+    return {
+        "streams": len(verdicts),
+        "frames": frames,
+        "painted_share": round(sum(v.painted for v in verdicts) / frames, 4),
+        "passed_over_share": round(sum(v.passed_over for v in verdicts) / frames, 4),
+        "counted_share": round(counted / frames, 4),
+        "missed_share_of_counted": round(sum(v.missed for v in verdicts) / max(1, counted), 6),
+        "missed_share_in_all": round(sum(v.missed_in_all for v in verdicts) / frames, 4),
+        "worst_delay_ms": round(max(v.worst_ms for v in verdicts)),
+        "worst_delay_share_of_bound": round(max(v.worst_ms / v.bound_ms for v in verdicts), 3),
+        "recovery_s_p50": round(recovered[len(recovered) // 2], 2) if recovered else None,
+        "recovery_s_worst": round(recovered[-1], 2) if recovered else None,
+        "changes_a_minute": round(sum(v.changes for v in verdicts) / len(verdicts) / SECONDS * 60, 2),
+        "with_faults": sum(bool(v.faults) for v in verdicts),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, say how it went, write the report; return the exit status."""
+    options = _options(arguments)
+    verdicts = measure(options.traces)
+    figures = {"all": summary(verdicts)}
+    figures |= {kind: summary([v for v in verdicts if v.kind == kind]) for kind in KINDS}
+    for kind, shares in figures.items():
+        print(kind, shares)
+    report = {"traces": options.traces, "seconds_each": SECONDS, "reaction_s": REACTION_S, **figures}
+    faults = [f"{v.kind} {v.seed}: {fault}" for v in verdicts for fault in v.faults]
+    return finish(report, faults, options.report)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--traces", type=int, default=1000, help="random loads, seeds 0 and on")
+    parser.add_argument("--report", type=Path, help="JSON file to write")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
