@@ -53,9 +53,14 @@ def test_a_cut_is_found_at_every_place_and_begins_at_the_nearer_border(chunk: in
         assert found(frames, chunk) == [border], at
 
 
-@pytest.mark.parametrize("at", [1, 2, 3, 4])
-def test_a_cut_in_the_first_chunk_is_found(at: int) -> None:
-    assert found(torch.cat([still(1, at), still(2, 12 - at)])) == [0 if at < 2 else 4]
+@pytest.mark.parametrize("at", range(1, 12))
+def test_a_cut_soon_after_the_start_is_found_as_soon_as_the_scene_is_known(at: int) -> None:
+    cuts = found(torch.cat([still(1, at), still(2, 24 - at)]))
+    assert cuts == ([] if at < 4 else [(at + 2) // 4 * 4])
+
+
+def test_turmoil_from_the_start_is_none() -> None:
+    assert found(torch.cat([scene(seed)[None] for seed in range(40)]).byte()) == []
 
 
 def test_cuts_in_a_row_are_all_found() -> None:

@@ -179,8 +179,8 @@ class Streamer:
             plan = self.status.plan
             steps = plan.steps if plan else self.status.settings.steps
             chunk *= plan.chunk if plan else 1
-        # With n steps the painted frames lag n - 1 chunks behind.
-        on_the_way = min(chunk * (steps + 1), KEPT_PICTURES)
+        # With n steps the painted frames lag n - 1 chunks behind; two more are painted at the same time.
+        on_the_way = min(chunk * (steps + 2), KEPT_PICTURES)
         return self._session.in_flight < chunk and len(self._waiting) < on_the_way
 
     def _lost(self) -> list[Picture]:

@@ -176,7 +176,10 @@ class Percentiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Hello(Message, frozen=True, kw_only=True):
-    """Open a session (or, as an `observer`, only listen and set). Said again, it replaces the session."""
+    """Open a session (or, as an `observer`, only listen and set). Said again, it replaces the session.
+
+    A source of any size is painted, be it 7×5: the client scales its frames to what `welcome` says.
+    """
 
     client: Annotated[Name, Meta(description="program and version")]
     name: Annotated[Name, Meta(description="what people call it: the filter's source, the clip's file")]

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from limner.engine.state import StreamState
+
 THUMBNAIL_HW = (18, 32)
 """Coarse enough that noise and small movement vanish, fine enough to tell scenes apart."""
 SAMPLES = 4
@@ -37,6 +39,8 @@ LEAST_RISE = 2.0
 cut out of the most motion: 4. A lorry that drives through the picture: 1.5."""
 LEVEL_FRAMES = 8
 """So many frames say how lively the picture is."""
+LEAST_LEVEL_FRAMES = 3
+"""After fewer frames of a scene that is not known, and nothing is a cut: it may be mere turmoil."""
 FLASH_FRAMES = 2
 """What is over after so many frames was no cut."""
 
@@ -76,6 +80,23 @@ class CutDetector:
         self._level.clear()
         self._stayed, self._is_due = 0, False
 
+    def state(self) -> StreamState:
+        """What it remembers."""
+        pictures = {"last": self._last_Chw, "before": self._before_Chw}
+        return StreamState(
+            tensors={name: picture.clone() for name, picture in pictures.items() if picture is not None},
+            facts={"stayed": self._stayed, "level": list(self._level), "is_due": self._is_due},
+        )
+
+    def restore(self, state: StreamState) -> None:
+        """Go on from a state."""
+        self._last_Chw, self._before_Chw = (
+            None if (picture := state.tensors.get(name)) is None else picture.cpu()
+            for name in ("last", "before")
+        )
+        self._stayed, self._is_due = state.fact("stayed", int), state.fact("is_due", bool)
+        self._level = deque(state.fact("level", list), maxlen=LEVEL_FRAMES)
+
     def _watch(self, frame_Chw: Tensor) -> Literal["suspect", "cut"] | None:
         last_Chw, self._last_Chw = self._last_Chw, frame_Chw
         if last_Chw is None:
@@ -83,11 +104,14 @@ class CutDetector:
         if self._before_Chw is not None:
             return self._wait(self._before_Chw, frame_Chw)
         change = unlikeness(last_Chw, frame_Chw)
-        if are_scenes(last_Chw, frame_Chw) and change >= LEAST_RISE * max(self._level, default=0):
+        if self._is_far_above_level(change) and are_scenes(last_Chw, frame_Chw):
             self._before_Chw, self._stayed = last_Chw, 1
             return "suspect"
         self._level.append(change)
         return None
+
+    def _is_far_above_level(self, change: float) -> bool:
+        return len(self._level) >= LEAST_LEVEL_FRAMES and change >= LEAST_RISE * max(self._level)
 
     def _wait(self, before_Chw: Tensor, frame_Chw: Tensor) -> Literal["cut"] | None:
         """Whether what was suspected has stayed."""

@@ -19,7 +19,7 @@ import torch
 from limner.engine.dit.kv_cache import KVCache
 from limner.engine.dit.model import CausalDiT
 from limner.engine.dit.together import Rows, Work, run
-from limner.engine.flights import flights_state, restored_flights
+from limner.engine.flights import Texts, flights_state, restored_flights
 from limner.engine.noise import NoiseSource
 from limner.engine.schedule import add_noise, predict_clean
 from limner.engine.state import StreamState
@@ -37,6 +37,7 @@ class Denoiser:
         self, dit: CausalDiT, noise: NoiseSource, *, steps: int, latent_size: tuple[int, int]
     ) -> None:
         self._dit, self._noise = dit, noise
+        self._device = dit.patch_embedding.weight.device
         self._latent_size = latent_size
         self._cache = self._new_cache(steps, latent_size)
         self._flights: deque[NoisedChunk] = deque()
@@ -59,17 +60,18 @@ class Denoiser:
         self._flights.clear()
         self._cache.reset()
 
-    def state(self) -> StreamState:
+    def state(self, texts: Texts) -> StreamState:
         """The history, and the chunks on their way."""
-        parts = {"cache": self._cache.state(), "flights": flights_state(self._flights)}
+        parts = {"cache": self._cache.state(), "flights": flights_state(self._flights, texts)}
         return StreamState.joined(parts, {"latent_size": list(self._latent_size), "rows": self.steps})
 
-    def restore(self, state: StreamState) -> None:
+    def restore(self, state: StreamState, texts: Texts) -> None:
         """Go on from a state of the same model; StateError when it is of another."""
         height, width = state.fact("latent_size", list)
-        self._cache = self._new_cache(state.fact("rows", int), (height, width))
+        self._latent_size = (height, width)
+        self._cache = self._new_cache(state.fact("rows", int), self._latent_size)
         self._cache.restore(state.part("cache"))
-        self._flights = deque(restored_flights(self._dit, state.part("flights")))
+        self._flights = deque(restored_flights(self._device, state.part("flights"), texts))
 
     def pushing(self, chunk: NoisedChunk) -> Work[list[CleanChunk]]:
         """`push` as work that can share its forwards with that of other streams."""
@@ -107,9 +109,8 @@ class Denoiser:
             self._cache = self._cache.with_rows(chunk.steps)
 
     def _new_cache(self, steps: int, latent_size: tuple[int, int]) -> KVCache:
-        weight = self._dit.patch_embedding.weight
-        grid = self._dit.grid(*latent_size)
-        return KVCache(self._dit.config, rows=steps, grid=grid, device=weight.device, dtype=weight.dtype)
+        dit, grid = self._dit, self._dit.grid(*latent_size)
+        return KVCache(dit.config, rows=steps, grid=grid, device=self._device, dtype=dit.dtype)
 
     def _advance(self, first_row: int) -> Work[list[CleanChunk]]:
         """One step for all chunks on their way, the newest in `first_row`; what is done."""

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from limner.engine.clock import StageClock
-from limner.engine.dit.context import TextContext
+from limner.engine.cuts import CutDetector, aligned, is_early
 from limner.engine.errors import FrameError, SettingsError, StateError
-from limner.engine.flights import restored_text, text_state
+from limner.engine.flights import Texts
 from limner.engine.model import Model
 from limner.engine.motion import MotionController
 from limner.engine.noise import NoiseSource
+from limner.engine.scaling import scaled
 from limner.engine.schedule import add_noise, step_sigmas, told_sigmas
 from limner.engine.state import StreamState
+from limner.engine.text_stage import TextStage
 from limner.engine.types import NoisedChunk, StreamSettings
 from limner.engine.vae import FRAMES_PER_LATENT
 
@@ -40,11 +42,11 @@ class EncodeStage:
         self._check_settings(settings)
         self._settings = self._wanted = settings
         self._index = 0
-        self._encoder = model.vae.encoder_stream(height, width)
         self._motion = MotionController(self._config.noise)
         self._noise = noise
-        self._text: TextContext
-        self._set_text(settings)
+        self._text = TextStage(model, settings)
+        self._cuts = CutDetector()
+        self._work_at(self._size_of(settings))
 
     @property
     def settings(self) -> StreamSettings:
@@ -54,7 +56,12 @@ class EncodeStage:
     @property
     def unknown_words(self) -> tuple[str, ...]:
         """Words of the prompt in force that do nothing."""
-        return self._unknown_words
+        return self._text.unknown_words
+
+    @property
+    def working_size(self) -> tuple[int, int]:
+        """(height, width) of what is encoded, pixels, since the last chunk."""
+        return self._working_size
 
     @property
     def frames_per_chunk(self) -> int:
@@ -62,7 +69,7 @@ class EncodeStage:
         return FRAMES_PER_LATENT * self._latents_of(self._wanted)
 
     def update(self, settings: StreamSettings) -> None:
-        """In force from the next chunk on. SettingsError when the model cannot do it."""
+        """In force from the next chunk on. SettingsError or ConfigError when the model cannot do it."""
         self._check_settings(settings)
         self._wanted = settings
 
@@ -71,9 +78,12 @@ class EncodeStage:
         """uint8 RGB frames [frames_per_chunk, 3, height, width] → a chunk; FrameError for any others."""
         wanted = self._wanted
         self._check_frames(frames_TCHW, self._latents_of(wanted))
-        frames_TCHW = frames_TCHW.to(self._device, non_blocking=True)
         self._adopt(wanted)
+        frames_TCHW, is_cut = self._one_scene(frames_TCHW)
+        frames_TCHW = frames_TCHW.to(self._device, non_blocking=True)
+        text = self._text.push(len(frames_TCHW))
         clock = StageClock(self._device)
+        frames_TCHW = scaled(frames_TCHW, self._working_size)
         latents_TCHW = self._encoder.push(frames_TCHW)
         encoded = clock.lap()
         settings, schedule = self._settings, self._config.schedule
@@ -87,10 +97,11 @@ class EncodeStage:
             x_TCHW=add_noise(latents_TCHW.float(), noise, sigmas_N[0]),
             sigmas_N=sigmas_N,
             told_N=told_sigmas(schedule, sigmas_N),
-            text=self._text,
+            text=text,
             seed=settings.seed,
             stream_batch=settings.stream_batch,
             is_clean=settings.strength == 0,
+            is_cut=is_cut,
             encoded=encoded,
             noised=clock.lap(),
         )
@@ -106,53 +117,80 @@ class EncodeStage:
         """The next chunk is the first of a stream."""
         self._index = 0
         self._adopt(self._wanted)
-        self._encoder.reset()
-        self._motion.reset()
+        self._cuts.reset()
+        self._text.reset()
+        self._begin_scene()
 
-    def state(self) -> StreamState:
+    def state(self, texts: Texts) -> StreamState:
         """What it remembers, settings that are not yet in force included."""
         parts = {
             "encoder": self._encoder.state(),
             "motion": self._motion.state(),
-            "text": text_state(self._text),
+            "text": self._text.state(texts),
+            "cuts": self._cuts.state(),
         }
         return StreamState.joined(
             parts,
             {
                 "index": self._index,
+                "size": list(self._working_size),
                 "settings": dataclasses.asdict(self._settings),
                 "wanted": dataclasses.asdict(self._wanted),
-                "unknown_words": list(self._unknown_words),
             },
         )
 
-    def restore(self, state: StreamState) -> None:
+    def restore(self, state: StreamState, texts: Texts) -> None:
         """Go on from a state of the same model and size; StateError when it is not."""
         self._settings = _settings(state.fact("settings", dict))
         self._wanted = _settings(state.fact("wanted", dict))
         self._index = state.fact("index", int)
+        height, width = state.fact("size", list)
+        self._work_at((height, width))
         self._encoder.restore(state.part("encoder"))
         self._motion.restore(state.part("motion"), self._device)
-        self._text = restored_text(self._model.dit, state.part("text"))
-        self._unknown_words = tuple(state.fact("unknown_words", list))
+        self._text.restore(state.part("text"), texts)
+        self._cuts.restore(state.part("cuts"))
 
     def _latents_of(self, settings: StreamSettings) -> int:
         return settings.chunk_latents or self._config.latent_frames_per_chunk
 
+    def _size_of(self, settings: StreamSettings) -> tuple[int, int]:
+        if settings.size is None:
+            return self.height, self.width
+        width, height = settings.size
+        return height, width
+
+    def _work_at(self, working_size: tuple[int, int]) -> None:
+        self._working_size = working_size
+        self._encoder = self._model.vae.encoder_stream(*working_size)
+        self._motion.reset()
+
     def _adopt(self, wanted: StreamSettings) -> None:
-        if wanted.prompt != self._settings.prompt:
-            self._set_text(wanted)
+        self._text.adopt(self._settings, wanted)
+        if self._size_of(wanted) != self._working_size:
+            self._work_at(self._size_of(wanted))
         self._settings = wanted
 
-    @torch.inference_mode()
-    def _set_text(self, settings: StreamSettings) -> None:
-        encoded = self._model.text.encode(settings.prompt)
-        tokens_SE, _ = encoded.text.tokens()
-        dit = self._model.dit
-        self._text = dit.text_context(tokens_SE[None].to(self._device, dit.dtype))
-        self._unknown_words = encoded.unknown
+    def _one_scene(self, frames_TCHW: Tensor) -> tuple[Tensor, bool]:
+        """The frames of one scene alone, and whether a new one begins with them."""
+        if not self._settings.cuts:
+            self._cuts.reset()
+            return frames_TCHW, False
+        at = self._cuts.push(frames_TCHW)
+        if at is None:
+            return frames_TCHW, False
+        is_cut = is_early(at, len(frames_TCHW))
+        if is_cut:
+            self._begin_scene()
+        return aligned(frames_TCHW, at), is_cut
+
+    def _begin_scene(self) -> None:
+        """Forget the pictures before; the text, the noise and the count of chunks go on."""
+        self._encoder.reset()
+        self._motion.reset()
 
     def _check_settings(self, settings: StreamSettings) -> None:
+        self._config.check_size(*self._size_of(settings))
         most = self._config.dit.recent_frames
         if settings.chunk_latents > most:
             raise SettingsError(

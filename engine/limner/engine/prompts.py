@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 
 from limner.engine.blend import SoftText, between, mixed
+from limner.engine.state import StreamState
 from limner.engine.text import TextEmbedding
 from limner.engine.types import PromptShare, StreamSettings
 
@@ -87,9 +88,36 @@ class PromptTrack:
 
     def reset(self) -> None:
         """The next chunk is the first of a stream: what was asked for is in force from there on."""
+        self._is_new |= not _same(self._now, self._target)
         self._start = self._now = self._target
         self._frames = self._done = 0
-        self._is_new = True
+
+    def state(self) -> StreamState:
+        """What it remembers."""
+        texts = {"start": self._start, "now": self._now, "target": self._target}
+        parts = {
+            name: StreamState(tensors={"embedding": text.embedding_LE, "weight": text.weight_L})
+            for name, text in texts.items()
+        }
+        facts = {"frames": self._frames, "done": self._done, "is_new": self._is_new}
+        return StreamState.joined(parts, facts)
+
+    def restore(self, state: StreamState) -> None:
+        """Go on from a state; StateError when it is of another text encoder."""
+        self._start, self._now, self._target = (
+            _restored(state.part(name), self._target) for name in ("start", "now", "target")
+        )
+        self._frames, self._done = state.fact("frames", int), state.fact("done", int)
+        self._is_new = state.fact("is_new", bool)
+
+
+def _restored(state: StreamState, like: SoftText) -> SoftText:
+    text = SoftText(
+        embedding_LE=torch.empty_like(like.embedding_LE), weight_L=torch.empty_like(like.weight_L)
+    )
+    state.fill("embedding", text.embedding_LE)
+    state.fill("weight", text.weight_L)
+    return text
 
 
 def _same(a: SoftText, b: SoftText) -> bool:

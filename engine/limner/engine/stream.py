@@ -5,16 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from limner.engine.clock import StageClock
+from limner.engine.clock import Span, StageClock
+from limner.engine.decode_stage import DecodeStage
 from limner.engine.denoiser import Denoiser
 from limner.engine.dit.together import Work
 from limner.engine.encode_stage import EncodeStage
 from limner.engine.errors import StateError
+from limner.engine.flights import Texts
 from limner.engine.model import Model
 from limner.engine.noise import NoiseSource
 from limner.engine.state import FORMAT, StreamState
 from limner.engine.types import CleanChunk, Denoised, NoisedChunk, Painted, StageTimes, StreamSettings
-from limner.engine.vae import SPATIAL_FACTOR, StreamingDecoder
+from limner.engine.vae import SPATIAL_FACTOR
 
 
 class Stream:
@@ -32,7 +34,7 @@ class Stream:
         self.model = model
         self.height, self.width = height, width
         self._device = device
-        self._encode, self._denoiser, self._decoder = self._new_stages(settings)
+        self._encode, self._denoiser, self._decode = self._new_stages(settings)
 
     @property
     def settings(self) -> StreamSettings:
@@ -52,7 +54,8 @@ class Stream:
     def update(self, settings: StreamSettings) -> None:
         """Paint like this from the next chunk on, without a cut. Only the latest of several counts.
 
-        Raises SettingsError when the model cannot do it; the stream goes on as before then.
+        Raises SettingsError (for the size, ConfigError) when the model cannot do it; the stream goes on as
+        before then.
         """
         self._encode.update(settings)
 
@@ -74,7 +77,7 @@ class Stream:
         """Start anew: the next chunk is the first, as if the stream had just been opened."""
         self._encode.reset()
         self._denoiser.reset()
-        self._decoder.reset()
+        self._decode.reset()
 
     @torch.inference_mode()
     def state(self) -> StreamState:
@@ -82,10 +85,12 @@ class Stream:
 
         Between pushes; where stages run apart, when none holds a chunk.
         """
+        texts = Texts()
         parts = {
-            "encode": self._encode.state(),
-            "denoise": self._denoiser.state(),
-            "decode": self._decoder.state(),
+            "encode": self._encode.state(texts),
+            "denoise": self._denoiser.state(texts),
+            "decode": self._decode.state(),
+            "texts": texts.state(),
         }
         return StreamState.joined(parts, {"format": FORMAT, **self._identity()})
 
@@ -98,11 +103,12 @@ class Stream:
         for name, mine in {"format": FORMAT, **self._identity()}.items():
             if (its := state.facts.get(name)) != mine:
                 raise StateError(f"the state's {name} is {its!r}; this stream's is {mine!r}")
-        encode, denoiser, decoder = self._new_stages(self.settings)
-        encode.restore(state.part("encode"))
-        denoiser.restore(state.part("denoise"))
-        decoder.restore(state.part("decode"))
-        self._encode, self._denoiser, self._decoder = encode, denoiser, decoder
+        encode, denoiser, decode = self._new_stages(self.settings)
+        texts = Texts.restored(self.model.dit, state.part("texts"))
+        encode.restore(state.part("encode"), texts)
+        denoiser.restore(state.part("denoise"), texts)
+        decode.restore(state.part("decode"))
+        self._encode, self._denoiser, self._decode = encode, denoiser, decode
 
     def encode(self, frames_TCHW: Tensor) -> NoisedChunk:
         """First stage: put the newest settings in force, encode, add noise. Raises as `push` does."""
@@ -117,7 +123,7 @@ class Stream:
         """Second stage: paint; None finishes the chunks that are on their way."""
         clock = StageClock(self._device)
         done = self._denoiser.flush() if chunk is None else self._denoiser.push(chunk)
-        return denoised(chunk, done, clock)
+        return denoised(chunk, done, clock.lap())
 
     def denoising(self, chunk: NoisedChunk) -> Work[list[CleanChunk]]:
         """The second stage as work that can share its forwards with that of other streams."""
@@ -130,7 +136,7 @@ class Stream:
         if not chunks:
             return None
         clock = StageClock(self._device)
-        frames_TCHW = self._decoder.push(torch.cat([chunk.latents_TCHW for chunk in chunks]))
+        frames_TCHW = self._decode.push(chunks)
         decoded = clock.lap()
         return Painted(
             frames_TCHW=frames_TCHW,
@@ -150,21 +156,22 @@ class Stream:
     def _identity(self) -> dict[str, str | int]:
         return {"model": self.model.config.name, "height": self.height, "width": self.width}
 
-    def _new_stages(self, settings: StreamSettings) -> tuple[EncodeStage, Denoiser, StreamingDecoder]:
+    def _new_stages(self, settings: StreamSettings) -> tuple[EncodeStage, Denoiser, DecodeStage]:
         model, device, height, width = self.model, self._device, self.height, self.width
         # Two sources of the same noise, so that the stages share nothing.
         noises = [NoiseSource(model.config.noise, device) for _ in range(2)]
-        latent_size = (height // SPATIAL_FACTOR, width // SPATIAL_FACTOR)
+        encode = EncodeStage(model, noises[0], settings, height=height, width=width, device=device)
+        work_height, work_width = encode.working_size
+        latent_size = (work_height // SPATIAL_FACTOR, work_width // SPATIAL_FACTOR)
         return (
-            EncodeStage(model, noises[0], settings, height=height, width=width, device=device),
+            encode,
             Denoiser(model.dit, noises[1], steps=settings.steps, latent_size=latent_size),
-            model.vae.decoder_stream(height, width),
+            DecodeStage(model.vae, size=(height, width), working_size=encode.working_size),
         )
 
 
-def denoised(chunk: NoisedChunk | None, done: list[CleanChunk], clock: StageClock) -> Denoised:
+def denoised(chunk: NoisedChunk | None, done: list[CleanChunk], spent: Span) -> Denoised:
     """What came out of the second stage, and the times of the push that brought it."""
-    spent = clock.lap()
     if chunk is None:
         return Denoised(chunks=tuple(done), denoised=spent)
     return Denoised(chunks=tuple(done), encoded=chunk.encoded, noised=chunk.noised, denoised=spent)

@@ -40,6 +40,10 @@ def engine(
     *,
     size: Size = "1280x720",
     steps: Annotated[int, typer.Option(help="Denoising steps.", metavar="1..4")] = 1,
+    mode: Annotated[
+        str,
+        typer.Option(help="throughput: all steps in one forward; latency: chunk by chunk.", metavar="MODE"),
+    ] = "throughput",
     seconds: Seconds = 20.0,
     engine: Annotated[str, typer.Option(help="What paints: pocket or echo.", metavar="NAME")] = "pocket",
     threads: Annotated[int, typer.Option(help="CPU threads of the worker; 0: chosen.", metavar="N")] = 0,
@@ -50,6 +54,7 @@ def engine(
         EngineJob(
             size=parse_size(size),
             steps=steps,
+            mode=mode,
             seconds=seconds,
             engine=engine,
             threads=threads,

@@ -31,6 +31,7 @@ class EngineJob:
 
     size: tuple[int, int]
     steps: int
+    mode: str
     seconds: float
     engine: str
     threads: int
@@ -40,7 +41,7 @@ class EngineJob:
 def measure(job: EngineJob) -> None:
     """Run the measurement, print its figures, write the report; raises CliError."""
     # What is measured is what was asked for: nothing gives way.
-    change = change_from(steps=job.steps, mode="throughput", adapt=False, bypass=False)
+    change = change_from(steps=job.steps, mode=job.mode, adapt=False, bypass=False)
     try:
         DaemonConfig(engine=job.engine, threads=job.threads)
     except ValueError as error:
@@ -93,6 +94,7 @@ def _conclude(job: EngineJob, figures: Figures, size: tuple[int, int], model: st
         "size": list(size),
         "source_size": list(job.size),
         "steps": job.steps,
+        "mode": job.mode,
         "seconds": job.seconds,
         "threads": job.threads or None,
     }

@@ -1,0 +1,202 @@
+"""Does a stream that has run for long look, and run, like one that has just begun?
+
+    python -m tests.benchmarks.endurance --frames 54000 --report docs/measurements/endurance.json
+
+One stream, flat out, over footage that never comes round the same way: stretches of real and of made
+clips, forwards and backwards, faded into one another. At the start and every so often the same probe is
+pushed. Bars: the probe's statistics stay within ± 5 % of the first, memory within ± 1 % after the first
+minute (of video, at 30 FPS), and a chunk takes as long at the end as at first (medians of thirds, ± 10 %).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import psutil
+import torch
+from tests.benchmarks import report
+from tests.benchmarks.looks import Look, look_of, psnr_db, worst_change
+from tests.support.footage import endless_footage
+from tests.support.pictures import pocket, real_clip
+
+from limner.engine.engine import Engine
+from limner.engine.stream import Stream
+from limner.engine.types import StreamSettings
+from limner.pocket.look import Frames
+
+MOST_CHANGE = 0.05
+MOST_MEMORY = 0.01
+MOST_SLOWER = 0.10
+MINUTE_FRAMES = 1800
+LEAD_IN_FRAMES = 48
+"""Of each probe: not looked at, so that what the cache held before has left it."""
+FADE_FRAMES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """The same input again, some way into the stream."""
+
+    at_frame: int
+    """Frames pushed before it."""
+    look: Look
+    change: float
+    """Largest relative change of any statistic since the first probe."""
+    psnr_db: float
+    """Against the first probe's picture: the noise is the same, so that context alone may differ."""
+
+
+@dataclass(kw_only=True)
+class Run:
+    """What was seen on the way."""
+
+    probes: list[Probe] = field(default_factory=list)
+    chunk_ms: list[float] = field(default_factory=list)
+    """Each push, ms."""
+    memory_bytes: list[int] = field(default_factory=list)
+    """Resident, after each `memory_every` frames."""
+    memory_every: int = 0
+
+
+def endure(
+    engine: Engine, settings: StreamSettings, *, frames: int, probe_every: int, probe_THWC: Frames
+) -> Run:
+    """Push `frames` frames through one stream, a probe first and after every `probe_every` of them.
+
+    `probe_THWC`: its first `LEAD_IN_FRAMES` only bring the stream there.
+    """
+    height, width = probe_THWC.shape[1:3]
+    run = Run(memory_every=max(100, min(600, frames // 20)))
+    runner = _Runner(engine.open_stream(settings, height, width), run)
+    footage = endless_footage((width, height), fade=FADE_FRAMES)
+    next(footage)  # read and made here, not while memory is watched
+    first = runner.push(probe_THWC)[LEAD_IN_FRAMES:]
+    run.probes.append(Probe(at_frame=0, look=look_of(first), change=0.0, psnr_db=float("inf")))
+    while runner.pushed < frames:
+        until = min(frames, runner.pushed + probe_every) - len(probe_THWC)
+        while runner.pushed < until:
+            runner.push(next(footage))
+        at_frame = runner.pushed
+        # Faded in like all else: a hard cut would begin a new context and hide what the old one has become.
+        lead_in = _faded(runner.last_THWC, probe_THWC)
+        now = runner.push(lead_in)[LEAD_IN_FRAMES:]
+        look = look_of(now)
+        change = worst_change(run.probes[0].look, look)
+        run.probes.append(Probe(at_frame=at_frame, look=look, change=change, psnr_db=psnr_db(now, first)))
+    return run
+
+
+class _Runner:
+    """Pushes whole chunks, and notes time and memory."""
+
+    def __init__(self, stream: Stream, run: Run) -> None:
+        self._stream, self._run = stream, run
+        self._process = psutil.Process()
+        self.pushed = 0
+        self.last_THWC: Frames = np.empty((0, stream.height, stream.width, 3), np.uint8)
+
+    def push(self, frames_THWC: Frames) -> Frames:
+        """Paint them; whole chunks only."""
+        count = self._stream.frames_per_chunk
+        painted = [self._chunk(frames_THWC[t : t + count]) for t in range(0, len(frames_THWC), count)]
+        return np.concatenate(painted)
+
+    def _chunk(self, frames_THWC: Frames) -> Frames:
+        chunk_TCHW = torch.from_numpy(frames_THWC).permute(0, 3, 1, 2).contiguous()
+        begin = time.perf_counter()
+        painted = self._stream.push(chunk_TCHW)
+        self._run.chunk_ms.append((time.perf_counter() - begin) * 1000)
+        assert painted is not None, "one step, no overlap: every push paints"
+        self.last_THWC = frames_THWC
+        self.pushed += len(frames_THWC)
+        if self.pushed % self._run.memory_every < len(frames_THWC):
+            self._run.memory_bytes.append(self._process.memory_info().rss)
+        frames: Frames = painted.frames_TCHW.permute(0, 2, 3, 1).cpu().numpy()
+        return frames
+
+
+def _faded(before_THWC: Frames, after_THWC: Frames) -> Frames:
+    """`after` with its first frames faded in over the last frame of `before`."""
+    share = np.linspace(0, 1, FADE_FRAMES + 1, endpoint=False)[1:, None, None, None]
+    mixed = before_THWC[-1:] * (1 - share) + after_THWC[:FADE_FRAMES] * share
+    return np.concatenate([mixed.round().astype(np.uint8), after_THWC[FADE_FRAMES:]])
+
+
+def memory_change(run: Run, after_frames: int = MINUTE_FRAMES) -> float:
+    """Largest distance of any later sample from the first one after so many frames, part of that one."""
+    after = run.memory_bytes[max(0, after_frames // run.memory_every - 1) :]
+    return max(abs(sample / after[0] - 1) for sample in after) if after else float("nan")
+
+
+def slowdown(run: Run) -> float:
+    """Median time of a chunk in the last third over that in the first, less 1. The start-up is left out."""
+    settled = run.chunk_ms[min(50, len(run.chunk_ms) // 4) :]
+    third = len(settled) // 3
+    return float(np.median(settled[-third:]) / np.median(settled[:third]) - 1)
+
+
+def broken_bars(run: Run) -> list[str]:
+    """What did not stay as it was, a sentence each."""
+    worst = max(run.probes, key=lambda probe: probe.change)
+    checks = (
+        (worst.change, MOST_CHANGE, f"the picture changed at frame {worst.at_frame}"),
+        (memory_change(run), MOST_MEMORY, "memory changed"),
+        (abs(slowdown(run)), MOST_SLOWER, "the time of a chunk changed"),
+    )
+    return [f"{what} by {value:.1%}, promised {bar:.0%}" for value, bar, what in checks if not value <= bar]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write; 1 when a bar is broken."""
+    parser = report.parser(main.__doc__)
+    parser.add_argument("--frames", type=int, default=54_000, help="30 minutes at 30 FPS")
+    parser.add_argument("--probe-every", type=int, default=3_000, help="frames")
+    parser.add_argument("--prompt", default="oil painting")
+    parser.add_argument("--strength", type=float, default=0.5)
+    options = report.chosen(parser, arguments)
+    engine = pocket()
+    settings = StreamSettings(prompt=options.prompt, strength=options.strength)
+    probe = real_clip("bigbuckbunny", LEAD_IN_FRAMES + 48)
+    began = time.perf_counter()
+    run = endure(engine, settings, frames=options.frames, probe_every=options.probe_every, probe_THWC=probe)
+    wall_s = time.perf_counter() - began
+    for row in rows(run):
+        print(row)
+    return report.finish(
+        {
+            "machine": report.machine(engine),
+            "frames": options.frames,
+            "prompt": options.prompt,
+            "wall_s": wall_s,
+            "probes": [asdict(probe) for probe in run.probes],
+            "largest_change": max(probe.change for probe in run.probes),
+            "memory_mb": [round(sample / 1e6, 1) for sample in run.memory_bytes],
+            "memory_every_frames": run.memory_every,
+            "memory_change": memory_change(run),
+            "chunk_ms_medians": _medians(run.chunk_ms),
+            "slowdown": slowdown(run),
+        },
+        broken_bars(run),
+        options.report,
+    )
+
+
+def rows(run: Run) -> Iterator[str]:
+    """What `main` prints."""
+    for probe in run.probes:
+        yield f"frame {probe.at_frame:6}: {probe.look}  change {probe.change:.1%}  {probe.psnr_db:.1f} dB"
+    memory = [sample / 1e6 for sample in run.memory_bytes]
+    yield f"memory {min(memory):.0f}–{max(memory):.0f} MB, {memory_change(run):.1%} after the first minute"
+    yield f"chunk, ms, median of each tenth: {_medians(run.chunk_ms)}; last third {slowdown(run):+.1%}"
+
+
+def _medians(chunk_ms: Sequence[float]) -> list[float]:
+    return [round(float(np.median(part)), 2) for part in np.array_split(np.asarray(chunk_ms), 10)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
