@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from tests.cli.clips import write_clip
 from tests.cli.live import live_session
 from tests.cli.runner import run_limner
 from tests.support.daemon import running_daemon
@@ -13,6 +16,17 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not WEIGHTS.exists(), reason="pocket's weights are not there"),
 ]
+
+
+def test_a_demo_says_them_too(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", size=(160, 96), frames=9)
+    with running_daemon("pocket", threads=1) as daemon:
+        daemon.wait_ready()
+        options = ["--no-realtime", "--prompt", "oil florbs"]
+        result = run_limner(daemon.runtime_dir, "demo", clip, "-o", tmp_path / "out.mp4", *options)
+    assert result.code == 0, result.err
+    assert "note: words that the model does not know: florbs\n" in result.err
+    assert "painted 9 of 9 frames" in result.err
 
 
 def test_words_that_the_model_does_not_know_are_said_and_the_rest_is_painted() -> None:

@@ -50,7 +50,7 @@ def test_pocket_paints_obeys_and_stays_small() -> None:
                 while (event := session.receive(0.0)) is not None:
                     if isinstance(event, PaintedFrame):
                         event.release()
-                    elif isinstance(event, Applied):
+                    elif isinstance(event, Applied) and event.rev:
                         return event
                 return None
 

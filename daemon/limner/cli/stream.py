@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from limner.cli.errors import CliError
 from limner.cli.figures import Figures
 from limner.daemon.client import ClientSession, PaintedFrame
-from limner.daemon.protocol import Error, Status
+from limner.daemon.protocol import Applied, Error, Status
 
 # A clip that falls behind this much (a slow decoder) goes on from there instead of racing.
 LATE_S = 0.25
@@ -76,7 +76,7 @@ def take(
     session: ClientSession,
     timeout_s: float,
     on_painted: Callable[[PaintedFrame], None],
-    on_status: Callable[[Status], None],
+    on_message: Callable[[Status | Applied], None],
 ) -> None:
     """Take in all that is there, after waiting up to `timeout_s` for the first; raises CliError."""
     while (event := session.receive(timeout_s)) is not None:
@@ -84,8 +84,8 @@ def take(
         if isinstance(event, PaintedFrame):
             with event:
                 on_painted(event)
-        elif isinstance(event, Status):
-            on_status(event)
+        elif isinstance(event, Status | Applied):
+            on_message(event)
         elif isinstance(event, Error):
             raise CliError(event.message)
 
@@ -116,6 +116,8 @@ class Streamer:
         self._stalls = 0
         self._failed_at = 0.0
         self.status: Status | None = None
+        self.notes: list[str] = []
+        """What the model said of the settings, once each."""
 
     def run(self, pictures: Iterable[Picture]) -> None:
         """Send all pictures and wait for the last painted one; raises CliError, DaemonLostError."""
@@ -210,8 +212,11 @@ class Streamer:
         """Take in all that is there, after waiting up to `timeout_s` for the first."""
         take(self._session, timeout_s, self._painted, self._told)
 
-    def _told(self, status: Status) -> None:
-        self.status = status
+    def _told(self, message: Status | Applied) -> None:
+        if isinstance(message, Applied):
+            self.notes += [note for note in message.notes if note not in self.notes]
+            return
+        status = self.status = message
         self._figures.stages_ms = status.stages_ms or self._figures.stages_ms
         self._give_up_if_failed(status)
 

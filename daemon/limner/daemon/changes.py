@@ -39,6 +39,10 @@ class Changes:
         """Return what a new session starts with, and notes; raises UnknownStyleError."""
         return resolve(self._defaults, own, self._styles)
 
+    def opened(self, session: Session) -> None:
+        """Let the client of a new session hear when its first settings are in the picture, as rev 0."""
+        self._expect(session, session.client, 0)
+
     def accept(self, client: bytes, message: p.Set) -> list[Session]:
         """Put a change in force, answer `accepted`, and return the sessions that it changed.
 
@@ -74,6 +78,9 @@ class Changes:
             applied = p.Applied(rev=client_rev, session=session.name, chunk=0, pts_ns=self._floor.now_ns())
             self._floor.out.to_client(client, applied)
             return
+        self._expect(session, client, client_rev)
+
+    def _expect(self, session: Session, client: bytes, client_rev: int) -> None:
         pending = _Pending(session=session.name, rev=session.rev, client=client, client_rev=client_rev)
         self._pending = [*self._pending, pending][-MAX_PENDING:]
 

@@ -110,6 +110,7 @@ class Hub:
         if session is not None:
             self._heard_ns[client] = self.floor.now_ns()
             self._welcome(session, notes)
+            self._changes.opened(session)
             self.painting.open(session)
 
     def _first_settings(self, hello: p.Hello) -> tuple[p.Settings, list[str]]:

@@ -258,7 +258,7 @@ class Accepted(Message, frozen=True, kw_only=True):
 
 
 class Applied(Message, frozen=True, kw_only=True):
-    """The change reached the picture: from this chunk and presentation time on."""
+    """The change (rev 0: the settings in `hello`) reached the picture: from this chunk and time on."""
 
     rev: Rev
     session: Name

@@ -20,7 +20,7 @@ from limner.cli.private_daemon import private_daemon
 from limner.cli.progress import Progress
 from limner.cli.stream import take, wait_until_ready
 from limner.daemon.client import ClientSession, PaintedFrame, hello_for
-from limner.daemon.protocol import Change, Status
+from limner.daemon.protocol import Applied, Change, Status
 
 # Waiting for the first painted frame is no part of the measurement; nor are the last ones on their way.
 SETTLE_S = 1.0
@@ -86,8 +86,9 @@ class Run:
         """Take in what comes, after waiting up to `timeout_s` for the first."""
         take(self.session, timeout_s, self._painted, self._told)
 
-    def _told(self, status: Status) -> None:
-        self.status = status
+    def _told(self, message: Status | Applied) -> None:
+        if isinstance(message, Status):
+            self.status = message
 
     def _painted(self, frame: PaintedFrame) -> None:
         write_ns = self._write_ns.pop(frame.sequence, None)

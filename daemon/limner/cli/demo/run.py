@@ -158,6 +158,8 @@ def _paint_with(job: Job, clip: Clip, session: ClientSession) -> None:
             writer.discard()
             raise
         writer.finish(whole=True)
+    for note in streamer.notes:
+        say(f"note: {note}")
     _conclude(job, writer, figures, model, device)
 
 
