@@ -4,33 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.engine.scenes import HEIGHT, WIDTH, pan, scene, still
 from torch import Tensor
 from torch.nn import functional
 
 from limner.engine.cuts import CutDetector, aligned, is_early, thumbnails
-
-HEIGHT, WIDTH = 72, 128
-
-
-def scene(seed: int, width: int = WIDTH) -> Tensor:
-    """One picture [3, H, W] float 0..255 of soft shapes and colours, without a likeness to other seeds'."""
-    noise = torch.randn(1, 3, 9, 16 * width // WIDTH, generator=torch.Generator().manual_seed(seed))
-    picture = functional.interpolate(noise, (HEIGHT, width), mode="bicubic")[0]
-    return (128 + 60 * picture).clamp(0, 255)
-
-
-def still(seed: int, frames: int) -> Tensor:
-    """A scene with a camera's noise."""
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(frames, 3, HEIGHT, WIDTH, generator=generator) * 3
-    return (scene(seed) + noise).clamp(0, 255).byte()
-
-
-def pan(seed: int, frames: int, speed: float) -> Tensor:
-    """A pan over a wide picture, in widths of the frame per frame."""
-    wide = scene(seed, WIDTH * 8)
-    starts = [round(i * speed * WIDTH) % (WIDTH * 7) for i in range(frames)]
-    return torch.stack([wide[:, :, x : x + WIDTH] for x in starts]).byte()
 
 
 def found(frames: Tensor, chunk: int = 4) -> list[int]:
