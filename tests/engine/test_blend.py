@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
-from limner.engine.blend import SoftText, between, mixed, slerp
+from limner.engine.blend import SoftText, between, faded, mixed, slerp
 
 
 def text(*tokens: list[float], length: int = 3) -> SoftText:
@@ -33,13 +35,13 @@ def test_the_ends_are_the_prompts() -> None:
     for share, end in ((0.0, a), (1.0, b)):
         got = between(a, b, share)
         assert torch.allclose(got.embedding_LE, end.embedding_LE, atol=1e-6)
-        assert torch.equal(got.weight_L, end.weight_L)
+        assert torch.allclose(got.weight_L, end.weight_L, atol=1e-6)
 
 
 def test_a_token_that_only_one_has_comes_by_its_weight() -> None:
     got = between(text([1.0, 0.0]), text([1.0, 0.0], [0.0, 1.0]), 0.25)
     assert got.embedding_LE[1].tolist() == [0.0, 1.0]
-    assert got.weight_L.tolist() == [1.0, 0.25, 0.0]
+    assert got.weight_L.tolist() == [1.0, pytest.approx((1000**0.25 - 1) / 999), 0.0]
     assert got.bias()[2] == -torch.inf
 
 
@@ -55,4 +57,17 @@ def test_padding_is_left_out_and_a_bias_is_there_only_when_it_says_something() -
     tokens, bias = whole.tokens()
     assert tokens.tolist() == [[1.0, 0.0], [0.0, 1.0]] and bias is None
     tokens, bias = between(whole, text([1.0, 0.0]), 0.75).tokens()
-    assert bias is not None and bias.exp().tolist() == [1.0, 0.25] and len(tokens) == 2
+    assert bias is not None and bias.exp().tolist() == [1.0, pytest.approx((1000**0.25 - 1) / 999)]
+    assert len(tokens) == 2
+
+
+def test_weights_fade_in_steps_of_one_ratio_both_ways() -> None:
+    none, all_of_it = torch.zeros(1), torch.ones(1)
+    up = [faded(none, all_of_it, i / 8).item() for i in range(9)]
+    down = [faded(all_of_it, none, i / 8).item() for i in range(9)]
+    assert up[0] == down[8] == 0 and up[8] == pytest.approx(1) and down[0] == pytest.approx(1)
+    assert up == pytest.approx(down[::-1], rel=1e-4)
+    assert [b / a for a, b in itertools.pairwise(up[4:])] == pytest.approx([1000 ** (1 / 8)] * 4, rel=0.05)
+    assert faded(all_of_it, all_of_it, 0.3).item() == 1
+    third = torch.tensor([0.3])
+    assert faded(third, none, 0.0).item() == pytest.approx(0.3, rel=1e-4)

@@ -65,13 +65,20 @@ def test_takes_as_many_frames_as_asked_and_ends_exactly(words: WordText, frames:
     assert equal(changes[-1].text, target) and track.push(frames) is None
 
 
-def test_comes_nearer_with_every_chunk_in_even_steps(words: WordText) -> None:
-    track, target = started(words, "dark oil painting"), words.encode("warm neon").text
+@pytest.mark.parametrize("prompt", ["dark oil", "dark oil painting", ""])
+def test_comes_nearer_with_every_chunk(words: WordText, prompt: str) -> None:
+    track, target = started(words, prompt), words.encode("warm neon").text
+    left = [distance(track.now, target)]
+    track.aim(target, 40)
+    left += [distance(change.text, target) for change in pushed(track, 10)]
+    assert all(b < a for a, b in itertools.pairwise(left)) and left[-1] == 0
+
+
+def test_goes_in_even_steps(words: WordText) -> None:
+    track, target = started(words, "dark oil"), words.encode("warm neon").text
     texts = [track.now]
     track.aim(target, 40)
     texts += [change.text for change in pushed(track, 10)]
-    left = [distance(text, target) for text in texts]
-    assert all(b < a for a, b in itertools.pairwise(left)) and left[-1] == 0
     steps = [distance(a, b) for a, b in itertools.pairwise(texts)]
     assert max(steps) < 1.5 * sum(steps) / len(steps)
 

@@ -7,6 +7,7 @@ scores, so that a token of weight 0 is not there at all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ import torch
 from torch import Tensor
 
 SMALLEST = 1e-6
+FADE = math.log(1000)
+"""A token comes from about a thousandth of its weight to all of it in steps of one ratio, not of one size: it
+may matter ten or a hundred times more than the others, and be all there with the first of even steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +60,13 @@ def slerp(a: Tensor, b: Tensor, share: Tensor | float) -> Tensor:
     return direction * torch.lerp(length_a, length_b, torch.as_tensor(share).to(a))
 
 
+def faded(a: Tensor, b: Tensor, share: float) -> Tensor:
+    """Weights in 0..1 between two, in steps of one ratio down to about e^-FADE of all, and 0 below that."""
+    span = math.expm1(FADE)
+    loudness = torch.lerp((a * span).log1p(), (b * span).log1p(), share)
+    return torch.where(a == b, a, loudness.expm1() / span)
+
+
 def between(a: SoftText, b: SoftText, share: float) -> SoftText:
     """The text at `share` 0..1 of the way from a to b.
 
@@ -65,7 +76,7 @@ def between(a: SoftText, b: SoftText, share: float) -> SoftText:
     middle = slerp(a.embedding_LE, b.embedding_LE, share)
     embedding = torch.where(only_b[..., None], b.embedding_LE, middle)
     embedding = torch.where(only_a[..., None], a.embedding_LE, embedding)
-    weight = torch.lerp(a.weight_L, b.weight_L, share)
+    weight = faded(a.weight_L, b.weight_L, share)
     return SoftText(embedding_LE=torch.where(weight[..., None] > 0, embedding, 0.0), weight_L=weight)
 
 
