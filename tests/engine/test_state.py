@@ -111,7 +111,7 @@ def test_a_wrong_state_is_refused_and_the_stream_goes_on(engine: Engine, tmp_pat
     good = stream.state()
     smaller = engine.open_stream(settings_of(), HEIGHT, WIDTH - 16).state()
     half = Engine(tiny_config(), random_weights(tiny_config()), dtype=torch.bfloat16)
-    tensors = {name: t for name, t in good.tensors.items() if name != "denoise/cache/values"}
+    tensors = {name: t for name, t in good.tensors.items() if name != "denoise/window/cache/values"}
     for state, named in (
         (smaller, "width is 32; this stream's is 48"),
         (StreamState(tensors=good.tensors, facts={**good.facts, "model": "wan"}), "model is 'wan'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
@@ -41,6 +43,11 @@ def tiny_config(
         default_size=(48, 32),
         latent_frames_per_chunk=chunk,
     )
+
+
+def with_threshold(config: ModelConfig, threshold: float) -> ModelConfig:
+    dit = dataclasses.replace(config.dit, sink_threshold=threshold)
+    return dataclasses.replace(config, dit=dit)
 
 
 def random_weights(config: ModelConfig) -> dict[str, Tensor]:

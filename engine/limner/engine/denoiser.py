@@ -15,10 +15,12 @@ from collections import deque
 from itertools import groupby
 
 import torch
+from torch import Tensor
 
-from limner.engine.dit.kv_cache import KVCache
+from limner.engine.dit.context import TextContext
 from limner.engine.dit.model import CausalDiT
 from limner.engine.dit.together import Rows, Work, run
+from limner.engine.dit.window import Window
 from limner.engine.flights import Texts, flights_state, restored_flights
 from limner.engine.noise import NoiseSource
 from limner.engine.schedule import add_noise, predict_clean
@@ -30,7 +32,8 @@ class Denoiser:
     """Denoises the chunks of one stream. Streaming stage: push, flush, reset.
 
     A chunk says how it wants to be denoised: its text, its steps, as a stream batch or not. Where a chunk
-    is so different from those on their way that they cannot share a forward, those are finished first.
+    is so different from those on their way that they cannot share a forward, those are finished first. When
+    a forward fails, the chunks on their way are lost and the next one begins a new context.
     """
 
     def __init__(
@@ -38,14 +41,13 @@ class Denoiser:
     ) -> None:
         self._dit, self._noise = dit, noise
         self._device = dit.patch_embedding.weight.device
-        self._latent_size = latent_size
-        self._cache = self._new_cache(steps, latent_size)
+        self._window = self._new_window(steps, latent_size)
         self._flights: deque[NoisedChunk] = deque()
 
     @property
     def steps(self) -> int:
-        """Rows of the cache."""
-        return len(self._cache.counts)
+        """Rows of the window."""
+        return self._window.rows
 
     def push(self, chunk: NoisedChunk) -> list[CleanChunk]:
         """Take one chunk in, move all down a row; the chunks that are done, oldest first."""
@@ -58,32 +60,38 @@ class Denoiser:
     def reset(self) -> None:
         """Forget the history and the chunks on their way."""
         self._flights.clear()
-        self._cache.reset()
+        self._window.reset()
+
+    def recache(self, text: TextContext) -> None:
+        """Make the keys and values of all that is in the window anew, as if painted under this text.
+
+        From the frames in the window alone. Under the text that they had, that changes nothing as long as no
+        frame has left the window, and with one layer never. Else what the deeper layers of old frames took
+        from frames that are gone, is gone as well.
+        """
+        for row in range(self.steps):
+            run(self._dit, self._recaching(row, text))
 
     def state(self, texts: Texts) -> StreamState:
         """The history, and the chunks on their way."""
-        parts = {"cache": self._cache.state(), "flights": flights_state(self._flights, texts)}
-        return StreamState.joined(parts, {"latent_size": list(self._latent_size), "rows": self.steps})
+        parts = {"window": self._window.state(), "flights": flights_state(self._flights, texts)}
+        return StreamState.joined(parts)
 
     def restore(self, state: StreamState, texts: Texts) -> None:
         """Go on from a state of the same model; StateError when it is of another."""
-        height, width = state.fact("latent_size", list)
-        self._latent_size = (height, width)
-        self._cache = self._new_cache(state.fact("rows", int), self._latent_size)
-        self._cache.restore(state.part("cache"))
+        window = state.part("window")
+        height, width = window.fact("latent_size", list)
+        self._window = self._new_window(window.fact("rows", int), (height, width))
+        self._window.restore(window)
         self._flights = deque(restored_flights(self._device, state.part("flights"), texts))
 
     def pushing(self, chunk: NoisedChunk) -> Work[list[CleanChunk]]:
         """`push` as work that can share its forwards with that of other streams."""
-        late: list[CleanChunk] = []
-        if not self._fits(chunk):
-            late = yield from self.flushing()
-            self._make_fit(chunk)
-        self._flights.appendleft(chunk)
-        done = yield from self._advance(0)
-        if not chunk.stream_batch:
-            done += yield from self.flushing()
-        return late + done
+        try:
+            return (yield from self._push(chunk))
+        except GeneratorExit:
+            self.reset()  # A forward failed, and rows that went half way are no history.
+            raise
 
     def flushing(self) -> Work[list[CleanChunk]]:
         """`flush` as work that can share its forwards with that of other streams."""
@@ -94,27 +102,37 @@ class Denoiser:
             done += yield from self._advance(first_row)
         return done
 
+    def _push(self, chunk: NoisedChunk) -> Work[list[CleanChunk]]:
+        late: list[CleanChunk] = []
+        if not self._fits(chunk):
+            late = yield from self.flushing()
+            self._make_fit(chunk)
+        self._flights.appendleft(chunk)
+        done = yield from self._advance(0)
+        if not chunk.stream_batch:
+            done += yield from self.flushing()
+        return late + done
+
     def _fits(self, chunk: NoisedChunk) -> bool:
         """Whether the chunk can follow those on their way."""
         shape = self._flights[0].x_TCHW.shape if self._flights else chunk.x_TCHW.shape
-        wanted = (self.steps, shape, self._latent_size)
+        wanted = (self.steps, shape, self._window.latent_size)
         return (chunk.steps, chunk.x_TCHW.shape, chunk.latent_size) == wanted
 
     def _make_fit(self, chunk: NoisedChunk) -> None:
         assert not self._flights, "chunks on their way"
-        if chunk.latent_size != self._latent_size:
-            self._latent_size = chunk.latent_size
-            self._cache = self._new_cache(chunk.steps, chunk.latent_size)
+        if chunk.latent_size != self._window.latent_size:
+            self._window = self._new_window(chunk.steps, chunk.latent_size)
         elif chunk.steps != self.steps:
-            self._cache = self._cache.with_rows(chunk.steps)
+            self._window.set_rows(chunk.steps)
 
-    def _new_cache(self, steps: int, latent_size: tuple[int, int]) -> KVCache:
-        dit, grid = self._dit, self._dit.grid(*latent_size)
-        return KVCache(dit.config, rows=steps, grid=grid, device=self._device, dtype=dit.dtype)
+    def _new_window(self, steps: int, latent_size: tuple[int, int]) -> Window:
+        dit = self._dit
+        return Window(dit.config, rows=steps, latent_size=latent_size, device=self._device, dtype=dit.dtype)
 
     def _advance(self, first_row: int) -> Work[list[CleanChunk]]:
         """One step for all chunks on their way, the newest in `first_row`; what is done."""
-        self._begin_contexts(first_row)
+        yield from self._make_contexts(first_row)
         rows = range(first_row, first_row + len(self._flights))
         for clean, group in groupby(rows, key=lambda row: self._flights[row - first_row].is_clean):
             if not clean:
@@ -132,22 +150,42 @@ class Denoiser:
             )
         ]
 
-    def _begin_contexts(self, first_row: int) -> None:
-        """Empty the rows that a new scene enters, and those whose history a clean chunk leaves stale."""
+    def _make_contexts(self, first_row: int) -> Work[None]:
+        """What a chunk does to the history of the row that it enters.
+
+        A new scene and a clean chunk empty it (it would be stale when painting begins again); a new text may
+        have it made anew.
+        """
         for row, chunk in enumerate(self._flights, first_row):
             if chunk.is_cut or chunk.is_clean:
-                self._cache.reset_row(row)
+                self._window.reset_row(row)
+            elif chunk.recache:
+                yield from self._recaching(row, chunk.text)
+
+    def _recaching(self, row: int, text: TextContext) -> Work[None]:
+        """`recache` for one row: its chunks once more, in their order."""
+        chunks = self._window.inputs(row)
+        self._window.reset_row(row)
+        for x_TCHW, told in chunks:
+            yield from self._forward([row], x_TCHW[None], told[None], [text])
+
+    def _forward(
+        self, rows: list[int], x_RTCHW: Tensor, told_R: Tensor, texts: list[TextContext]
+    ) -> Work[Tensor]:
+        """Velocity of neighbouring rows, which the window takes in."""
+        self._window.begin(range(rows[0], rows[-1] + 1), x_RTCHW, told_R)
+        velocity_RTCHW = yield Rows(x_RTCHW, told_R, texts, self._window.cache)
+        self._window.commit()
+        return velocity_RTCHW
 
     def _paint(self, rows: list[int], first_row: int) -> Work[None]:
         """One forward for neighbouring rows; leaves each chunk at the noise level of its next row."""
         chunks = [self._flights[row - first_row] for row in rows]
         x_RTCHW = torch.stack([chunk.x_TCHW for chunk in chunks])
         told_R = torch.stack([chunk.told_N[row] for row, chunk in zip(rows, chunks, strict=True)])
-        self._cache.begin(rows=range(rows[0], rows[-1] + 1), frames=x_RTCHW.shape[1])
-        velocity = yield Rows(x_RTCHW, told_R, [chunk.text for chunk in chunks], self._cache)
-        self._cache.commit()
+        velocity_RTCHW = yield from self._forward(rows, x_RTCHW, told_R, [chunk.text for chunk in chunks])
         # By the level that the model was told, offset and all: its velocity is for that level.
-        clean_RTCHW = predict_clean(x_RTCHW, velocity, told_R.view(-1, 1, 1, 1, 1))
+        clean_RTCHW = predict_clean(x_RTCHW, velocity_RTCHW, told_R.view(-1, 1, 1, 1, 1))
         for row, chunk, clean_TCHW in zip(rows, chunks, clean_RTCHW, strict=True):
             x_TCHW = clean_TCHW
             if row + 1 < self.steps:

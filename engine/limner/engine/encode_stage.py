@@ -102,6 +102,7 @@ class EncodeStage:
             stream_batch=settings.stream_batch,
             is_clean=settings.strength == 0,
             is_cut=is_cut,
+            recache=settings.recache and self._text.has_arrived,
             encoded=encoded,
             noised=clock.lap(),
         )

@@ -14,7 +14,15 @@ from limner.engine.state import StreamState
 from limner.engine.types import NoisedChunk
 
 _TENSORS = ("x_TCHW", "sigmas_N", "told_N", "strength")
-_FACTS = {"index": int, "revision": int, "seed": int, "stream_batch": bool, "is_clean": bool, "is_cut": bool}
+_FACTS = {
+    "index": int,
+    "revision": int,
+    "seed": int,
+    "stream_batch": bool,
+    "is_clean": bool,
+    "is_cut": bool,
+    "recache": bool,
+}
 
 
 class Texts:

@@ -160,6 +160,8 @@ class NoisedChunk:
     """Nothing was added, so there is nothing to paint: strength 0."""
     is_cut: bool = False
     """A new context begins with it, since the scene changed."""
+    recache: bool = False
+    """The context is to be made anew under its text."""
     encoded: Span = NO_TIME
     """Time that the encoder took."""
     noised: Span = NO_TIME

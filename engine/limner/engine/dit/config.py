@@ -30,7 +30,10 @@ class DiTConfig:
     window_frames: int = 6
     """Latent frames that attention sees: sinks, recent frames and the chunk itself. At least 1."""
     sink_frames: int = 3
-    """First latent frames of the stream that stay in the window for ever. 0..window_frames-1."""
+    """First latent frames of the stream, which stay in the window. 0..window_frames-1."""
+    sink_threshold: float = 0.0
+    """A sink gives way to a newer frame that is less like it than this: cosine of mean keys and values, 0..1.
+    0: sinks stay for ever. Reference: 0.2."""
     rope_theta: float = 10000.0
     """Base of the rotary frequencies. More than 1."""
     eps: float = 1e-6
@@ -52,6 +55,8 @@ class DiTConfig:
                 f"dit.sink_frames is {self.sink_frames}; it must be 0 to {self.window_frames - 1},"
                 f" less than dit.window_frames"
             )
+        if not 0 <= self.sink_threshold <= 1:
+            raise ConfigError(f"dit.sink_threshold is {self.sink_threshold}; it must be in 0..1")
         if not self.rope_theta > 1 or not self.eps > 0:
             raise ConfigError(f"dit.rope_theta is {self.rope_theta} and dit.eps {self.eps}; need > 1 and > 0")
 

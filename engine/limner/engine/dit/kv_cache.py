@@ -2,10 +2,11 @@
 
 Legend: R rows, W window frames, L tokens of a latent frame, H heads, K width of a head, P rotary pairs.
 
-Slots [0, sinks) hold the first latent frames of the stream for ever; the others are a ring, first in first
-out. Keys are stored unturned and are turned when used, by their place in the window: sinks first, then the
-ring from the oldest to the newest. So positions never grow, however long the stream lasts. The slots are
-known on the host without asking the device, hence no synchronisation.
+Slots [0, sinks) hold the first latent frames of the stream, for ever unless a threshold of likeness says
+otherwise (see sinks.py); the others are a ring, first in first out. Keys are stored unturned and are turned
+when used, by their place in the window: sinks first, then the ring from the oldest to the newest. So
+positions never grow, however long the stream lasts. The slots are known on the host without asking the
+device, hence no synchronisation.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 from limner.engine.dit.attention import attention
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.rope import frame_turns, rotate
+from limner.engine.dit.sinks import SinkMove, sink_to_replace
 from limner.engine.state import StreamState
 
 Slots = tuple[int, ...]
@@ -87,17 +89,23 @@ class KVCache:
         """Latent frames that each row has taken in since its reset."""
         return tuple(self._counts)
 
+    @property
+    def slots(self) -> tuple[Slots, ...]:
+        """Where the frames of the chunk that has begun go, for each of its rows."""
+        return self._slots
+
+    def order(self, row: int) -> list[int]:
+        """Filled slots of a row in the order of their places, so the newest is last."""
+        places = self._places(self._counts[row])
+        return sorted(range(len(places)), key=places.__getitem__)
+
     def begin(self, *, rows: range, frames: int) -> None:
         """Make room for one chunk of `frames` latent frames in each of the (neighbouring) `rows`."""
         if not 1 <= frames <= self.config.recent_frames:
             raise ValueError(f"a chunk of {frames} latent frames; the ring holds {self.config.recent_frames}")
         self._rows, self._frames = rows, frames
-        sinks, window = self.config.sink_frames, self.config.window_frames
-        self._slots = tuple(
-            tuple(slot_of(self._counts[row] + i, sinks=sinks, window=window) for i in range(frames))
-            for row in rows
-        )
-        places = tuple(slot_places(self._counts[row] + frames, sinks=sinks, window=window) for row in rows)
+        self._slots = tuple(self._slots_for(self._counts[row], frames) for row in rows)
+        places = tuple(self._places(self._counts[row] + frames) for row in rows)
         self._view = self._views.get((places, self._slots)) or self._make_view(places)
 
     def attend(self, layer: int, q_RNHK: Tensor, k_RNHK: Tensor, v_RNHK: Tensor) -> Tensor:
@@ -109,10 +117,15 @@ class KVCache:
         queries = rotate(q_RNHK, view.query_turns)
         return attention(queries, keys, self._values[layer, rows, : view.tokens], view.mask)
 
-    def commit(self) -> None:
-        """The chunk is part of the history from now on."""
-        for row in self._rows:
-            self._counts[row] += self._frames
+    def commit(self) -> list[SinkMove]:
+        """The chunk is part of the history from now on. Frames that may have replaced a sink."""
+        moves: list[SinkMove] = []
+        for row, slots in zip(self._rows, self._slots, strict=True):
+            for slot in slots:
+                if self._may_replace_sinks(row):
+                    moves.append(self._move(row, slot))
+                self._counts[row] += 1
+        return moves
 
     def reset(self) -> None:
         """Forget everything; the next chunk is the first of a stream."""
@@ -155,6 +168,33 @@ class KVCache:
             other._values[:, row].copy_(self._values[:, source])
             other._counts[row] = self._counts[source]
         return other
+
+    def _slots_for(self, count: int, frames: int) -> Slots:
+        sinks, window = self.config.sink_frames, self.config.window_frames
+        return tuple(slot_of(count + i, sinks=sinks, window=window) for i in range(frames))
+
+    def _places(self, count: int) -> Slots:
+        return slot_places(count, sinks=self.config.sink_frames, window=self.config.window_frames)
+
+    def _may_replace_sinks(self, row: int) -> bool:
+        """Not before the window is full: an empty slot is nothing that a frame could be unlike."""
+        has_sinks = self.config.sink_threshold > 0 and self.config.sink_frames > 0
+        return has_sinks and self._counts[row] >= self.config.window_frames
+
+    def _move(self, row: int, slot: int) -> SinkMove:
+        """Let the frame in a slot replace a sink of all layers, if one is so unlike it."""
+        sinks = [self._pooled(row, sink) for sink in range(self.config.sink_frames)]
+        chosen_S = sink_to_replace(self._pooled(row, slot), torch.stack(sinks), self.config.sink_threshold)
+        move = SinkMove(row, slot, chosen_S)
+        for cache in (self._keys, self._values):
+            move.apply(cache[:, row].view(self.config.layers, self.config.window_frames, -1))
+        return move
+
+    def _pooled(self, row: int, slot: int) -> Tensor:
+        """Mean key and mean value of a frame, [2 * layers, H * K], float32."""
+        tokens = slice(slot * self.tokens, (slot + 1) * self.tokens)
+        caches = (self._keys, self._values)
+        return torch.cat([c[:, row, tokens].mean(1, dtype=torch.float32).flatten(1) for c in caches])
 
     def _store(self, cache_RNHK: Tensor, chunk_RNHK: Tensor) -> None:
         for row, slots in enumerate(self._slots):

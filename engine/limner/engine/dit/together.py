@@ -76,6 +76,15 @@ def run(dit: CausalDiT, work: Work[Result]) -> Result:
 
 def run_together(dit: CausalDiT, works: Sequence[Work[Result]]) -> list[Result]:
     """Do pieces of work in lockstep: rows that are asked for at once and have one shape share a forward."""
+    try:
+        return _run(dit, works)
+    except BaseException:
+        for work in works:
+            work.close()  # Now, so that whoever is in the middle can tidy up.
+        raise
+
+
+def _run(dit: CausalDiT, works: Sequence[Work[Result]]) -> list[Result]:
     results: dict[int, Result] = {}
     answers: dict[int, Tensor | None] = dict.fromkeys(range(len(works)))
     while answers:

@@ -1,0 +1,105 @@
+"""The window of one stream: the rolling cache, and what its frames went in as.
+
+Keys and values belong to the text under which they were made. From the inputs they can be made anew under
+another one, so that an old look does not linger in the context.
+
+Legend: R rows, W slots, T latent frames of a chunk, C latent channels, H×W latent pixels.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from limner.engine.dit.config import DiTConfig
+from limner.engine.dit.kv_cache import KVCache
+from limner.engine.state import StreamState
+
+
+class Window:
+    """What each row of a stream sees. For each forward: `begin`, the blocks attend to `cache`, `commit`."""
+
+    def __init__(
+        self,
+        config: DiTConfig,
+        *,
+        rows: int,
+        latent_size: tuple[int, int],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        height, width = self.latent_size = latent_size
+        grid = (height // config.patch, width // config.patch)
+        self.cache = KVCache(config, rows=rows, grid=grid, device=device, dtype=dtype)
+        frames = config.window_frames
+        self._x_RWCHW = torch.zeros(rows, frames, config.latent_channels, height, width, device=device)
+        self._told_RW = torch.zeros(rows, frames, device=device)
+        self._chunks = [[0] * frames for _ in range(rows)]
+        """Number of the chunk that each slot's frame came with."""
+
+    @property
+    def rows(self) -> int:
+        """Denoising rows."""
+        return len(self._chunks)
+
+    def begin(self, rows: range, x_RTCHW: Tensor, told_R: Tensor) -> None:
+        """Make room for a chunk in each of the (neighbouring) rows, and keep what goes in."""
+        self.cache.begin(rows=rows, frames=x_RTCHW.shape[1])
+        for i, (row, slots) in enumerate(zip(rows, self.cache.slots, strict=True)):
+            number = max(self._chunks[row]) + 1
+            for x_CHW, slot in zip(x_RTCHW[i], slots, strict=True):
+                self._x_RWCHW[row, slot].copy_(x_CHW)
+                self._told_RW[row, slot].copy_(told_R[i])
+                self._chunks[row][slot] = number
+
+    def commit(self) -> None:
+        """The chunks are part of the history from now on."""
+        for move in self.cache.commit():
+            move.apply(self._x_RWCHW[move.row].flatten(1))
+            move.apply(self._told_RW[move.row, :, None])
+
+    def inputs(self, row: int) -> list[tuple[Tensor, Tensor]]:
+        """What is in the window of a row, oldest first, by chunks: latents [T, C, H, W] and told sigma [].
+
+        Copies. Of a chunk that is evicted in part, the rest.
+        """
+        order = self.cache.order(row)
+        groups = [list(slots) for _, slots in groupby(order, key=lambda slot: self._chunks[row][slot])]
+        x_WCHW, told_W = self._x_RWCHW[row], self._told_RW[row]
+        return [(torch.stack([x_WCHW[i] for i in slots]), told_W[slots[0]].clone()) for slots in groups]
+
+    def reset(self) -> None:
+        """Forget everything."""
+        for row in range(self.rows):
+            self.reset_row(row)
+
+    def reset_row(self, row: int) -> None:
+        """Forget one row."""
+        self.cache.reset_row(row)
+
+    def set_rows(self, rows: int) -> None:
+        """Go on with more or fewer rows; new ones begin as copies of the last."""
+        sources = [min(row, self.rows - 1) for row in range(rows)]
+        self.cache = self.cache.with_rows(rows)
+        self._x_RWCHW = torch.stack([self._x_RWCHW[source] for source in sources])
+        self._told_RW = torch.stack([self._told_RW[source] for source in sources])
+        self._chunks = [list(self._chunks[source]) for source in sources]
+
+    def state(self) -> StreamState:
+        """All rows, as they are now."""
+        inputs = StreamState(
+            tensors={"x": self._x_RWCHW.clone(), "told": self._told_RW.clone()},
+            facts={"chunks": [list(row) for row in self._chunks]},
+        )
+        facts = {"rows": self.rows, "latent_size": list(self.latent_size)}
+        return StreamState.joined({"cache": self.cache.state(), "inputs": inputs}, facts)
+
+    def restore(self, state: StreamState) -> None:
+        """Go on from a state of a window of the same shape; StateError when it is not."""
+        inputs = state.part("inputs")
+        inputs.fill("x", self._x_RWCHW)
+        inputs.fill("told", self._told_RW)
+        self.cache.restore(state.part("cache"))
+        self._chunks = [[int(number) for number in row] for row in inputs.fact("chunks", list)]

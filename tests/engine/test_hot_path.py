@@ -1,0 +1,95 @@
+"""The hot path: nobody waits for the device, and nothing grows."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+import torch
+from tests.engine.streaming import clip, frames_of, numbers_of, painted, settings_of, stream_of
+from tests.engine.tiny import random_weights, tiny_config, with_threshold
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from limner.engine.config import ModelConfig
+from limner.engine.dit.model import CausalDiT
+from limner.engine.engine import Engine
+
+WAITING = ("_local_scalar_dense", "item", "is_nonzero", "nonzero", "masked_select", "unique", "equal")
+
+
+class NobodyWaits(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
+    """Fails at any operation that needs a number of the device on the host."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        by_mask = name.startswith("index") and any(
+            isinstance(index, Tensor) and index.dtype == torch.bool for index in tree_leaves(args)
+        )
+        assert name not in WAITING and not by_mask, f"{func} waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+def nobody_waits() -> NobodyWaits:
+    return NobodyWaits()  # type: ignore[no-untyped-call]
+
+
+MODES = [{"steps": 1}, {"steps": 4}, {"steps": 3, "stream_batch": False}, {"chunk_latents": 2, "steps": 2}]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("config", [tiny_config(), with_threshold(tiny_config(kind="fresh"), 0.2)])
+def test_denoising_never_waits_for_the_device(config: ModelConfig, mode: dict[str, Any]) -> None:
+    stream = stream_of(Engine(config, random_weights(config), dtype=torch.float32), **mode)
+    chunks = clip(12, frames=stream.frames_per_chunk)
+    for chunk in chunks:
+        noised = stream.encode(chunk)  # Texts and cuts are looked at on the host, before anything is sent.
+        with nobody_waits():
+            stream.denoise(noised)
+
+
+def test_the_check_notices_who_waits() -> None:
+    with nobody_waits(), pytest.raises(AssertionError, match="waits for the device"):
+        float(torch.ones(3).sum())
+    with nobody_waits(), pytest.raises(AssertionError, match="waits for the device"):
+        torch.ones(3)[torch.tensor([True, False, True])]
+
+
+def tensors_alive() -> int:
+    gc.collect()
+    return sum(issubclass(type(thing), Tensor) for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_grows(engine: Engine, mode: dict[str, Any]) -> None:
+    stream = stream_of(engine, **mode)
+    chunk = clip(1, frames=stream.frames_per_chunk)[0]
+    alive = []
+    for _ in range(3):
+        for _ in range(60):
+            stream.push(chunk)
+        alive.append(tensors_alive())
+    assert alive[1] == alive[2]
+
+
+def test_a_forward_that_fails_costs_the_context_and_no_more(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, chunks = stream_of(engine, steps=3, motion_aware=False, strength=0.5), clip(10)
+    before = [stream.push(chunk) for chunk in chunks[:4]]
+    denoise = CausalDiT.denoise
+
+    def failing(self: CausalDiT, *args: Any) -> Tensor:
+        raise MemoryError
+
+    monkeypatch.setattr(CausalDiT, "denoise", failing)
+    with pytest.raises(MemoryError):
+        stream.push(chunks[4])
+    monkeypatch.setattr(CausalDiT, "denoise", denoise)
+    stream.update(settings_of(steps=3, motion_aware=False, strength=0.5))
+    after = painted(stream, chunks[5:])
+    assert numbers_of(one for one in before if one is not None) == [0, 1]
+    assert numbers_of(after) == [5, 6, 7, 8, 9]
+    assert len(frames_of(after)) == 20

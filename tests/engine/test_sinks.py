@@ -1,0 +1,150 @@
+"""Sinks that give way to newer frames: which, when, and what else follows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.engine.streaming import clip, frames_of, painted, stream_of
+from tests.engine.tiny import random_weights, tiny_config, with_threshold
+
+from limner.engine.dit.config import DiTConfig
+from limner.engine.dit.kv_cache import KVCache
+from limner.engine.dit.sinks import sink_to_replace
+from limner.engine.dit.window import Window
+from limner.engine.engine import Engine
+from limner.engine.errors import ConfigError
+
+CPU = torch.device("cpu")
+EYE = torch.eye(16)
+
+
+def dit_of(sinks: int = 3, threshold: float = 0.2, layers: int = 2) -> DiTConfig:
+    return DiTConfig(
+        latent_channels=1,
+        dim=16,
+        ffn_dim=16,
+        heads=2,
+        layers=layers,
+        text_dim=8,
+        patch=1,
+        window_frames=sinks + 3,
+        sink_frames=sinks,
+        sink_threshold=threshold,
+    )
+
+
+class Film:
+    """A window of frames of 2 tokens; a frame is a kind (what it is like) and a number (which it is)."""
+
+    def __init__(self, config: DiTConfig, rows: int = 1) -> None:
+        self.config = config
+        self.window = Window(config, rows=rows, latent_size=(1, 2), device=CPU, dtype=torch.float32)
+
+    def push(self, *frames: tuple[int, float], row: int = 0) -> None:
+        x_RTCHW = torch.tensor([number for _, number in frames]).view(1, -1, 1, 1, 1).expand(-1, -1, 1, 1, 2)
+        self.window.begin(range(row, row + 1), x_RTCHW, torch.tensor([0.5]))
+        kinds = torch.stack([EYE[kind] * (1 + 0.01 * number) for kind, number in frames])
+        kv = kinds.repeat_interleave(2, 0).view(1, -1, 2, 8)
+        for layer in range(self.config.layers):
+            self.window.cache.attend(layer, kv, kv, kv)
+        self.window.commit()
+
+    def seen(self, row: int = 0) -> list[float]:
+        """Numbers of the frames in the window, sinks first, then oldest first."""
+        return [x_CHW.mean().item() for x_TCHW, _ in self.window.inputs(row) for x_CHW in x_TCHW]
+
+
+def test_the_least_like_sink_below_the_threshold_goes() -> None:
+    new = torch.tensor([[1.0, 0.0]])
+    sinks = torch.tensor([[[1.0, 0.0]], [[0.1, 1.0]], [[-0.2, 1.0]]])
+    assert sink_to_replace(new, sinks, 0.2).tolist() == [False, False, True]
+    assert sink_to_replace(new, sinks[:2], 0.2).tolist() == [False, True]
+    assert sink_to_replace(new, sinks[:2], 0.05).tolist() == [False, False]
+
+
+@pytest.mark.parametrize("sinks", [1, 2, 3])
+def test_sinks_that_are_like_the_picture_stay(sinks: int) -> None:
+    film = Film(dit_of(sinks))
+    for number in range(30):
+        film.push((0, number))
+    assert film.seen() == [*range(sinks), 27, 28, 29]
+
+
+def test_another_picture_takes_one_sink_a_frame_once_the_window_is_full() -> None:
+    film = Film(dit_of())
+    for number in range(3):
+        film.push((0, number))
+    for number in range(3, 6):
+        film.push((1, number))
+    assert film.seen() == [0, 1, 2, 3, 4, 5]  # Not before it is full.
+    film.push((1, 6))
+    assert film.seen() == [6, 1, 2, 4, 5, 6]
+    film.push((1, 7))
+    assert film.seen() == [6, 7, 2, 5, 6, 7]
+    film.push((1, 8))
+    film.push((1, 9))
+    assert film.seen() == [6, 7, 8, 7, 8, 9]
+
+
+def test_a_chunk_takes_as_many_sinks_as_it_has_frames_at_most() -> None:
+    film = Film(dit_of())
+    film.push((0, 0), (0, 1), (0, 2))
+    film.push((0, 3), (0, 4), (0, 5))
+    film.push((1, 6), (1, 7))
+    assert film.seen() == [6, 7, 2, 5, 6, 7]
+
+
+def test_rows_decide_apart() -> None:
+    film = Film(dit_of(), rows=2)
+    for number in range(8):
+        film.push((0, number), row=0)
+        film.push((int(number > 5), number), row=1)
+    assert film.seen(0) == [0, 1, 2, 5, 6, 7] and film.seen(1) == [6, 7, 2, 5, 6, 7]
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_keys_values_and_inputs_follow_together(layers: int) -> None:
+    film = Film(dit_of(layers=layers))
+    for number in range(11):
+        film.push((int(number > 6), number))
+    seen = film.seen()
+    cache = film.window.cache
+    for stored in (cache._keys, cache._values):
+        frames = stored.view(layers, cache.config.window_frames, 2, 16)[:, :, 0]
+        numbers = (frames.sum(-1) - 1) * 100
+        for layer in range(layers):
+            in_order = [numbers[layer, slot].item() for slot in cache.order(0)]
+            assert in_order == pytest.approx(seen, abs=1e-2)
+
+
+def test_a_threshold_of_0_keeps_sinks_for_ever() -> None:
+    film = Film(dit_of(threshold=0.0))
+    for number in range(12):
+        film.push((number % 7, number))
+    assert film.seen() == [0, 1, 2, 9, 10, 11]
+
+
+def test_a_stream_with_replaced_sinks_can_be_moved() -> None:
+    config = with_threshold(tiny_config(), 0.99)
+    engines = [Engine(config, random_weights(config), dtype=torch.float32) for _ in range(2)]
+    stream, copy, chunks = stream_of(engines[0], steps=2), stream_of(engines[1]), clip(14)
+    for chunk in chunks[:8]:
+        stream.push(chunk)
+    copy.restore(stream.state())
+    here = frames_of(painted(stream, chunks[8:]))
+    assert torch.equal(here, frames_of(painted(copy, chunks[8:])))
+    plain = Engine(tiny_config(), random_weights(config), dtype=torch.float32)
+    assert not torch.equal(here, frames_of(painted(stream_of(plain, steps=2), chunks))[-24:])
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+def test_a_bad_threshold_is_named(threshold: float) -> None:
+    with pytest.raises(ConfigError, match="sink_threshold"):
+        dit_of(threshold=threshold)
+
+
+def test_without_sinks_there_is_nothing_to_replace() -> None:
+    cache = KVCache(dit_of(sinks=0), rows=1, grid=(1, 2), device=CPU, dtype=torch.float32)
+    for _ in range(8):
+        cache.begin(rows=range(1), frames=1)
+        assert cache.commit() == []
