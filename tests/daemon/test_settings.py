@@ -85,3 +85,4 @@ def test_an_empty_prompt_is_no_fault_but_is_said() -> None:
     assert settings.prompt == " "
     assert notes == ["the prompt is empty: the model paints without words"]
     assert resolve(Settings(), Change(mix=MIXED), STYLES)[1] == []
+    assert resolve(Settings(), Change(mix=[PromptShare(prompt="")]), STYLES)[1] == notes

@@ -63,7 +63,8 @@ Protocol version {wire.VERSION}, segment ABI {segment.ABI}.
 
 One message is one ZeroMQ frame that holds one msgpack map of at most {wire.MAX_MESSAGE_BYTES} bytes. Each has
 `type`, as in the headings, and `v`, the version, {wire.VERSION}. An unknown type, an unknown key, a missing
-one or a value out of its range is answered with one `error` that names it; the session goes on.
+one or a value out of its range is answered with one `error` that names it, and what it may be; nothing
+changes and the session goes on.
 A field with a default may be left out; nil is allowed only where a type says so.
 
 A peer says something at least every {protocol.HEARTBEAT_S:g} s and is gone after

@@ -68,7 +68,8 @@ def _fitting(settings: Settings) -> tuple[Settings, list[str]]:
         steps = f"{settings.steps} step{'s' if settings.steps > 1 else ''}"
         notes.append(f"least steps {settings.least_steps} is more than {steps}: {settings.steps} it is")
         settings = msgspec.structs.replace(settings, least_steps=settings.steps)
-    if not settings.bypass and not settings.mix and not settings.prompt.strip():
+    words = [share.prompt for share in settings.mix] or [settings.prompt]
+    if not settings.bypass and not any(word.strip() for word in words):
         notes.append("the prompt is empty: the model paints without words")
     if settings.strength == 0:
         notes.append("strength 0 shows the source")
