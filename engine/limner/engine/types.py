@@ -20,6 +20,7 @@ MOST_PROMPTS = 4
 MOST_WINDOW_FRAMES = 240
 MOST_TRANSITION_FRAMES = 3600
 LARGEST_SEED = 2**32 - 1
+LARGEST_REVISION = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ class StreamSettings:
     motion_window: int = 8
     """The fastest of this many video frames counts. 1..240."""
     motion_smoothing: float = 0.1
-    """Weight of the share before, at least 0 and less than 1. Reference: 0.1."""
+    """Weight of the share before, 0..0.99. Reference: 0.1."""
     motion_low: float = 0.875
     """Share of the strength that is left at full motion. 0..1. Reference: 0.7 of 0.8."""
     motion_high: float = 1.0
@@ -79,12 +80,11 @@ class StreamSettings:
     cuts: bool = True
     """Begin a new context where the scene changes, instead of smearing the old one over the new."""
     revision: int = 0
-    """Number that the owner gives to this change; comes back with the first chunk painted under it."""
+    """Number that its owner gives to a change; comes back with the first chunk under it. 0..2^63-1."""
 
     def __post_init__(self) -> None:
         _check_prompt(self.prompt)
-        if len(self.mix) > MOST_PROMPTS:
-            raise SettingsError(f"mix has {len(self.mix)} prompts; it may have up to {MOST_PROMPTS}")
+        _check_mix(self.mix)
         _check_number("strength", self.strength, 0, 1)
         _check_number("motion_smoothing", self.motion_smoothing, 0, 0.99)
         _check_number("motion_low", self.motion_low, 0, 1)
@@ -95,6 +95,7 @@ class StreamSettings:
         _check_whole("chunk_latents", self.chunk_latents, 0, MOST_CHUNK_LATENTS)
         _check_whole("seed", self.seed, 0, LARGEST_SEED)
         _check_whole("motion_window", self.motion_window, 1, MOST_WINDOW_FRAMES)
+        _check_whole("revision", self.revision, 0, LARGEST_REVISION)
         _check_size(self.size)
         for name in ("recache", "stream_batch", "motion_aware", "cuts"):
             if not isinstance(value := getattr(self, name), bool):
@@ -227,3 +228,10 @@ def _check_size(size: object) -> None:
 def _check_prompt(prompt: object) -> None:
     if not isinstance(prompt, str):
         raise SettingsError(f"prompt is {prompt!r}; it must be text")
+
+
+def _check_mix(mix: object) -> None:
+    if not isinstance(mix, tuple) or not all(isinstance(share, PromptShare) for share in mix):
+        raise SettingsError(f"mix is {mix!r}; it must be a tuple of PromptShare")
+    if len(mix) > MOST_PROMPTS:
+        raise SettingsError(f"mix has {len(mix)} prompts; it may have up to {MOST_PROMPTS}")
