@@ -166,14 +166,14 @@ class Streamer:
         """Send each as soon as the worker is sure to take it, and again what was lost on the way."""
         todo = deque(pictures)
         while todo:
-            if self._has_room():
+            if self.has_room():
                 self._send(todo.popleft())
                 self._take(0.0)
                 continue
             self._take(0.1)
             todo.extendleft(reversed(self._lost()))
 
-    def _has_room(self) -> bool:
+    def has_room(self) -> bool:
         """Whether a frame more would be painted: a worker that finds more than a chunk drops the surplus."""
         chunk = self._session.welcome.frames_per_chunk
         steps = self._session.welcome.settings.steps
