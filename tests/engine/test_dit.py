@@ -36,11 +36,11 @@ def model_of(config: DiTConfig) -> CausalDiT:
     return model
 
 
-@pytest.mark.parametrize("chunk_frames", [1, 2, 3])
-@pytest.mark.parametrize("sinks", [0, 1, 3])
+@pytest.mark.parametrize("chunk_frames", [1, 2, 3, 4])
+@pytest.mark.parametrize(("sinks", "ring"), [(0, 4), (1, 4), (3, 4), (0, 12), (3, 9)])
 @torch.inference_mode()
-def test_chunked_equals_whole_also_beyond_the_window(sinks: int, chunk_frames: int) -> None:
-    config = config_of(window_frames=sinks + 3, sink_frames=sinks)
+def test_chunked_equals_whole_also_beyond_the_window(sinks: int, ring: int, chunk_frames: int) -> None:
+    config = config_of(window_frames=sinks + ring, sink_frames=sinks)
     model = model_of(config)
     frames = 12
     x = torch.randn(2, frames, 4, 4, 6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 
@@ -40,16 +42,45 @@ def push(cache: KVCache, value: float, *, rows: range = range(1), frames: int = 
     return out[:, 0, 0]
 
 
-@pytest.mark.parametrize("frames", [1, 2, 3])
+CHUNKS = 5000
+LENGTHS = {1: (1,), 2: (2,), 3: (3,), 4: (4,), "mixed": (1, 2, 3, 4)}
+
+
+def in_window(end: int, sinks: int, ring: int) -> list[int]:
+    """Frames of a stream of `end` frames that the window holds, in order."""
+    return list(range(end)) if end <= sinks + ring else [*range(sinks), *range(end - ring, end)]
+
+
+@pytest.mark.parametrize("ring", [4, 5])
 @pytest.mark.parametrize("sinks", [0, 1, 3])
-def test_evicts_first_in_first_out_for_thousands_of_chunks(sinks: int, frames: int) -> None:
-    window = sinks + 3
-    cache = cache_of(window=window, sinks=sinks)
-    for chunk in range(3000 // frames):
-        seen = push(cache, chunk * frames, frames=frames)
-        stream = list(range((chunk + 1) * frames))
-        expected = stream if len(stream) <= window else stream[:sinks] + stream[-3:]
-        assert seen.item() == pytest.approx(sum(expected) / len(expected), rel=1e-5)
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=map(str, LENGTHS))
+def test_evicts_first_in_first_out_at_every_chunk_length(
+    lengths: tuple[int, ...], sinks: int, ring: int
+) -> None:
+    draw, count = random.Random(1), 0
+    held: dict[int, int] = {}
+    for _ in range(CHUNKS):
+        for _ in range(draw.choice(lengths)):
+            held[slot_of(count, sinks=sinks, window=sinks + ring)] = count
+            count += 1
+        places = slot_places(count, sinks=sinks, window=sinks + ring)
+        in_order = sorted(held, key=places.__getitem__)
+        assert [held[slot] for slot in in_order] == in_window(count, sinks, ring)
+
+
+@pytest.mark.parametrize("sinks", [0, 1, 3])
+@pytest.mark.parametrize("lengths", [(1,), (1, 2, 3, 4)], ids=["1", "mixed"])
+def test_attention_sees_what_should_be_in_the_window_for_thousands_of_chunks(
+    lengths: tuple[int, ...], sinks: int
+) -> None:
+    cache, draw, count = cache_of(window=sinks + 4, sinks=sinks), random.Random(2), 0
+    for chunk in range(CHUNKS):
+        frames = draw.choice(lengths)
+        seen = push(cache, count, frames=frames)
+        count += frames
+        if chunk < 20 or chunk % 7 == 0:
+            expected = in_window(count, sinks, 4)
+            assert seen.item() == pytest.approx(sum(expected) / len(expected), rel=1e-5)
     assert len(cache._views) <= MOST_VIEWS
 
 

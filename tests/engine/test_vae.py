@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -55,6 +57,26 @@ def test_streams_agree_with_whole_clips_and_reset_is_exact(vae: PocketVae) -> No
     decoder.reset()
     assert torch.equal(encoder.push(frames), latents)
     assert torch.equal(decoder.push(latents), first)
+
+
+@pytest.mark.parametrize("lengths", [(1,), (2,), (3,), (4,), (4, 1, 3, 2, 2)])
+@torch.inference_mode()
+def test_chunks_of_every_length_give_what_the_whole_clip_gives(
+    vae: PocketVae, lengths: tuple[int, ...]
+) -> None:
+    frames = torch.randint(0, 256, (48, 3, 16, 24), dtype=torch.uint8)
+    encoder, decoder = vae.encoder_stream(16, 24), vae.decoder_stream(16, 24)
+    latents, pictures, start = [], [], 0
+    for length in itertools.cycle(lengths):
+        latents.append(encoder.push(frames[4 * start : 4 * (start + length)]))
+        pictures.append(decoder.push(latents[-1]))
+        start += length
+        if start == 12:
+            break
+    whole = vae.encode(frames[None].float() / 127.5 - 1)
+    torch.testing.assert_close(torch.cat(latents), whole[0], atol=1e-5, rtol=1e-5)
+    decoded = vae.decode(torch.cat(latents)[None])[0] * 127.5 + 127.5
+    assert (torch.cat(pictures).float() - decoded.clamp(0, 255)).abs().max() <= 0.5 + 1e-3
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
