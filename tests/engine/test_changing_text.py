@@ -120,6 +120,17 @@ def test_words_that_come_and_go_count_as_much_as_they_are_there(engine: Engine) 
     assert texts[1].mask.flatten().exp().tolist() == pytest.approx([1, *[1000**-0.5] * 2], rel=0.05)
 
 
+@pytest.mark.parametrize(("transition_frames", "at"), [(0, 1), (4, 1), (12, 3)])
+def test_recaching_is_asked_for_once_at_the_end_of_a_change(
+    engine: Engine, transition_frames: int, at: int
+) -> None:
+    later = settings_of(prompt="neon", transition_frames=transition_frames, recache=True)
+    chunks = encoded([settings_of(), *[later] * 5], engine)
+    assert [i for i, chunk in enumerate(chunks) if chunk.recache] == [at]
+    without = encoded([settings_of(), *[settings_of(prompt="neon")] * 5], engine)
+    assert not any(chunk.recache for chunk in without)
+
+
 @pytest.mark.parametrize("pause", range(1, 8))
 @pytest.mark.parametrize("steps", [1, 3])
 def test_goes_on_elsewhere_bit_by_bit_in_the_middle_of_a_change(steps: int, pause: int) -> None:

@@ -75,6 +75,21 @@ def test_a_look_that_is_overtaken_turns_towards_the_newer_one() -> None:
     assert max(jumps) < 0.6 * max(left), (jumps, left)
 
 
+def test_recaching_leaves_nothing_of_the_old_look() -> None:
+    """Without it, the history that was painted in the old look still shows a little."""
+    frames = clip("bikes.mp4", 140, 24)
+    new = painted(frames, lambda _: StreamSettings(prompt="noir"))
+
+    def left(recache: bool) -> list[float]:
+        changed = painted(
+            frames, lambda i: StreamSettings(prompt="neon" if i < 3 else "noir", recache=recache)
+        )
+        return [apart(a, b) for a, b in zip(changed, new, strict=True)][3:]
+
+    without, with_it = left(False), left(True)
+    assert all(b < 0.5 * a for a, b in zip(without, with_it, strict=True)), (without, with_it)
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
