@@ -7,12 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 
 from limner.daemon.protocol import Settings
-from limner.worker.engines import FatalEngineError, Painted, PaintEngine, PaintStream, Pixels
+from limner.daemon.worker_protocol import Open
+from limner.engine.slo_plan import Plan
+from limner.worker.engines import Abilities, FatalEngineError, Painted, PaintEngine, PaintStream, Pixels
 from limner.worker.pocket_engine import TorchPaintEngine, load
 
 
 class FakeStream:
     """Paints the value `seed` into every frame; what the prompt says happens."""
+
+    frames_per_chunk = 4
 
     def __init__(self, settings: Settings, rev: int) -> None:
         self.settings, self.rev = settings, rev
@@ -37,7 +41,7 @@ class FakeStream:
         value = self.settings.seed % 256
         return Painted(self.chunk, self.rev, lambda _, slot_HW4: slot_HW4.fill(value))
 
-    def update(self, settings: Settings, rev: int) -> None:
+    def update(self, settings: Settings, rev: int, plan: Plan | None) -> None:
         self.settings, self.rev = settings, rev
 
     def flush(self) -> Painted | None:
@@ -51,11 +55,12 @@ class FakeEngine:
     model = "fake"
     device = "CPU"
     frames_per_chunk = 4
+    abilities: Abilities | None = None
 
-    def open_stream(self, settings: Settings, rev: int, *, width: int, height: int) -> PaintStream:
-        if settings.prompt == "no stream":
-            raise ValueError(f"{width}×{height} does not fit")
-        return FakeStream(settings, rev)
+    def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
+        if opening.settings.prompt == "no stream":
+            raise ValueError(f"{opening.width}×{opening.height} does not fit")
+        return FakeStream(opening.settings, opening.rev)
 
 
 def fake() -> PaintEngine:

@@ -14,7 +14,8 @@ from limner.daemon.protocol import SegmentRef, Settings
 from limner.daemon.segment import Segment
 from limner.daemon.session import SegmentPair
 from limner.daemon.wire import Message
-from limner.daemon.worker_protocol import Close, Done, Failed, Give, Opened, Return, Update
+from limner.daemon.worker_protocol import Close, Done, Failed, Give, Open, Opened, Return, Update
+from limner.engine.slo_plan import Plan
 from limner.worker.desk import Desk
 from limner.worker.engines import EchoEngine, FatalEngineError, Painted, PaintStream, Pixels
 from limner.worker.loop import Loop
@@ -142,8 +143,8 @@ def test_more_chunks_at_once_than_there_is_room_for_lose_the_oldest_frames(
     make_segments: MakeSegments,
 ) -> None:
     class Engine(FakeEngine):
-        def open_stream(self, settings: Settings, rev: int, *, width: int, height: int) -> PaintStream:
-            return ManyAtOnce(settings, rev)
+        def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
+            return ManyAtOnce(opening.settings, opening.rev)
 
     segments = make_segments()
     opening = open_message(segments)
@@ -185,14 +186,14 @@ def test_a_fault_of_a_session_that_was_replaced_does_not_touch_the_new_one(
     ]
 
     class Engine(FakeEngine):
-        def open_stream(self, settings: Settings, rev: int, *, width: int, height: int) -> PaintStream:
+        def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
             class Stream(FakeStream):
                 def push(self, frames: Sequence[Pixels], taken: Callable[[], None]) -> Painted | None:
                     while put:
                         desk.put(put.pop(0))
                     return super().push(frames, taken)
 
-            return Stream(settings, rev)
+            return Stream(opening.settings, opening.rev)
 
     def send(message: Message) -> None:
         sent.append(message)
@@ -231,8 +232,8 @@ class LaggingStream(FakeStream):
 
 
 class LaggingEngine(FakeEngine):
-    def open_stream(self, settings: Settings, rev: int, *, width: int, height: int) -> PaintStream:
-        return LaggingStream(settings, rev)
+    def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
+        return LaggingStream(opening.settings, opening.rev)
 
 
 def test_a_lagging_engine_gives_each_frame_its_own_time_and_the_last_ones_too(
@@ -258,7 +259,7 @@ def test_after_a_gap_the_stream_starts_anew_and_chunks_are_counted_on(make_segme
     class Recording(FakeEngine):
         resets = 0
 
-        def open_stream(self, settings: Settings, rev: int, *, width: int, height: int) -> PaintStream:
+        def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
             engine = self
 
             class Stream(FakeStream):
@@ -266,7 +267,7 @@ def test_after_a_gap_the_stream_starts_anew_and_chunks_are_counted_on(make_segme
                     engine.resets += 1
                     super().reset()
 
-            return Stream(settings, rev)
+            return Stream(opening.settings, opening.rev)
 
     engine = Recording()
     messages = [opening, *outputs(opening), *frames, update]

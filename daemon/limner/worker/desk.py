@@ -149,6 +149,13 @@ class Desk:
                 return []
             return [intake.outputs.popleft() for _ in range(min(count, len(intake.outputs)))]
 
+    def pace(self, session: str, generation: int, *, frames: int, frame_step: int, slack: int) -> None:
+        """Gather so many frames for a session's next chunk; the intake says what the figures are."""
+        with self._changed:
+            intake = self._intakes.get(session)
+            if intake is not None and intake.opening.generation == generation:
+                intake.pace(frames, frame_step, slack)
+
     def fail(self, session: str, generation: int) -> None:
         """Take no more frames for a session; another one that has the name by now goes on."""
         with self._changed:

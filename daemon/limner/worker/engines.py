@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from limner.daemon.protocol import Settings
 from limner.daemon.sizes import TEST_ENGINES_VARIABLE
+from limner.daemon.worker_protocol import Open
+from limner.engine.slo_cost import Profile
+from limner.engine.slo_plan import Plan, Size
 
 Pixels = NDArray[np.uint8]
 """frame_HW4: RGBA, a view of a slot in shared memory."""
@@ -36,11 +39,32 @@ class Painted:
     chunks: int = 1
     """How many chunks in a row these are."""
     stages_ms: dict[str, float] = field(default_factory=dict)
+    """Of the push that brought them: encode, noise, denoise, decode; none: not known."""
+    strength: float | None = None
+    """That the last of the chunks began with, 0..1; None: the engine has no such thing."""
     note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abilities:
+    """In what ways an engine can paint; the plan chooses."""
+
+    sizes: tuple[Size, ...]
+    """Working sizes that it is at home in, (width, height)."""
+    default_chunk: int = 1
+    """Latent frames of a chunk, as it was made for."""
+    most_chunk: int = 1
+    """Latent frames of the longest chunk."""
+    profile: Profile = field(default_factory=Profile)
+    """What its stages cost, as far as is known."""
 
 
 class PaintStream(Protocol):
     """One session's picture."""
+
+    @property
+    def frames_per_chunk(self) -> int:
+        """Frames that the next push takes; `update` may change it."""
 
     def push(self, frames: Sequence[Pixels], taken: Callable[[], None]) -> Painted | None:
         """Take one chunk of frames and paint.
@@ -48,8 +72,8 @@ class PaintStream(Protocol):
         Call `taken` as soon as the frames are copied: their slots go back then, else when all is written.
         """
 
-    def update(self, settings: Settings, rev: int) -> None:
-        """Use these settings from the next push on."""
+    def update(self, settings: Settings, rev: int, plan: Plan | None) -> None:
+        """Use these settings, as far as the plan goes, from the next push on."""
 
     def flush(self) -> Painted | None:
         """Return the chunks that are still inside, if there are any; more may follow."""
@@ -65,12 +89,18 @@ class PaintEngine(Protocol):
     device: str
     frames_per_chunk: int
 
-    def open_stream(self, settings: Settings, rev: int, *, width: int, height: int) -> PaintStream:
-        """Make a stream of frames of this size; raises ValueError where the size does not fit the model."""
+    @property
+    def abilities(self) -> Abilities | None:
+        """None: it paints in one way only, and is given no plan."""
+
+    def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
+        """Make a stream for a session; raises ValueError where its size does not fit the model."""
 
 
 class _EchoStream:
     """Gives back what it gets, to measure everything but the painting."""
+
+    frames_per_chunk = 1
 
     def __init__(self, rev: int) -> None:
         self._rev = rev
@@ -81,7 +111,7 @@ class _EchoStream:
         # From slot to slot: the frame is not taken before it is written.
         return Painted(self._chunk, self._rev, lambda i, slot_HW4: np.copyto(slot_HW4, frames[i]))
 
-    def update(self, settings: Settings, rev: int) -> None:
+    def update(self, settings: Settings, rev: int, plan: Plan | None) -> None:
         self._rev = rev
 
     def flush(self) -> Painted | None:
@@ -97,10 +127,11 @@ class EchoEngine:
     model = ECHO
     device = "CPU"
     frames_per_chunk = 1
+    abilities = None
 
-    def open_stream(self, settings: Settings, rev: int, *, width: int, height: int) -> PaintStream:
+    def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
         """Make a stream that echoes."""
-        return _EchoStream(rev)
+        return _EchoStream(opening.rev)
 
 
 def load_engine(name: str, *, threads: int, progress: Progress) -> PaintEngine:

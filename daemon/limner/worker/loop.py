@@ -4,49 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 
-import numpy as np
-
-from limner.daemon.segment import PAGE_BYTES, Segment, SegmentError
+from limner.daemon.segment import SegmentError
 from limner.daemon.wire import Message
-from limner.daemon.worker_protocol import Done, Failed, Give, Open, Opened, Return
+from limner.daemon.worker_protocol import Done, Failed, Give, Open, Opened, Return, Update
+from limner.engine.slo_plan import Plan
 from limner.worker.desk import CloseJob, Desk, FlushJob, Job, OpenJob, PaintJob
-from limner.worker.engines import FatalEngineError, Painted, PaintEngine, PaintStream, Pixels
+from limner.worker.engines import FatalEngineError, Painted, PaintEngine
+from limner.worker.governor import Governor
+from limner.worker.measure import Stopwatch
 from limner.worker.stats import Stats
+from limner.worker.streams import SessionStream, map_segments
 
 log = logging.getLogger("limner.worker")
 # After a gap like this the picture before it is no past of the picture after it.
 GAP_NS = 2_000_000_000
 NO_ROOM = "painted frames are lost: nobody gives their slots back"
-
-
-@dataclass
-class _Stream:
-    """What the loop holds of a session."""
-
-    opening: Open
-    input: Segment
-    output: Segment
-    painter: PaintStream
-    pushed: int = 0
-    """Chunks since the painter was opened or reset."""
-    first_chunk: int = 0
-    """Chunks before that."""
-    tags: dict[int, list[Give]] = field(default_factory=dict)
-    """The real frames of each chunk that is inside the engine."""
-    done_rev: int = -1
-    last_pts_ns: int | None = None
-
-    def pixels(self, segment: Segment, slot: int) -> Pixels:
-        """Return frame_HW4, a view of a slot."""
-        flat = np.frombuffer(segment.pixels(slot), dtype=np.uint8)
-        return flat.reshape(self.opening.height, self.opening.width, 4)
-
-    def close(self) -> None:
-        """Unmap both segments."""
-        self.input.close()
-        self.output.close()
 
 
 class Loop:
@@ -56,7 +30,8 @@ class Loop:
         self, *, engine: PaintEngine, desk: Desk, stats: Stats, send: Callable[[Message], None]
     ) -> None:
         self._engine, self._desk, self._stats, self._send = engine, desk, stats, send
-        self._streams: dict[str, _Stream] = {}
+        self._governor = None if engine.abilities is None else Governor(engine.abilities)
+        self._streams: dict[str, SessionStream] = {}
 
     def run(self) -> None:
         """Work until the desk says stop; raises FatalEngineError or MemoryError when the process must end."""
@@ -101,65 +76,97 @@ class Loop:
         self._close(session)
         self._send(Failed(session=session, generation=generation, message=message))
 
+    # ---- sessions
+
     def _open(self, opening: Open) -> None:
-        source = Segment.open(opening.input.name)
+        source, painted = map_segments(opening)
+        plan = self._governor.open(opening) if self._governor else None
         try:
-            painted = Segment.open(opening.output.name)
-        except SegmentError:
-            source.close()
-            raise
-        try:
-            _check(opening, source, painted)
-            _touch(source)
-            _touch(painted)
-            painter = self._engine.open_stream(
-                opening.settings, opening.rev, width=opening.width, height=opening.height
-            )
+            painter = self._engine.open_stream(opening, plan)
         except BaseException:
             source.close()
             painted.close()
             raise
-        self._streams[opening.session] = _Stream(opening, source, painted, painter)
+        stream = SessionStream(opening, source, painted, painter, opening.settings, opening.rev, plan)
+        self._streams[opening.session] = stream
+        self._set_pace(stream)
         self._send(Opened(session=opening.session))
 
     def _close(self, session: str) -> None:
         stream = self._streams.pop(session, None)
         if stream:
             stream.close()
+        if self._governor:
+            self._governor.close(session)
         self._stats.forget(session)
+
+    # ---- painting
 
     def _paint(self, job: PaintJob) -> None:
         stream = self._streams.get(job.session)
         if stream is None:
             return
+        watch = Stopwatch()
         self._give_back(job.dropped, dropped=True)
-        if job.update:
-            stream.painter.update(job.update.settings, job.update.rev)
         self._reset_after_gap(stream, job.frames)
-        frames = [stream.pixels(stream.input, give.slot) for give in job.frames]
-        # A clip's last chunk may be short: its last frame stands in for those that do not come.
-        frames += [frames[-1]] * (self._engine.frames_per_chunk - len(frames))
-        stream.tags[stream.pushed] = job.frames
-        stream.pushed += 1
+        if job.update:
+            self._take_settings(stream, job.update)
         on_loan = list(job.frames)
 
         def taken() -> None:
             self._give_back(on_loan, dropped=False)
             on_loan.clear()
 
-        painted = stream.painter.push(frames, taken)
-        if painted:
-            self._hand_over(stream, painted)
+        painted = stream.painter.push(stream.take_in(job.frames), taken)
+        real = self._hand_over(stream, painted) if painted else []
         taken()
+        if self._governor:
+            chunk = watch.chunk(painted, [give.pts_ns for give in real])
+            plan = self._governor.measured(job.session, chunk) if chunk else self._governor.plan(job.session)
+            self._follow(stream, plan)
+            self._set_pace(stream)
 
-    def _reset_after_gap(self, stream: _Stream, frames: list[Give]) -> None:
+    def _take_settings(self, stream: SessionStream, update: Update) -> None:
+        """From this chunk on; but its frames are gathered, so a new chunk length begins with the next."""
+        stream.settings, stream.rev = update.settings, update.rev
+        plan = stream.plan
+        if self._governor and plan:
+            wanted = self._governor.wish(update.session, update.settings)
+            plan = replace(wanted, chunk_latents=plan.chunk_latents)
+            self._let_out(stream, plan)
+        stream.plan = plan
+        stream.painter.update(stream.settings, stream.rev, plan)
+
+    def _follow(self, stream: SessionStream, plan: Plan) -> None:
+        """Paint by this plan from the next chunk on."""
+        if plan != stream.plan:
+            self._let_out(stream, plan)
+            stream.plan = plan
+            stream.painter.update(stream.settings, stream.rev, plan)
+
+    def _let_out(self, stream: SessionStream, plan: Plan) -> None:
+        """Finish the chunks between their steps before another plan does: they need wait no more."""
+        old = stream.plan
+        if old and old.lag_chunks and replace(plan, frame_step=old.frame_step) != old:
+            self._flush(stream.opening.session)
+
+    def _set_pace(self, stream: SessionStream) -> None:
+        session, plan = stream.opening.session, stream.plan
+        if self._governor is None or plan is None:
+            return
+        self._desk.pace(
+            session,
+            stream.opening.generation,
+            frames=stream.painter.frames_per_chunk,
+            frame_step=plan.frame_step,
+            slack=self._governor.slack(session),
+        )
+        self._stats.planned(session, self._governor.describe(session))
+
+    def _reset_after_gap(self, stream: SessionStream, frames: list[Give]) -> None:
         last_ns, first_ns = stream.last_pts_ns, frames[0].pts_ns
         if last_ns is not None and not 0 <= first_ns - last_ns < GAP_NS:
-            stream.painter.reset()
-            # What was inside is gone with the past, and chunks are counted from 0 again.
-            stream.tags.clear()
-            stream.first_chunk += stream.pushed
-            stream.pushed = 0
+            stream.begin_anew()
         stream.last_pts_ns = frames[-1].pts_ns
 
     def _flush(self, session: str) -> None:
@@ -168,17 +175,19 @@ class Loop:
         if stream and painted:
             self._hand_over(stream, painted)
 
+    # ---- frames
+
     def _give_back(self, frames: list[Give], *, dropped: bool) -> None:
         for give in frames:
             self._send(
                 Return(session=give.session, generation=give.generation, slot=give.slot, dropped=dropped)
             )
 
-    def _hand_over(self, stream: _Stream, painted: Painted) -> None:
-        per_chunk = self._engine.frames_per_chunk
-        chunks = [stream.tags.pop(painted.chunk + number, []) for number in range(painted.chunks)]
+    def _hand_over(self, stream: SessionStream, painted: Painted) -> list[Give]:
+        """Write what was painted into slots and give them; return its real frames, oldest first."""
         # A chunk that was short has fewer real frames than painted ones: the rest is not shown.
-        real = [(n * per_chunk + i, give) for n, tags in enumerate(chunks) for i, give in enumerate(tags)]
+        chunks = stream.come_out(painted)
+        real = [frame for chunk in chunks for frame in chunk]
         opening = stream.opening
         slots = self._desk.take_outputs(opening.session, opening.generation, len(real))
         # Where there is no room for all, the newest count.
@@ -187,12 +196,14 @@ class Loop:
             self._show(stream, painted, number, give, slot)
         # Several chunks at once (fewer steps than before) may be more than there are slots: nobody's fault.
         lost = len(slots) < len(real) and painted.chunks == 1
-        self._stats.painted(opening.session, painted.stages_ms, NO_ROOM if lost else painted.note)
+        note = NO_ROOM if lost else painted.note
+        self._stats.painted(opening.session, painted.stages_ms, note, painted.strength)
         if real and painted.rev != stream.done_rev:
             stream.done_rev = painted.rev
-            self._say_done(stream, painted, chunks[-1] or chunks[0])
+            self._say_done(stream, painted, (chunks[-1] or chunks[0])[0][1])
+        return [give for _, give in real]
 
-    def _show(self, stream: _Stream, painted: Painted, number: int, give: Give, slot: int) -> None:
+    def _show(self, stream: SessionStream, painted: Painted, number: int, give: Give, slot: int) -> None:
         """Write a painted frame into a slot and hand it over."""
         painted.write(number, stream.pixels(stream.output, slot))
         stream.output.write_slot_header(slot, sequence=give.sequence, pts_ns=give.pts_ns)
@@ -206,32 +217,14 @@ class Loop:
             )
         )
 
-    def _say_done(self, stream: _Stream, painted: Painted, frames: list[Give]) -> None:
+    def _say_done(self, stream: SessionStream, painted: Painted, first: Give) -> None:
         """The revision is in the last of the chunks: those before it were begun under an older one."""
         self._send(
             Done(
                 session=stream.opening.session,
                 rev=painted.rev,
                 chunk=stream.first_chunk + painted.chunk + painted.chunks - 1,
-                pts_ns=frames[0].pts_ns,
+                pts_ns=first.pts_ns,
                 note=painted.note,
             )
         )
-
-
-def _touch(segment: Segment) -> None:
-    """Map every page now, not in the middle of the first frames."""
-    for slot in range(segment.layout.slot_count):
-        np.frombuffer(segment.pixels(slot), dtype=np.uint8)[::PAGE_BYTES].max()
-
-
-def _check(opening: Open, *segments: Segment) -> None:
-    """Hold the segments against what the daemon said of them."""
-    for segment in segments:
-        layout = segment.layout
-        found = (layout.width, layout.height, layout.generation)
-        said = (opening.width, opening.height, opening.generation)
-        if found != said:
-            raise SegmentError(
-                f"segment {segment.name}: width, height, generation are {found}, the daemon said {said}"
-            )

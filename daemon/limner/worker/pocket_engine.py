@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import limner.pocket
 from limner.daemon.protocol import Settings
-from limner.worker.engines import FatalEngineError, Painted, PaintStream, Pixels, Progress
+from limner.daemon.worker_protocol import Open
+from limner.engine.slo_plan import FRAMES_PER_LATENT, Plan, sizes_from
+from limner.worker.engines import Abilities, FatalEngineError, Painted, PaintStream, Pixels, Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,8 +28,9 @@ FOLDER = Path(limner.pocket.__file__).parent
 CONFIG = FOLDER / "pocket.toml"
 WEIGHTS = FOLDER / "weights.safetensors"
 # What a 16:9 source is painted at; the libraries choose their kernels at the first picture of a size.
-WARM_HEIGHT, WARM_WIDTH = 176, 320
+WARM_SIZE = (320, 176)
 OPAQUE = 255
+MOST_CHUNK_LATENTS = 4
 
 
 def load(
@@ -47,7 +50,9 @@ def load(
     progress(0.5, "Loading pocket")
     engine = Engine(ModelConfig.from_toml(CONFIG), weights, threads=threads)
     progress(0.7, "Warming up pocket")
-    engine.warm_up(WARM_HEIGHT, WARM_WIDTH)
+    # The smaller sizes too: they are for when the machine is busy already.
+    for width, height in sizes_from(WARM_SIZE, engine.config.sizes):
+        engine.warm_up(height, width)
     return TorchPaintEngine(engine)
 
 
@@ -58,32 +63,46 @@ class TorchPaintEngine:
         self._engine = engine
         self.model = engine.config.name
         self.device = str(engine.device).upper()
-        self.frames_per_chunk = engine.config.frames_per_chunk
+        config = engine.config
+        self.frames_per_chunk = config.frames_per_chunk
+        self.abilities = Abilities(
+            sizes=config.sizes,
+            default_chunk=config.latent_frames_per_chunk,
+            most_chunk=min(MOST_CHUNK_LATENTS, config.dit.recent_frames),
+        )
 
-    def open_stream(self, settings: Settings, rev: int, *, width: int, height: int) -> PaintStream:
+    def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
         """Make a stream; raises EngineError where the size or the settings do not fit the model."""
-        stream = self._engine.open_stream(_for_engine(settings, rev), height, width)
-        return _TorchStream(stream)
+        assert plan is not None, "an engine with abilities is given a plan"
+        settings = _for_engine(opening.settings, opening.rev, opening.fps, plan)
+        stream = self._engine.open_stream(settings, opening.height, opening.width)
+        return _TorchStream(stream, opening.fps)
 
 
 class _TorchStream:
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, fps: float) -> None:
         import torch
 
-        self._stream = stream
-        shape = (stream.frames_per_chunk, 3, stream.height, stream.width)
+        self._stream, self._fps = stream, fps
+        shape = (MOST_CHUNK_LATENTS * FRAMES_PER_LATENT, 3, stream.height, stream.width)
         self._frames_TCHW = torch.empty(shape, dtype=torch.uint8)
         self._from_numpy = torch.from_numpy
 
+    @property
+    def frames_per_chunk(self) -> int:
+        return self._stream.frames_per_chunk
+
     def push(self, frames: Sequence[Pixels], taken: Callable[[], None]) -> Painted | None:
-        for frame_CHW, frame_HW4 in zip(self._frames_TCHW, frames, strict=True):
+        chunk_TCHW = self._frames_TCHW[: len(frames)]
+        for frame_CHW, frame_HW4 in zip(chunk_TCHW, frames, strict=True):
             frame_CHW.copy_(self._from_numpy(frame_HW4[..., :3]).permute(2, 0, 1))
         taken()
         with _memory_errors_named():
-            return self._adapt(self._stream.push(self._frames_TCHW))
+            return self._adapt(self._stream.push(chunk_TCHW))
 
-    def update(self, settings: Settings, rev: int) -> None:
-        self._stream.update(_for_engine(settings, rev))
+    def update(self, settings: Settings, rev: int, plan: Plan | None) -> None:
+        assert plan is not None, "an engine with abilities is given a plan"
+        self._stream.update(_for_engine(settings, rev, self._fps, plan))
 
     def flush(self) -> Painted | None:
         with _memory_errors_named():
@@ -113,6 +132,7 @@ class _TorchStream:
                 "denoise": times.denoise,
                 "decode": times.decode,
             },
+            strength=painted.strength,
             note=self._note(),
         )
 
@@ -121,15 +141,29 @@ class _TorchStream:
         return f"words that the model does not know: {', '.join(unknown)}" if unknown else ""
 
 
-def _for_engine(settings: Settings, rev: int) -> StreamSettings:
-    from limner.engine.types import StreamSettings
+def _for_engine(settings: Settings, rev: int, fps: float, plan: Plan) -> StreamSettings:
+    """Return what a session asks for in the engine's terms. Times become frames of those that are painted."""
+    from limner.engine.types import MOST_TRANSITION_FRAMES, PromptShare, StreamSettings
 
+    frames = round(settings.transition_ms / 1000 * fps / plan.frame_step)
     return StreamSettings(
         prompt=settings.prompt,
+        mix=tuple(PromptShare(prompt=share.prompt, weight=share.weight) for share in settings.mix),
+        transition_frames=min(MOST_TRANSITION_FRAMES, frames),
+        recache=settings.recache,
         strength=settings.strength,
-        steps=settings.steps,
+        steps=plan.steps,
+        stream_batch=plan.stream_batch,
+        chunk_latents=plan.chunk_latents,
+        size=plan.size,
         seed=settings.seed,
         motion_aware=settings.motion_aware,
+        motion_window=settings.motion_window,
+        motion_smoothing=settings.motion_smoothing,
+        motion_low=settings.motion_low,
+        motion_high=settings.motion_high,
+        motion_hysteresis=settings.motion_hysteresis,
+        cuts=settings.cuts,
         revision=rev,
     )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
+from limner.daemon.protocol import Plan
 from limner.daemon.worker_protocol import Report
 from limner.worker.link import memory_bytes
 
@@ -19,6 +21,8 @@ class Stats:
         self._counts: dict[str, int] = {}
         self._means: dict[str, dict[str, float]] = {}
         self._notes: dict[str, str] = {}
+        self._strengths: dict[str, float] = {}
+        self._plans: dict[str, Plan] = {}
 
     def begin(self) -> None:
         """A job begins."""
@@ -31,19 +35,29 @@ class Stats:
             self._busy = False
             self._chunks += 1
 
-    def painted(self, session: str, stages_ms: dict[str, float], note: str) -> None:
-        """Note the times of a chunk."""
+    def planned(self, session: str, plan: Plan) -> None:
+        """Note what a session is painted by from now on."""
+        with self._lock:
+            self._plans[session] = plan
+
+    def painted(
+        self, session: str, stages_ms: dict[str, float], note: str, strength: float | None = None
+    ) -> None:
+        """Note the times of a chunk, and what else there is to say of it."""
         with self._lock:
             sums = self._sums.setdefault(session, {})
             for stage, ms in stages_ms.items():
                 sums[stage] = sums.get(stage, 0.0) + ms
             self._counts[session] = self._counts.get(session, 0) + 1
             self._notes[session] = note
+            if strength is not None:
+                self._strengths[session] = min(1.0, max(0.0, strength))
 
     def forget(self, session: str) -> None:
         """Drop a session's figures."""
         with self._lock:
-            for table in (self._sums, self._counts, self._means, self._notes):
+            tables: tuple[dict[str, Any], ...] = (self._sums, self._counts, self._means, self._notes)
+            for table in (*tables, self._strengths, self._plans):
                 table.pop(session, None)
 
     def report(self) -> Report:
@@ -60,4 +74,6 @@ class Stats:
                 memory_bytes=memory_bytes(),
                 stages_ms=dict(self._means),
                 notes={session: note for session, note in self._notes.items() if note},
+                strengths=dict(self._strengths),
+                plans=dict(self._plans),
             )

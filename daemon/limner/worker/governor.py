@@ -1,0 +1,116 @@
+"""Chooses each session's plan, so that its delay never grows: the thin shell around `limner.engine.slo`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from limner.daemon import protocol
+from limner.daemon.protocol import Settings
+from limner.daemon.worker_protocol import Open
+from limner.engine.slo import Chunk, SloState, begin, control
+from limner.engine.slo_cost import LEAST_SLACK, WHOLE_DEVICE, Room, slack
+from limner.engine.slo_plan import FRAMES_PER_LATENT, Limits, Plan, reductions, sizes_from
+from limner.engine.slo_room import rooms
+from limner.worker.engines import Abilities
+from limner.worker.intake import SPARE_SLOTS
+
+# A session that painted nothing for so long takes no share of the device.
+ACTIVE_S = 2.0
+# A client may claim any rate; nobody paints for a rate like these.
+LEAST_FPS, MOST_FPS = 1.0, 240.0
+
+
+@dataclass
+class _Session:
+    opening: Open
+    limits: Limits
+    state: SloState
+    painted_s: float = -math.inf
+
+
+class Governor:
+    """The plans of all sessions of an engine. For one thread."""
+
+    def __init__(self, abilities: Abilities) -> None:
+        self._abilities = abilities
+        self._sessions: dict[str, _Session] = {}
+
+    def open(self, opening: Open) -> Plan:
+        """Begin a session; return its first plan."""
+        limits = limits_of(opening, opening.settings, self._abilities)
+        self._sessions[opening.session] = _Session(opening, limits, begin(limits, self._abilities.profile))
+        return self.plan(opening.session)
+
+    def close(self, session: str) -> None:
+        """Forget a session."""
+        self._sessions.pop(session, None)
+
+    def plan(self, session: str) -> Plan:
+        """Return the plan in force."""
+        return self._sessions[session].state.plan
+
+    def wish(self, session: str, settings: Settings) -> Plan:
+        """Take new settings; what they do not limit otherwise goes on as it was. Return the plan."""
+        one = self._sessions[session]
+        limits = limits_of(one.opening, settings, self._abilities)
+        if limits != one.limits:
+            one.limits = limits
+            one.state = control(one.state, limits, room=self._room(session, one.painted_s))
+        return one.state.plan
+
+    def measured(self, session: str, chunk: Chunk) -> Plan:
+        """Take the times of a chunk; return the plan for the next one."""
+        one = self._sessions[session]
+        one.painted_s = chunk.now_s
+        one.state = control(one.state, one.limits, chunk, self._room(session, chunk.now_s))
+        return one.state.plan
+
+    def slack(self, session: str) -> int:
+        """Return how many frames beyond a chunk may wait."""
+        one = self._sessions[session]
+        chunk_ms = one.state.load * one.state.profile.chunk_ms(one.state.plan)
+        allowed = slack(one.state.plan, one.limits, chunk_ms, self._room(session, one.painted_s))
+        return allowed if one.state.is_feasible else LEAST_SLACK
+
+    def describe(self, session: str) -> protocol.Plan:
+        """Return the plan as the daemon tells it."""
+        one = self._sessions[session]
+        plan, words = one.state.plan, reductions(one.state.plan, one.limits)
+        return protocol.Plan(
+            steps=plan.steps,
+            mode="throughput" if plan.stream_batch else "latency",
+            chunk=plan.chunk_latents,
+            width=plan.size[0],
+            height=plan.size[1],
+            frame_step=plan.frame_step,
+            reduced=bool(words),
+            sentence=words,
+        )
+
+    def _room(self, session: str, now_s: float) -> Room:
+        active = [n for n, one in self._sessions.items() if n == session or now_s - one.painted_s < ACTIVE_S]
+        if len(active) < 2:
+            return WHOLE_DEVICE
+        given = rooms([(self._sessions[name].state, self._sessions[name].limits) for name in active])
+        return given[active.index(session)]
+
+
+def limits_of(opening: Open, settings: Settings, abilities: Abilities) -> Limits:
+    """Return what a session asks for, of what its engine and its slots allow."""
+    room = opening.input.slots - SPARE_SLOTS
+    most_chunk = max(1, min(abilities.most_chunk, room // FRAMES_PER_LATENT))
+    wished = min(settings.chunk, most_chunk)
+    return Limits(
+        fps=min(MOST_FPS, max(LEAST_FPS, opening.fps)),
+        latency_ms=float(settings.latency_ms),
+        steps=settings.steps,
+        least_steps=min(settings.least_steps, settings.steps),
+        mode=settings.mode,
+        chunk_latents=wished,
+        default_chunk=min(abilities.default_chunk, most_chunk),
+        most_chunk=most_chunk,
+        most_waiting=room,
+        sizes=sizes_from((opening.width, opening.height), abilities.sizes),
+        adapt=settings.adapt,
+    )

@@ -1,0 +1,121 @@
+"""What the loop holds of a session: its segments, its painter, and what is inside the painter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from limner.daemon.protocol import Settings
+from limner.daemon.segment import PAGE_BYTES, Segment, SegmentError
+from limner.daemon.worker_protocol import Give, Open
+from limner.engine.slo_plan import Plan
+from limner.worker.engines import Painted, PaintStream, Pixels
+
+
+class Pushed(NamedTuple):
+    """A chunk inside the painter."""
+
+    gives: list[Give]
+    """Its real frames."""
+    frames: int
+    """How many it has with those that stand in."""
+
+
+@dataclass
+class SessionStream:
+    """One session's picture, for the loop's thread."""
+
+    opening: Open
+    input: Segment
+    output: Segment
+    painter: PaintStream
+    settings: Settings
+    rev: int
+    plan: Plan | None
+    """What the painter was told last."""
+    pushed: int = 0
+    """Chunks since the painter was opened or reset."""
+    first_chunk: int = 0
+    """Chunks before that."""
+    inside: dict[int, Pushed] = field(default_factory=dict)
+    done_rev: int = -1
+    last_pts_ns: int | None = None
+
+    def pixels(self, segment: Segment, slot: int) -> Pixels:
+        """Return frame_HW4, a view of a slot."""
+        flat = np.frombuffer(segment.pixels(slot), dtype=np.uint8)
+        return flat.reshape(self.opening.height, self.opening.width, 4)
+
+    def take_in(self, gives: list[Give]) -> list[Pixels]:
+        """Note a chunk that is about to be pushed; return its frames.
+
+        A clip's last chunk may be short: its last frame stands in for those that do not come.
+        """
+        frames = [self.pixels(self.input, give.slot) for give in gives]
+        frames += [frames[-1]] * (self.painter.frames_per_chunk - len(frames))
+        self.inside[self.pushed] = Pushed(gives, len(frames))
+        self.pushed += 1
+        return frames
+
+    def come_out(self, painted: Painted) -> list[list[tuple[int, Give]]]:
+        """Return the real frames of each chunk that was painted, and their places in what was painted.
+
+        They are inside no more.
+        """
+        chunks, first = [], 0
+        for number in range(painted.chunk, painted.chunk + painted.chunks):
+            chunk = self.inside.pop(number, Pushed([], 0))
+            chunks.append([(first + place, give) for place, give in enumerate(chunk.gives)])
+            first += chunk.frames
+        return chunks
+
+    def begin_anew(self) -> None:
+        """Forget the past: another picture follows, and the painter counts its chunks from 0 again."""
+        self.painter.reset()
+        self.inside.clear()
+        self.first_chunk += self.pushed
+        self.pushed = 0
+
+    def close(self) -> None:
+        """Unmap both segments."""
+        self.input.close()
+        self.output.close()
+
+
+def map_segments(opening: Open) -> tuple[Segment, Segment]:
+    """Map (input, output) of a session; raises SegmentError when they are not as the daemon said."""
+    source = Segment.open(opening.input.name)
+    try:
+        painted = Segment.open(opening.output.name)
+    except SegmentError:
+        source.close()
+        raise
+    try:
+        _check(opening, source, painted)
+    except BaseException:
+        source.close()
+        painted.close()
+        raise
+    for segment in (source, painted):
+        _touch(segment)
+    return source, painted
+
+
+def _touch(segment: Segment) -> None:
+    """Map every page now, not in the middle of the first frames."""
+    for slot in range(segment.layout.slot_count):
+        np.frombuffer(segment.pixels(slot), dtype=np.uint8)[::PAGE_BYTES].max()
+
+
+def _check(opening: Open, *segments: Segment) -> None:
+    """Hold the segments against what the daemon said of them."""
+    for segment in segments:
+        layout = segment.layout
+        found = (layout.width, layout.height, layout.generation)
+        said = (opening.width, opening.height, opening.generation)
+        if found != said:
+            raise SegmentError(
+                f"segment {segment.name}: width, height, generation are {found}, the daemon said {said}"
+            )
