@@ -25,12 +25,17 @@ def ghost_share(painted: Frames, reference: Frames, source: Frames) -> float:
     """Part of the painted fine structure that belongs to earlier frames. 0: none; below: over-corrected.
 
     All [T, H, W, 3] uint8, of the same T frames; `reference` is how each frame would be painted if it stood
-    alone. out(t) ≈ a · ref(t) + b · source(t) + Σ g_k · ref(t - k); the share is Σ g / (a + b + Σ g).
+    alone. What was earlier may be left in as it was painted or as it came in:
+    out(t) ≈ a · ref(t) + b · source(t) + Σ g_k · ref(t - k) + Σ h_k · source(t - k); the share is that of the
+    g and h in all. ValueError when there are too few frames.
     """
     out_T, ref_T, source_T = _fine(painted), _fine(reference), _fine(source)
-    rows = ((out_T[t], [ref_T[t], source_T[t], *(ref_T[t - k] for k in LAGS)]) for t in _times(len(out_T)))
-    weights = _least_squares(rows)
-    return float(weights[2:].sum() / weights.sum())
+    lags = (0, *LAGS)
+    rows = (
+        (out_T[t], [ref_T[t - k] for k in lags] + [source_T[t - k] for k in lags]) for t in _times(len(out_T))
+    )
+    ref_weights, source_weights = np.split(_least_squares(rows), 2)
+    return float(1 - (ref_weights[0] + source_weights[0]) / (ref_weights.sum() + source_weights.sum()))
 
 
 def detail_kept(painted: Frames, reference: Frames) -> float:

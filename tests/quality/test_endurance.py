@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from typing import cast
 
 import numpy as np
 import pytest
+import torch
 from tests.benchmarks.endurance import (
     FADE_FRAMES,
     LEAD_IN_FRAMES,
@@ -20,7 +22,8 @@ from tests.benchmarks.looks import Look, look_of, psnr_db, worst_change
 from tests.support.footage import endless_footage
 from tests.support.pictures import pocket, real_clip
 
-from limner.engine.types import StreamSettings
+from limner.engine.engine import Engine
+from limner.engine.types import Painted, StageTimes, StreamSettings
 from limner.pocket.look import Frames
 from limner.pocket.teachers import teach
 
@@ -40,6 +43,36 @@ def test_a_stream_that_has_run_looks_as_it_did_at_the_start() -> None:
     assert len(run.chunk_ms) * 4 >= FRAMES
     assert max(probe.change for probe in run.probes) <= 0.02, run.probes
     assert min(probe.psnr_db for probe in run.probes) > 40, run.probes
+
+
+class Tiring:
+    """An engine and its stream in one: gives the input back, a little darker every time."""
+
+    frames_per_chunk = 4
+
+    def open_stream(self, settings: StreamSettings, height: int, width: int) -> Tiring:
+        self.height, self.width, self.pushes = height, width, 0
+        return self
+
+    def push(self, frames_TCHW: torch.Tensor) -> Painted:
+        self.pushes += 1
+        return Painted(
+            frames_TCHW=(frames_TCHW * (1 - 0.001 * self.pushes)).to(torch.uint8),
+            chunk=self.pushes - 1,
+            chunks=1,
+            revision=0,
+            strength=0.5,
+            stage_ms=StageTimes(encode=1, noise=1, denoise=1, decode=1),
+        )
+
+
+def test_a_stream_that_drifts_is_found() -> None:
+    probe = real_clip("bigbuckbunny", LEAD_IN_FRAMES + 16, (64, 48))
+    engine = cast(Engine, Tiring())
+    run = endure(engine, StreamSettings(), frames=600, probe_every=200, probe_THWC=probe)
+    assert run.probes[-1].change == pytest.approx(0.13, abs=0.03)
+    assert any("the picture changed" in sentence for sentence in broken_bars(run))
+    assert run.probes[-1].psnr_db < run.probes[1].psnr_db
 
 
 def steady_run() -> Run:

@@ -90,4 +90,6 @@ def test_each_bar_can_be_broken() -> None:
     assert broken_bars("neon", off, halves(still_detail=0.9, fast_ghost=0.05)) == []
     assert len(broken_bars("neon", off, halves(still_detail=0.7, fast_ghost=0.05))) == 1
     assert len(broken_bars("neon", off, halves(still_detail=0.9, fast_ghost=0.1))) == 1
+    assert len(broken_bars("neon", off, halves(still_detail=0.801, fast_ghost=0.0999))) == 2, "mere chance"
     assert len(broken_bars("neon", off, off)) == 2
+    assert len(broken_bars("neon", off, halves(still_detail=float("nan"), fast_ghost=0.0))) == 1

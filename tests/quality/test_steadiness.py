@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
 import pytest
 from tests.benchmarks.steadiness import (
     MOST_OVER_FRAME_BY_FRAME,
     MOST_OVER_INPUT,
     Steadiness,
     broken_bars,
+    frame_by_frame,
     measure,
 )
 from tests.support.pictures import pocket, real_clip
 
+from limner.engine.types import StreamSettings
 from limner.pocket.teachers import STYLES
 
 CLIP = "bigbuckbunny"
@@ -45,6 +48,19 @@ def test_painted_video_is_steady(style: str, request: pytest.FixtureRequest) -> 
 def test_the_stream_is_steadier_than_frames_painted_alone(style: str) -> None:
     """Whatever the weights: context and a noise field that stays must be worth something."""
     assert measured(style).over_frame_by_frame < 0.9
+
+
+def test_frames_painted_alone_know_nothing_of_one_another() -> None:
+    """Three times the same frame: the same thrice with one seed, and with seeds of their own not."""
+    still = real_clip(CLIP, 1, (64, 48)).repeat(3, 0)
+    settings = StreamSettings(prompt="neon", strength=0.5)
+    same = frame_by_frame(pocket(), still, settings, same_seed=True)
+    own = frame_by_frame(pocket(), still, settings, same_seed=False)
+    assert same.shape == still.shape
+    assert np.array_equal(same[0], same[1]) and np.array_equal(same[1], same[2])
+    assert np.array_equal(own[0], same[0]), "the first has seed 0"
+    assert not np.array_equal(own[1], own[0])
+    assert not np.array_equal(own[2], own[1])
 
 
 def result(**figures: float) -> Steadiness:
