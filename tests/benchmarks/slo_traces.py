@@ -17,7 +17,8 @@ from limner.engine.slo_room import HOLD_UP
 SECONDS = 40.0
 LOAD_FROM_S, LOAD_TO_S = 8.0, 24.0
 REACTION_S = 2.0
-"""After a load has risen, the control has so long to find the plan for it."""
+REACTION_CHUNKS = 4
+"""After a load has risen, the control has so long to find the plan for it, or so many slow chunks."""
 TRUE_FITS = 0.90
 """A plan counts as feasible when it takes no more than this of its share: the rest is jitter."""
 TRUE_HEADROOM = 0.60
@@ -144,14 +145,21 @@ def _flat(limits: Limits) -> list[Plan]:
 def counted(trace: Trace, number: int) -> list[bool]:
     """Return for each `GRID_S` of the trace whether a frame of that moment must be painted in time.
 
-    It must where some allowed plan has fitted, and the best of those has not got worse, since `REACTION_S`
+    It must where some allowed plan has fitted, and the best of those has not got worse, for a reaction's time
     before and until the frame's deadline: no control can know a rise of the load beforehand.
     """
     source, places = trace.sources[number], _places(trace, number)
-    before, after = int(REACTION_S / GRID_S), math.ceil(source.limits.latency_ms / 1e3 / GRID_S)
+    until_deadline = math.ceil(source.limits.latency_ms / 1e3 / GRID_S)
+    must = [True] * len(places)
     # The start is a rise, too.
-    bad = [True, *(now < 0 or now > last >= 0 or last < 0 for last, now in pairwise(places))]
-    return [not any(bad[max(0, i - before) : i + after + 1]) for i in range(len(places))]
+    for i, (last, now) in enumerate(pairwise([-1, *places])):
+        if last < 0 or now < 0 or now > last:
+            plan = _flat(source.limits)[last]
+            slow_s = REACTION_CHUNKS * trace.load(i * GRID_S) * source.truth.chunk_ms(plan) / 1e3
+            after = int(max(REACTION_S, slow_s) / GRID_S)
+            first = max(0, i - until_deadline)
+            must[first : i + after] = [False] * len(must[first : i + after])
+    return must
 
 
 def _places(trace: Trace, number: int) -> list[int]:

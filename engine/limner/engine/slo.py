@@ -158,7 +158,19 @@ def _noted(state: SloState, limits: Limits, chunk: Chunk) -> SloState:
     # Times that were not taken stage by stage say nothing of their ratios.
     staged = measured["denoise"] > 0
     profile = state.profile.learn(state.plan, measured, rate=LEARNING_RATE) if staged else state.profile
-    return _calmed(replace(state, samples=(*kept[-KEPT:], sample), profile=profile), chunk.now_s)
+    state = replace(state, samples=(*kept[-KEPT:], sample), profile=profile)
+    return _calmed(_judged(state), chunk.now_s)
+
+
+def _judged(state: SloState) -> SloState:
+    """A climb failed at once, but the plan below is slow as well: the load rose, the forecast was good."""
+    failed, newest = state.failed, state.samples[-1]
+    if failed is None or newest.now_s - state.lowered_s > AT_ONCE_S:
+        return state
+    if newest.load < failed.load / LOWER_LOAD:
+        return state
+    longer_s = min(MOST_PATIENCE_S, 2 * state.patience_s)
+    return replace(state, failed=None, retry_s=RETRY_S, patience_s=longer_s)
 
 
 def _calmed(state: SloState, now_s: float) -> SloState:
@@ -221,8 +233,10 @@ def _lower_plan(state: SloState, limits: Limits, room: Room) -> tuple[Plan, bool
 
 def _raised(state: SloState, limits: Limits, room: Room) -> SloState:
     now_s = state.samples[-1].now_s
-    load = _lasting_load(state.samples, now_s - state.patience_s)
-    waiting = now_s - state.lowered_s < state.patience_s or now_s - state.changed_s < CLIMB_S
+    # Who does not keep up anyway has nothing to lose.
+    patience_s = state.patience_s if state.is_feasible else PATIENCE_S
+    load = _lasting_load(state.samples, now_s - patience_s)
+    waiting = now_s - state.lowered_s < patience_s or now_s - state.changed_s < CLIMB_S
     if waiting or _is_barred(state, load, now_s):
         return state
     # A plan that does not fit anyway is left for one that barely does.
