@@ -16,6 +16,8 @@ from torch.utils._pytree import tree_leaves
 from limner.engine.config import ModelConfig
 from limner.engine.dit.model import CausalDiT
 from limner.engine.engine import Engine
+from limner.engine.motion import MotionController
+from limner.engine.noise import NoiseConfig
 
 WAITING = ("_local_scalar_dense", "item", "is_nonzero", "nonzero", "masked_select", "unique", "equal")
 
@@ -48,6 +50,13 @@ def test_denoising_never_waits_for_the_device(config: ModelConfig, mode: dict[st
         noised = stream.encode(chunk)  # Texts and cuts are looked at on the host, before anything is sent.
         with nobody_waits():
             stream.denoise(noised)
+
+
+def test_choosing_the_strength_never_waits_for_the_device() -> None:
+    controller = MotionController(NoiseConfig())
+    with nobody_waits():
+        for i, chunk in enumerate(clip(12)):
+            controller.push(chunk, settings_of(motion_aware=i % 3 > 0, motion_window=1 + 7 * i))
 
 
 def test_the_check_notices_who_waits() -> None:
