@@ -11,7 +11,7 @@ import torch
 from tests.pocket.real_clips import HEIGHT, WIDTH, pocket, real_clip
 from torch import Tensor
 
-from limner.engine.types import StreamSettings
+from limner.engine.types import PromptShare, StreamSettings
 
 CHUNK = 4
 
@@ -110,3 +110,18 @@ def test_a_cut_leaves_nothing_of_the_old_scene(old: tuple[str, int], new: tuple[
     for with_it, without, fresh in zip(found, missed, chunks(after), strict=True):
         assert torch.equal(with_it, fresh)
         assert apart(without, fresh) > 0.5
+
+
+def test_a_mix_looks_as_much_like_each_as_it_weighs() -> None:
+    frames = clip("bikes.mp4", 140, 8)
+    oil = painted(frames, lambda _: StreamSettings(prompt="oil painting"))[-1]
+    noir = painted(frames, lambda _: StreamSettings(prompt="noir"))[-1]
+
+    def mixed(weight: float) -> Tensor:
+        mix = (PromptShare(prompt="oil painting"), PromptShare(prompt="noir", weight=weight))
+        return painted(frames, lambda _: StreamSettings(mix=mix))[-1]
+
+    pictures = [oil, *(mixed(weight) for weight in (1 / 3, 1, 3)), noir]
+    nearer = [apart(picture, noir) / apart(oil, noir) for picture in pictures]
+    assert all(b < a - 0.01 for a, b in itertools.pairwise(nearer)), nearer
+    assert 0.2 < nearer[2] < 0.9, nearer
