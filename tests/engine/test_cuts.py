@@ -37,6 +37,11 @@ def test_a_cut_soon_after_the_start_is_found_as_soon_as_the_scene_is_known(at: i
     assert cuts == ([] if at < 4 else [(at + 2) // 4 * 4])
 
 
+def test_a_cut_into_turmoil_is_one() -> None:
+    turmoil = torch.cat([scene(seed)[None] for seed in range(2, 30)]).byte()
+    assert found(torch.cat([still(1, 12), turmoil])) == [12]
+
+
 def test_turmoil_from_the_start_is_none() -> None:
     assert found(torch.cat([scene(seed)[None] for seed in range(40)]).byte()) == []
 
