@@ -15,7 +15,7 @@ from torch import Tensor
 from limner.engine.engine import Engine
 from limner.engine.errors import SettingsError
 from limner.engine.stream import Stream
-from limner.engine.types import CleanChunk, Painted
+from limner.engine.types import CleanChunk, Painted, StreamSettings
 
 
 def paint(engine: Engine, chunks: list[Tensor], changes: list[dict[str, Any]]) -> list[Painted]:
@@ -38,9 +38,9 @@ def latents_of(stream: Stream, chunks: list[Tensor]) -> Tensor:
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
-@pytest.mark.parametrize("kind", ["static", "fresh"])
-def test_both_modes_give_the_same_stream(kind: str, steps: int) -> None:
-    engine, chunks = tiny_engine(kind=kind), clip(9)
+@pytest.mark.parametrize(("kind", "sink_threshold"), [("static", 0.0), ("fresh", 0.0), ("fresh", 0.9)])
+def test_both_modes_give_the_same_stream(kind: str, sink_threshold: float, steps: int) -> None:
+    engine, chunks = tiny_engine(kind=kind, sink_threshold=sink_threshold), clip(12)
     batch = latents_of(stream_of(engine, steps=steps), chunks)
     alone = latents_of(stream_of(engine, steps=steps, stream_batch=False), chunks)
     torch.testing.assert_close(batch, alone, atol=1e-5, rtol=1e-5)
@@ -87,27 +87,52 @@ def test_switching_the_mode_does_not_change_the_pictures(engine: Engine, at: int
     assert (switched - steady).abs().max() <= 1
 
 
-@pytest.mark.parametrize("run", range(12))
-def test_any_change_at_any_chunk_loses_nothing(engine: Engine, run: int) -> None:
-    draw = random.Random(run)
-    stream = stream_of(engine)
-    results, frames_in = [], 0
+def drawn(draw: random.Random) -> StreamSettings:
+    """Any settings."""
+    return settings_of(
+        steps=draw.randint(1, 4),
+        stream_batch=draw.random() < 0.5,
+        chunk_latents=draw.randint(0, 3),
+        strength=draw.choice([0.0, 0.4, 0.8]),
+        prompt=draw.choice(["oil", "neon", ""]),
+        transition_frames=draw.choice([0, 0, 20]),
+        recache=draw.random() < 0.5,
+        size=draw.choice([None, None, (32, 32), (32, 16)]),
+        seed=draw.choice([1, 2]),
+    )
+
+
+@pytest.mark.parametrize("run", range(8))
+def test_any_change_at_any_chunk_loses_nothing(run: int) -> None:
+    """Also where the stream moves to another engine now and then: its twin, which does not, paints the same."""
+    engines = [tiny_engine(kind="fresh", sink_threshold=0.5) for _ in range(2)]
+    draw, results, frames_in = random.Random(run), list[Painted | None](), 0
+    stream, twin = stream_of(engines[0]), stream_of(engines[0])
     for i in range(40):
         if draw.random() < 0.5:
-            changes = {
-                "steps": draw.randint(1, 4),
-                "stream_batch": draw.random() < 0.5,
-                "chunk_latents": draw.randint(0, 3),
-                "strength": draw.choice([0.0, 0.4, 0.8]),
-                "prompt": draw.choice(["oil", "neon", ""]),
-            }
-            stream.update(settings_of(**changes))
-        frames = stream.frames_per_chunk
-        frames_in += frames
-        results.append(stream.push(clip(1, seed=i, frames=frames)[0]))
-    done = [result for result in (*results, stream.flush()) if result is not None]
+            wanted = drawn(draw)
+            stream.update(wanted)
+            twin.update(wanted)
+        if draw.random() < 0.2:
+            moved = stream_of(engines[draw.randint(0, 1)])
+            moved.restore(stream.state())
+            stream = moved
+        chunk = clip(1, seed=i, frames=stream.frames_per_chunk)[0]
+        frames_in += len(chunk)
+        results.append(stream.push(chunk))
+        assert same(results[-1], twin.push(chunk))
+    results.append(stream.flush())
+    assert same(results[-1], twin.flush())
+    done = [result for result in results if result is not None]
     assert numbers_of(done) == list(range(40))
     assert len(frames_of(done)) == frames_in
+
+
+def same(a: Painted | None, b: Painted | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    about = (a.chunk, a.chunks, a.revision, a.strength) == (b.chunk, b.chunks, b.revision, b.strength)
+    return about and torch.equal(a.frames_TCHW, b.frames_TCHW)
 
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.permutations([1, 2, 3], 2)))

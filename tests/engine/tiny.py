@@ -60,6 +60,12 @@ def random_weights(config: ModelConfig) -> dict[str, Tensor]:
     return model.state_dict()
 
 
-def tiny_engine(*, kind: str = "static", chunk: int = 1, schedule: ScheduleConfig | None = None) -> Engine:
-    config = tiny_config(kind=kind, chunk=chunk, schedule=schedule)
+def tiny_engine(
+    *,
+    kind: str = "static",
+    chunk: int = 1,
+    schedule: ScheduleConfig | None = None,
+    sink_threshold: float = 0.0,
+) -> Engine:
+    config = with_threshold(tiny_config(kind=kind, chunk=chunk, schedule=schedule), sink_threshold)
     return Engine(config, random_weights(config), dtype=torch.float32)
