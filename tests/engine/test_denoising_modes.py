@@ -15,7 +15,7 @@ from torch import Tensor
 from limner.engine.engine import Engine
 from limner.engine.errors import SettingsError
 from limner.engine.stream import Stream
-from limner.engine.types import CleanChunk, Painted, StreamSettings
+from limner.engine.types import CleanChunk, Painted, PromptShare, StreamSettings
 
 
 def paint(engine: Engine, chunks: list[Tensor], changes: list[dict[str, Any]]) -> list[Painted]:
@@ -95,6 +95,7 @@ def drawn(draw: random.Random) -> StreamSettings:
         chunk_latents=draw.randint(0, 3),
         strength=draw.choice([0.0, 0.4, 0.8]),
         prompt=draw.choice(["oil", "neon", ""]),
+        mix=draw.choice([(), (PromptShare(prompt="warm", weight=2.0), PromptShare(prompt="oil neon"))]),
         transition_frames=draw.choice([0, 0, 20]),
         recache=draw.random() < 0.5,
         size=draw.choice([None, None, (32, 32), (32, 16)]),
@@ -104,7 +105,7 @@ def drawn(draw: random.Random) -> StreamSettings:
 
 @pytest.mark.parametrize("run", range(8))
 def test_any_change_at_any_chunk_loses_nothing(run: int) -> None:
-    """Also where the stream moves to another engine now and then: its twin, which does not, paints the same."""
+    """Also where the stream moves to another engine now and then: its twin that does not paints the same."""
     engines = [tiny_engine(kind="fresh", sink_threshold=0.5) for _ in range(2)]
     draw, results, frames_in = random.Random(run), list[Painted | None](), 0
     stream, twin = stream_of(engines[0]), stream_of(engines[0])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from limner.engine.clock import StageClock
 from limner.engine.cuts import CutDetector, aligned, is_early
+from limner.engine.dit.context import TextContext
 from limner.engine.errors import FrameError, SettingsError, StateError
 from limner.engine.flights import Texts
 from limner.engine.model import Model
@@ -78,36 +79,17 @@ class EncodeStage:
         """uint8 RGB frames [frames_per_chunk, 3, height, width] → a chunk; FrameError for any others."""
         wanted = self._wanted
         self._check_frames(frames_TCHW, self._latents_of(wanted))
+        clock = StageClock(self._device)
         self._adopt(wanted)
         frames_TCHW, is_cut = self._one_scene(frames_TCHW)
-        frames_TCHW = frames_TCHW.to(self._device, non_blocking=True)
+        frames_TCHW = scaled(frames_TCHW.to(self._device, non_blocking=True), self._working_size)
         text = self._text.push(len(frames_TCHW))
-        clock = StageClock(self._device)
-        frames_TCHW = scaled(frames_TCHW, self._working_size)
         latents_TCHW = self._encoder.push(frames_TCHW)
         encoded = clock.lap()
-        settings, schedule = self._settings, self._config.schedule
-        strength = self._motion.push(frames_TCHW, settings)
-        sigmas_N = step_sigmas(schedule, strength, settings.steps)
-        noise = self._noise.draw(latents_TCHW.shape, seed=settings.seed, chunk=self._index, step=0)
-        chunk = NoisedChunk(
-            index=self._index,
-            revision=settings.revision,
-            strength=strength,
-            x_TCHW=add_noise(latents_TCHW.float(), noise, sigmas_N[0]),
-            sigmas_N=sigmas_N,
-            told_N=told_sigmas(schedule, sigmas_N),
-            text=text,
-            seed=settings.seed,
-            stream_batch=settings.stream_batch,
-            is_clean=settings.strength == 0,
-            is_cut=is_cut,
-            recache=settings.recache and self._text.has_arrived,
-            encoded=encoded,
-            noised=clock.lap(),
-        )
+        strength = self._motion.push(frames_TCHW, self._settings)
+        chunk = self._noised(latents_TCHW, strength, text)
         self._index += 1
-        return chunk
+        return dataclasses.replace(chunk, is_cut=is_cut, encoded=encoded, noised=clock.lap())
 
     def check_frames(self, frames_TCHW: Tensor) -> None:
         """FrameError unless the next `push` would take these."""
@@ -151,6 +133,24 @@ class EncodeStage:
         self._motion.restore(state.part("motion"), self._device)
         self._text.restore(state.part("text"), texts)
         self._cuts.restore(state.part("cuts"))
+
+    def _noised(self, latents_TCHW: Tensor, strength: Tensor, text: TextContext) -> NoisedChunk:
+        settings, schedule = self._settings, self._config.schedule
+        sigmas_N = step_sigmas(schedule, strength, settings.steps)
+        noise = self._noise.draw(latents_TCHW.shape, seed=settings.seed, chunk=self._index, step=0)
+        return NoisedChunk(
+            index=self._index,
+            revision=settings.revision,
+            strength=strength,
+            x_TCHW=add_noise(latents_TCHW.float(), noise, sigmas_N[0]),
+            sigmas_N=sigmas_N,
+            told_N=told_sigmas(schedule, sigmas_N),
+            text=text,
+            seed=settings.seed,
+            stream_batch=settings.stream_batch,
+            is_clean=settings.strength == 0,
+            recache=settings.recache and self._text.has_arrived,
+        )
 
     def _latents_of(self, settings: StreamSettings) -> int:
         return settings.chunk_latents or self._config.latent_frames_per_chunk
