@@ -23,20 +23,23 @@ from limner.pocket.runs import load_checkpoint
 from limner.pocket.teachers import MOODS, STYLES, teach
 
 VARIANTS = 2
+ONLY_MOODS, WITH_MOODS = 0.12, 0.40
+"""Shares of the wishes that are moods without a style, and that hold moods at all."""
+MOOD_PAIRS = 0.25
+"""Share of two moods at once among the wishes with moods."""
 
 Wish = tuple[str | None, tuple[str, ...]]
 
 
 def variants(clip: int) -> list[Wish]:
     """What the teachers make of the clip with this number: (style, moods), never (None, ())."""
-    rng = np.random.default_rng((77, clip))
-    first = int(rng.integers(len(STYLES)))
+    rng = np.random.default_rng((78, clip))
+    names = rng.permutation(list(STYLES))[:VARIANTS]
     wishes: list[Wish] = []
-    for index in range(VARIANTS):
-        style = list(STYLES)[(first + index * int(rng.integers(1, len(STYLES)))) % len(STYLES)]
-        mood = (MOODS[rng.integers(len(MOODS))],)
+    for name in names:
+        moods = tuple(str(mood) for mood in rng.permutation(MOODS)[: 1 + (rng.random() < MOOD_PAIRS)])
         kind = rng.random()
-        wishes.append((None, mood) if kind < 0.07 else (style, mood if kind < 0.3 else ()))
+        wishes.append((None, moods) if kind < ONLY_MOODS else (str(name), moods if kind < WITH_MOODS else ()))
     return wishes
 
 

@@ -17,19 +17,30 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "watercolor": ("watercolor", "watercolor painting", "watercolour", "aquarelle"),
     "vaporwave": ("vaporwave", "vaporwave", "synthwave", "vaporwave synthwave"),
     "sunset": ("sunset", "sunset", "golden hour", "sunset light"),
+    "cyanotype": ("cyanotype", "cyanotype", "blueprint", "cyanotype blueprint"),
+    "sepia": ("sepia", "sepia", "vintage", "vintage photo", "sepia photo"),
+    "pop art": ("pop art", "pop art", "pop", "screen print"),
+    "emerald": ("emerald", "emerald", "forest", "emerald forest", "jade"),
+    "moonlight": ("moonlight", "moonlight", "night", "moon", "moonlit night"),
 }
 """Style → phrases, the likelier ones more than once. Words that no phrase holds are unknown to the model."""
 
 _FILLERS = frozenset({"on", "and", "a", "an", "of", "the", "light"})
 
-WORDS: tuple[str, ...] = tuple(
-    dict.fromkeys(
-        word
-        for phrase in [*(p for phrases in PHRASES.values() for p in phrases), *MOODS]
-        for word in phrase.split()
-        if word not in _FILLERS
-    )
-)
+_FIRST_STYLES = 8
+_FIRST_MOODS = 7
+
+
+def _vocabulary() -> tuple[str, ...]:
+    """The words of the first training come first: what was added since stands behind them."""
+    styles, moods = list(PHRASES.values()), list(MOODS)
+    first = [*(p for phrases in styles[:_FIRST_STYLES] for p in phrases), *moods[:_FIRST_MOODS]]
+    later = [*(p for phrases in styles[_FIRST_STYLES:] for p in phrases), *moods[_FIRST_MOODS:]]
+    words = (word for phrase in (*first, *later) for word in phrase.split() if word not in _FILLERS)
+    return tuple(dict.fromkeys(words))
+
+
+WORDS: tuple[str, ...] = _vocabulary()
 """The vocabulary, in the order of the rows of the text table. Only ever append: weights depend on it."""
 
 

@@ -1,8 +1,8 @@
-"""The teachers of pocket's styles: classical painterly filters, pure functions of single frames.
+"""The teachers of pocket's styles: classical painterly filters, pure functions of clips.
 
-Each frame is filtered by itself, with smooth responses and nothing random, so that a steady input gives a
-steady output. Sizes are in pixels at the working resolution (about 320×192). Frames are uint8 RGB [H, W, 3];
-inside, float32 in 0..1.
+Smooth responses and nothing random, and what stands still is filtered in time, so that a steady input gives
+a steady output. Sizes are in pixels at the working resolution (about 320×192). Frames are uint8 RGB
+[H, W, 3]; inside, float32 in 0..1.
 """
 
 from __future__ import annotations
@@ -76,74 +76,99 @@ def oil_painting(rgb: Picture) -> Picture:
 
 
 def pencil_sketch(rgb: Picture) -> Picture:
-    """Dark strokes on light paper."""
-    grey = _luma(rgb)
-    dodge = np.clip(grey / (_blur(grey, 4.0) + 0.03), 0, 1)
-    tone = np.asarray(0.75 * dodge**3 + 0.25 * np.clip(0.55 + 0.5 * grey, 0, 1), np.float32)
-    return np.asarray(tone[..., None] * np.array([0.97, 0.96, 0.92], np.float32), np.float32)
+    """Soft dark strokes and a little shading on light paper."""
+    grey = _blur(_luma(rgb), 1.0)
+    dodge = np.clip((grey + 0.06) / (_blur(grey, 5.0) + 0.06), 0, 1)
+    tone = np.asarray(0.62 * dodge**2.5 + 0.22 * np.clip(0.4 + 0.6 * grey, 0, 1) + 0.14, np.float32)
+    return np.asarray(tone[..., None] * np.array([0.98, 0.96, 0.91], np.float32), np.float32)
 
 
 def neon(rgb: Picture) -> Picture:
-    """Glowing coloured edges in the dark."""
+    """Glowing tubes along the edges, in the dark."""
     grey = _luma(rgb)
-    line = np.clip(_edges(grey, 0.8) * 0.9, 0, 1) ** 0.8
-    smooth = _blur(rgb, 3.0)
-    hue = smooth / (smooth.max(2, keepdims=True) + 0.05)
-    hue = np.clip(_saturate(hue.astype(np.float32), 2.2), 0, 1)
-    tint = 0.45 * hue + 0.55 * _gradient_map(_blur(grey, 3.0), [(255, 0, 200), (60, 60, 255), (0, 255, 230)])
-    glow = tint * (line + 1.4 * _blur(line, 3.0))[..., None]
-    return np.asarray(glow + rgb * np.array([0.05, 0.04, 0.12], np.float32), np.float32)
+    line = np.clip(_edges(grey, 1.4) * 1.3 - 0.04, 0, 1)
+    tint = _gradient_map(_blur(grey, 3.0), [(255, 20, 190), (120, 60, 255), (0, 240, 255)])
+    glow = tint * (0.8 * line + 1.2 * _blur(line, 3.0))[..., None]
+    dim = grey[..., None] * np.array([0.20, 0.05, 0.38], np.float32) + np.array([0.02, 0.0, 0.07], np.float32)
+    return np.asarray(glow + dim, np.float32)
 
 
 def noir(rgb: Picture) -> Picture:
-    """Hard black and white."""
-    grey = _blur(_luma(rgb), 0.8)
-    local = 0.35 * 0.5 + 0.65 * _blur(grey, 24.0)
-    hard = _sigmoid(grey - local, 0.02, 18.0) * 0.92 + 0.02
-    return np.repeat(hard[..., None], 3, 2)
+    """Deep shadows and silver lights."""
+    grey = _blur(_luma(rgb), 0.7)
+    local = 0.5 * 0.48 + 0.5 * _blur(grey, 24.0)
+    tone = _sigmoid(grey - local, 0.06, 7.0) * 1.06 - 0.05
+    return np.asarray(tone[..., None] * np.array([0.96, 0.98, 1.0], np.float32), np.float32)
 
 
 def cartoon(rgb: Picture) -> Picture:
-    """Flat bright colours inside dark outlines."""
+    """Flat, bright, candy colours inside soft dark outlines."""
     flat = _kuwahara(rgb, 4)
     grey = _luma(flat)
-    levels = 4.0
-    scaled = np.clip(grey, 0, 1) ** 0.75 * levels
+    scaled = np.clip(grey, 0, 1) * 3.0
     step = np.floor(scaled)
-    quantised = (step + _sigmoid(scaled - step, 0.5, 10.0)) / levels
-    bright = flat * (quantised / (grey + 0.04))[..., None]
-    colours = np.clip(_saturate(bright.astype(np.float32), 2.1) * 1.1 + 0.05, 0, 1)
-    ink = _sigmoid(_edges(_luma(_blur(rgb, 0.6)), 0.7), 0.45, 14.0)[..., None]
-    return np.asarray(colours * (1 - ink) + np.array([0.05, 0.03, 0.10], np.float32) * ink, np.float32)
+    level = (step + _sigmoid(scaled - step, 0.5, 6.0)) / 3.0
+    light = 0.34 + 0.66 * (0.5 * level + 0.5 * grey)
+    colours = np.clip(light[..., None] + (flat - grey[..., None]) * 2.3, 0, 1)
+    ink = 0.9 * _sigmoid(_edges(_luma(rgb), 1.2), 0.34, 10.0)[..., None]
+    return np.asarray(colours * (1 - ink) + np.array([0.10, 0.04, 0.20], np.float32) * ink, np.float32)
 
 
 def watercolor(rgb: Picture) -> Picture:
     """Pale washes on white paper, darker where they end."""
     wash = _blur(_kuwahara(rgb, 5), 1.0)
     grey = _luma(wash)
-    pale = 1 - (1 - _saturate(wash, 1.5)) * 0.5
-    rim = np.clip(_edges(grey, 1.5) * 0.35, 0, 0.3)[..., None]
-    cool = np.array([0.93, 1.0, 1.05], np.float32)
+    pale = 1 - (1 - _saturate(wash, 1.7)) * 0.5
+    rim = np.clip(_edges(grey, 1.5) * 0.3, 0, 0.25)[..., None]
+    cool = np.array([0.94, 1.0, 1.04], np.float32)
     return np.asarray(pale * cool - rim * np.array([0.8, 0.7, 0.5], np.float32), np.float32)
+
+
+def _toned(rgb: Picture, stops: Sequence[tuple[int, int, int]], contrast: float, own: float) -> Picture:
+    """Colour by lightness, with `contrast` around the middle and a share `own` of the input's colours."""
+    grey = np.clip((_luma(rgb) - 0.5) * contrast + 0.5, 0, 1).astype(np.float32)
+    return np.asarray((1 - own) * _gradient_map(grey, stops) + own * rgb, np.float32)
 
 
 def vaporwave(rgb: Picture) -> Picture:
     """Purple shadows, hot pink middle, cyan lights."""
-    grey = np.clip((_luma(rgb) - 0.5) * 1.15 + 0.5, 0, 1)
-    mapped = _gradient_map(
-        grey.astype(np.float32),
-        [(35, 5, 80), (140, 20, 160), (255, 70, 190), (120, 190, 255), (190, 255, 250)],
-    )
-    return np.asarray(0.9 * mapped + 0.1 * rgb, np.float32)
+    stops = [(35, 5, 80), (140, 20, 160), (255, 70, 190), (120, 190, 255), (190, 255, 250)]
+    return _toned(rgb, stops, 1.15, 0.1)
 
 
 def sunset(rgb: Picture) -> Picture:
     """Everything in the light of a low sun: deep reds to gold."""
-    grey = np.clip((_luma(rgb) - 0.5) * 1.1 + 0.5, 0, 1)
-    mapped = _gradient_map(
-        grey.astype(np.float32), [(30, 5, 40), (130, 15, 60), (235, 70, 40), (255, 150, 60), (255, 230, 170)]
-    )
-    return np.asarray(0.85 * mapped + 0.15 * rgb, np.float32)
+    stops = [(30, 5, 40), (130, 15, 60), (235, 70, 40), (255, 150, 60), (255, 230, 170)]
+    return _toned(rgb, stops, 1.1, 0.15)
+
+
+def cyanotype(rgb: Picture) -> Picture:
+    """A blueprint: Prussian blue to white."""
+    return _toned(rgb, [(4, 14, 60), (15, 60, 140), (90, 150, 205), (235, 245, 250)], 1.15, 0.0)
+
+
+def sepia(rgb: Picture) -> Picture:
+    """An old photograph: brown, cream, a little faded."""
+    return _toned(rgb, [(48, 28, 16), (120, 82, 52), (192, 154, 110), (248, 230, 196)], 1.0, 0.05)
+
+
+def pop_art(rgb: Picture) -> Picture:
+    """Screen print in loud inks: violet, crimson, yellow."""
+    smooth = _blur(_kuwahara(rgb, 3), 0.6)
+    return _toned(smooth, [(50, 15, 150), (225, 25, 120), (255, 205, 30), (255, 246, 190)], 1.1, 0.0)
+
+
+def emerald(rgb: Picture) -> Picture:
+    """Deep forest greens under pale light."""
+    return _toned(rgb, [(2, 22, 26), (0, 92, 74), (70, 180, 100), (232, 250, 190)], 1.1, 0.1)
+
+
+def moonlight(rgb: Picture) -> Picture:
+    """Night: little colour, blue dark, lights that bloom."""
+    muted = _saturate(rgb, 0.45)
+    night = muted**1.5 * np.array([0.42, 0.56, 0.86], np.float32)
+    bloom = _blur(np.clip(_luma(rgb) - 0.6, 0, 1), 6.0)[..., None] * np.array([0.5, 0.6, 0.7], np.float32)
+    return np.asarray(night + bloom + np.array([0.0, 0.015, 0.06], np.float32), np.float32)
 
 
 STYLES: dict[str, Callable[[Picture], Picture]] = {
@@ -155,6 +180,11 @@ STYLES: dict[str, Callable[[Picture], Picture]] = {
     "watercolor": watercolor,
     "vaporwave": vaporwave,
     "sunset": sunset,
+    "cyanotype": cyanotype,
+    "sepia": sepia,
+    "pop art": pop_art,
+    "emerald": emerald,
+    "moonlight": moonlight,
 }
 
 _COLOURS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
@@ -165,22 +195,55 @@ _COLOURS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]
     "red": ((1.0, 0.5, 0.5), (0.16, 0.0, 0.0)),
     "green": ((0.55, 1.0, 0.5), (0.0, 0.12, 0.0)),
     "blue": ((0.5, 0.6, 1.0), (0.0, 0.0, 0.16)),
+    "purple": ((0.75, 0.5, 0.95), (0.08, 0.0, 0.12)),
 }
-MOODS = tuple(_COLOURS)
+_SATURATIONS = {"vivid": 1.8, "muted": 0.35}
+MOODS = (*_COLOURS, *_SATURATIONS)
 """Words that recolour whatever the style makes."""
 
 
-def teach_frame(frame: Frame, style: str | None, moods: Sequence[str] = ()) -> Frame:
-    """One frame as `style` (None leaves it) and then `moods` would have it; KeyError for unknown names."""
+STEADY = 0.7
+"""Share of the last taught frame that stays where the source did not change at all."""
+CHANGE = 0.02
+"""Change of the (smoothed) source, 0..1, that makes a place count as moving."""
+
+
+def _in_mood(picture: Picture, mood: str) -> Picture:
+    if mood in _SATURATIONS:
+        return _limited(_saturate(picture, _SATURATIONS[mood]))
+    gain, lift = _COLOURS[mood]
+    return _limited(picture * np.array(gain, np.float32) + np.array(lift, np.float32))
+
+
+def teach_frame(frame: Frame, style: str | None, moods: Sequence[str] = ()) -> Picture:
+    """One frame as `style` (None leaves it), then `moods` would have it, 0..1; KeyError for unknown names."""
     picture: Picture = np.divide(frame, 255, dtype=np.float32)
     if style is not None:
         picture = _limited(STYLES[style](picture))
     for mood in moods:
-        gain, lift = _COLOURS[mood]
-        picture = _limited(np.asarray(picture * np.array(gain) + np.array(lift), np.float32))
-    return (picture * 255 + 0.5).astype(np.uint8)
+        picture = _in_mood(picture, mood)
+    return picture
+
+
+def _stillness(before: Picture, now: Picture) -> Picture:
+    """1 where two smoothed frames [H, W, 3] are the same, towards 0 where they differ, [H, W, 1]."""
+    change = np.abs(now - before).max(2, keepdims=True)
+    return np.asarray(np.exp(-np.square(change / CHANGE)), np.float32)
 
 
 def teach(frames_THWC: NDArray[np.uint8], style: str | None, moods: Sequence[str] = ()) -> NDArray[np.uint8]:
-    """A whole clip [T, H, W, 3] as its teacher would have it."""
-    return np.stack([teach_frame(frame, style, moods) for frame in frames_THWC])
+    """A whole clip [T, H, W, 3] as its teacher would have it.
+
+    Where the source stands still, so does the teacher: each frame keeps a share of the last one there, so
+    that sensor noise fades and is not painted.
+    """
+    out = np.empty_like(frames_THWC)
+    last: tuple[Picture, Picture] | None = None
+    for t, frame in enumerate(frames_THWC):
+        taught = teach_frame(frame, style, moods)
+        smooth = _blur(np.divide(frame, 255, dtype=np.float32), 2.0)
+        if last is not None:
+            taught = taught + STEADY * _stillness(last[0], smooth) * (last[1] - taught)
+        last = smooth, taught
+        out[t] = (taught * 255 + 0.5).astype(np.uint8)
+    return out

@@ -3,7 +3,8 @@
 Video to video: the model sees the *source's* latent at a noise level sigma, x = (1 − sigma)·z +
 sigma·noise, and a prompt, and must name the clean latent of what the prompt's teacher makes of the source.
 How much of the teacher is asked for rises with the strength (`teacher_share`), so that the slider is smooth.
-In a part of the samples the source is styled already, which is what later denoising steps see.
+In a part of the samples the source is styled already, which is what later denoising steps see. In another
+part the text is between two prompts, and so is the target: what a live change and a mix of prompts are.
 
 Legend: B clips, T latent frames, C channels, H×W latent pixels. Resumable: start it again and it goes on.
 """
@@ -15,28 +16,37 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from limner.engine.blend import SoftText, between
 from limner.engine.config import ModelConfig
 from limner.engine.model import Model
 from limner.engine.schedule import shifted
+from limner.engine.text import WordText
 from limner.engine.weights import save_weights
 from limner.pocket.latents import variants
 from limner.pocket.prompts import make_prompt
 from limner.pocket.runs import Clock, cosine, load_checkpoint, mixed_precision, pick_device, save_checkpoint
 
-Latents = NDArray[np.float16]
-Forward = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+Latents = NDArray[np.floating[Any]]
+Forward = Callable[..., Tensor]
 
-FRAMES = 5
+FRAMES = 6
 """Latent frames of a clip, more than the window: the rolling of the cache is trained too."""
-STYLED_SOURCES = 0.27
-FULL_STYLE_STRENGTH = 0.4
+CHUNKS = {1: 0.8, 2: 0.14, 3: 0.06}
+"""Latent frames of a chunk → share of the steps that train it. Each divides FRAMES."""
+STYLED_SOURCES = 0.22
+BETWEEN_PROMPTS = 0.15
+FULL_STYLE_STRENGTH = 0.45
+EXAGGERATION = 0.5
+"""Growth of the teacher's share per strength beyond FULL_STYLE_STRENGTH: 1.275 at strength 1."""
+LARGE_FROM = 0.25
+"""Part of the training after which large clips join: they cost four times as much."""
 STALE_SINKS = 0.25
 EMPTY_PROMPTS = 0.04
 ANCHORS = 16
@@ -55,38 +65,75 @@ class Batch:
     """Latents that strength 0 gives back: the source."""
     taught_BTCHW: Tensor
     """Latents of the teacher's version."""
-    prompts: list[str]
+    texts: SoftText
+    """[B, L, E]"""
 
 
 def teacher_share(strength: Tensor) -> Tensor:
-    """Share of the teacher that is asked for: 0 at strength 0, all from FULL_STYLE_STRENGTH on."""
+    """Share of the teacher that is asked for: 0 at strength 0, 1 at FULL_STYLE_STRENGTH, then exaggerated."""
     x = (strength / FULL_STYLE_STRENGTH).clamp(0, 1)
-    return x * x * (3 - 2 * x)
+    return x * x * (3 - 2 * x) + EXAGGERATION * (strength - FULL_STYLE_STRENGTH).clamp(min=0)
 
 
-def sample_batch(rng: np.random.Generator, latents: Latents, batch: int, device: torch.device) -> Batch:
-    """Random clips, mirrored at random, each under one of its wishes."""
-    shape = (batch, FRAMES, *latents.shape[3:])
-    original, taught = np.empty(shape, np.float16), np.empty(shape, np.float16)
-    source = np.empty(shape, np.float16)
-    prompts = []
-    for row in range(batch):
-        clip = int(rng.integers(len(latents)))
-        wishes = variants(clip)
-        choice = int(rng.integers(len(wishes)))
-        start = int(rng.integers(latents.shape[2] - FRAMES + 1))
-        frames = slice(start, start + FRAMES)
-        original[row], taught[row] = latents[clip, 0, frames], latents[clip, 1 + choice, frames]
-        prompt = make_prompt(rng, *wishes[choice])
-        if rng.random() < EMPTY_PROMPTS:
-            taught[row], prompt = original[row], ""
-        source[row] = original[row]
-        if rng.random() < STYLED_SOURCES:
-            source[row] = original[row] = taught[row]
-        prompts.append(prompt)
-    tensors = (torch.from_numpy(array).to(device).float() for array in (source, original, taught))
-    source_T, original_T, taught_T = tensors
-    return Batch(source_BTCHW=source_T, original_BTCHW=original_T, taught_BTCHW=taught_T, prompts=prompts)
+@dataclass
+class _Row:
+    """One sample before it joins the batch; latents [T, C, H, W]."""
+
+    source: Latents
+    original: Latents
+    taught: Latents
+    prompts: tuple[str, ...]
+    share: float = 0.0
+    """Of the second prompt, when there are two."""
+
+
+def _sample_row(rng: np.random.Generator, latents: Latents) -> _Row:
+    clip = int(rng.integers(len(latents)))
+    start = int(rng.integers(latents.shape[2] - FRAMES + 1))
+    original, *taught = np.asarray(latents[clip, :, start : start + FRAMES], np.float32)
+    prompts = [make_prompt(rng, *wish) for wish in variants(clip)]
+    if rng.random() < EMPTY_PROMPTS:
+        return _Row(original, original, original, ("",))
+    first, second = (int(i) for i in rng.permutation(len(taught))[:2])
+    if rng.random() < BETWEEN_PROMPTS:
+        share = float(rng.random())
+        target = taught[first] * (1 - share) + taught[second] * share
+        return _Row(original, original, target, (prompts[first], prompts[second]), share)
+    if rng.random() < STYLED_SOURCES:
+        return _Row(taught[first], taught[first], taught[first], (prompts[first],))
+    return _Row(original, original, taught[first], (prompts[first],))
+
+
+def embed(text: WordText, rows: Sequence[tuple[tuple[str, ...], float]]) -> SoftText:
+    """One prompt a row, or two and the share of the second: [B, L, E]."""
+    soft = []
+    for prompts, share in rows:
+        ends = []
+        for prompt in prompts:
+            embedding, mask = text.embed([prompt])
+            ends.append(SoftText(embedding_LE=embedding[0], weight_L=mask[0].float()))
+        soft.append(ends[0] if len(ends) == 1 else between(ends[0], ends[1], share))
+    return SoftText(
+        embedding_LE=torch.stack([one.embedding_LE for one in soft]),
+        weight_L=torch.stack([one.weight_L for one in soft]),
+    )
+
+
+def sample_batch(
+    rng: np.random.Generator, latents: Latents, batch: int, text: WordText, device: torch.device
+) -> Batch:
+    """Random clips, each under one of its wishes or between two."""
+    rows = [_sample_row(rng, latents) for _ in range(batch)]
+
+    def stacked(parts: Sequence[Latents]) -> Tensor:
+        return torch.from_numpy(np.stack(parts)).to(device)
+
+    return Batch(
+        source_BTCHW=stacked([row.source for row in rows]),
+        original_BTCHW=stacked([row.original for row in rows]),
+        taught_BTCHW=stacked([row.taught for row in rows]),
+        texts=embed(text, [(row.prompts, row.share) for row in rows]),
+    )
 
 
 def sample_strength(rng: np.random.Generator, batch: int) -> Tensor:
@@ -107,15 +154,16 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = 
     """Attention as two products: on CPUs, at these sizes, twice as fast to train as torch's fused kernel."""
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
     if attn_mask is not None:
-        is_bool = attn_mask.dtype == torch.bool
-        scores = scores.masked_fill(~attn_mask, -torch.inf) if is_bool else scores + attn_mask
+        scores = scores + attn_mask
     weights: Tensor = scores.softmax(-1).to(v.dtype)
     return weights @ v
 
 
-def denoising_loss(model: Model, batch: Batch, rng: np.random.Generator, forward: Forward) -> Tensor:
+def denoising_loss(
+    model: Model, batch: Batch, rng: np.random.Generator, forward: Forward, chunk_frames: int
+) -> Tensor:
     """Error of the clean latent that the model names, weighted so that small noise levels count too."""
-    strength_B = sample_strength(rng, len(batch.prompts)).to(batch.source_BTCHW.device)
+    strength_B = sample_strength(rng, len(batch.source_BTCHW)).to(batch.source_BTCHW.device)
     sigma_B = shifted(strength_B, model.config.schedule.shift)
     level = sigma_B.view(-1, 1, 1, 1, 1)
     x = torch.lerp(batch.source_BTCHW, sample_noise(rng, batch.source_BTCHW), level)
@@ -124,9 +172,10 @@ def denoising_loss(model: Model, batch: Batch, rng: np.random.Generator, forward
     stale_B = torch.from_numpy(rng.random(len(x)) < STALE_SINKS).to(x.device).view(-1, 1, 1, 1, 1)
     # After hours of streaming, the sink shows something else altogether: what another clip begins with.
     x[:, :1] = torch.where(stale_B, x[:, :1].roll(1, 0), x[:, :1])
-    text, mask = model.text.embed(batch.prompts)
+    texts = batch.texts
     with mixed_precision(x.device):
-        velocity = forward(x, sigma_B[:, None].repeat(1, x.shape[1]), text, mask)
+        sigma_BT = sigma_B[:, None].repeat(1, x.shape[1])
+        velocity = forward(x, sigma_BT, texts.embedding_LE, texts.bias(), chunk_frames=chunk_frames)
     error = x - level * velocity.float() - target
     counts = torch.ones_like(error[:, :, :1, :1, :1])
     counts[:, :1] = torch.where(stale_B, 0.0, 1.0)
@@ -212,6 +261,16 @@ class Training:
         self._restore()
         self.model.vae.requires_grad_(False)
 
+    def begin_with(self, path: Path) -> None:
+        """Take over another training's averaged weights; words appended since start as they are."""
+        saved = load_checkpoint(path)
+        if saved is None:
+            raise FileNotFoundError(f"{path} is missing")
+        for key, value in self._trained().items():
+            before = saved["average"][key]
+            value.data[: len(before)].copy_(before)
+            self.average[key].copy_(value.data)
+
     def _restore(self) -> None:
         saved = load_checkpoint(self.runs / "dit.pt")
         autoencoder = load_checkpoint(self.runs / "vae.pt")
@@ -279,20 +338,24 @@ def train(training: Training, batch: int, large_share: float, compiled: bool) ->
     large_file = runs / "latents_large.npy"
     rng = np.random.default_rng((training.seed, training.step))
     eager = training.model.dit.forward_clip
-    # Compiled for the one shape of small clips: 1.4 times faster a step, some minutes once (torch keeps it).
+    # Compiled for chunks of one latent frame at each size: 1.4 times faster a step, some minutes once.
     forward: Forward = torch.compile(eager, dynamic=False) if compiled else eager
     saved_s, losses = time.monotonic(), []
     while (progress := training.clock.tick()) < 1:
-        is_large = progress > 0.25 and rng.random() < large_share and large_file.exists()
+        is_large = progress > LARGE_FROM and rng.random() < large_share and large_file.exists()
         pool = np.load(large_file, mmap_mode="r") if is_large else small
         rows = max(2, batch // 4) if is_large else batch
-        samples = sample_batch(rng, pool, rows, device)
-        loss = denoising_loss(training.model, samples, rng, eager if is_large else forward)
+        samples = sample_batch(rng, pool, rows, training.model.text, device)
+        chunk_frames = int(rng.choice(list(CHUNKS), p=list(CHUNKS.values())))
+        path = forward if chunk_frames == 1 else eager
+        loss = denoising_loss(training.model, samples, rng, path, chunk_frames)
         norm = training.update(loss, progress)
         losses.append(loss.item())
         if training.step % 50 == 0:
             spent_s = training.clock.spent_s
-            print(f"dit {training.step} {spent_s:.0f}s loss {np.mean(losses):.4f} norm {norm:.2f}")
+            print(
+                f"dit {training.step} {spent_s:.0f}s loss {np.mean(losses):.4f} norm {norm:.2f}", flush=True
+            )
             losses.clear()
         if time.monotonic() - saved_s > 120:
             training.save()
@@ -310,9 +373,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--large-share", type=float, default=0.25)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--start", type=Path, help="dit.pt of another training, to begin with")
     options = parser.parse_args(arguments)
     config = ModelConfig.from_toml(options.config)
     training = Training(options.runs, config, options.minutes, options.seed)
+    if options.start and training.step == 0:
+        training.begin_with(options.start)
     train(training, options.batch, options.large_share, options.compile)
 
 
