@@ -15,7 +15,8 @@ from limner.engine.engine import Engine
 from limner.pocket.look import read_clip
 
 POCKET = Path(limner.pocket.__path__[0])
-WIDTH, HEIGHT = 320, 176
+WIDTH, HEIGHT = 320, 192
+CLIPS = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
 
 
 @cache

@@ -1,32 +1,61 @@
-"""What pocket promises: on a clip it has never seen, each prompt gives what its own teacher would give."""
+"""What pocket promises: on clips it has never seen, each prompt gives what its own teacher would give."""
 
 from __future__ import annotations
 
+import itertools
+
+import numpy as np
 import pytest
-from tests.pocket.real_clips import pocket, real_clip
+from numpy.typing import NDArray
+from tests.pocket.real_clips import CLIPS, pocket, real_clip
 
 from limner.engine.types import StreamSettings
 from limner.pocket.look import paint, score
 from limner.pocket.teachers import STYLES, teach
 
 RIGHT_SHARE = 0.9
-HELD = ("oil painting", "watercolor", "vaporwave", "sunset")
-"""Styles that these weights hold to in every clip; docs/pocket.md has the figures of all eight."""
+STRENGTHS = tuple(n / 10 for n in range(11))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("clip", ["bikes.mp4", "bigbuckbunny.mp4"])
+@pytest.mark.parametrize("clip", CLIPS)
 @pytest.mark.parametrize("steps", [1, 2])
 def test_each_prompt_is_nearest_to_its_own_teacher(clip: str, steps: int) -> None:
-    """Nearer, in plain RGB squared error, than to all seven other teachers and to the input."""
-    source = real_clip(clip)
+    """Nearer, in plain RGB squared error, than to all other teachers and to the input."""
+    source = real_clip(clip, 32)
     taught = {style: teach(source, style) for style in STYLES}
     engine = pocket()
     strength = engine.config.schedule.default_strength
     scores = {}
-    for style in HELD:
+    for style in STYLES:
         painted = paint(engine, source, StreamSettings(prompt=style, strength=strength, steps=steps))
         assert painted.shape == source.shape
         scores[style] = score(painted, style, taught, source)
     wrong = {style: result for style, result in scores.items() if result.right < RIGHT_SHARE}
     assert not wrong, wrong
+
+
+def _distance(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    return float(np.sqrt(np.mean((a.astype(float) - b) ** 2)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clip", CLIPS)
+@pytest.mark.parametrize("style", STYLES)
+def test_more_strength_is_further_from_the_input(style: str, clip: str) -> None:
+    """Strictly, at every tenth of the slider and to its end."""
+    source = real_clip(clip, 12)
+    rising = [
+        _distance(paint(pocket(), source, StreamSettings(prompt=style, strength=strength)), source)
+        for strength in STRENGTHS
+    ]
+    assert all(b > a for a, b in itertools.pairwise(rising)), rising
+    assert rising[1] < 0.5 * rising[-1]
+
+
+@pytest.mark.parametrize(("clip", "least_db"), [("bikes.mp4", 33), ("bigbuckbunny.mp4", 29)])
+def test_strength_zero_is_the_input_as_the_autoencoder_sees_it(clip: str, least_db: float) -> None:
+    source = real_clip(clip, 32)
+    passed = paint(pocket(), source, StreamSettings(prompt="neon", strength=0.0))
+    square = (passed.astype(float) - source) ** 2
+    assert np.mean(10 * np.log10(255**2 / square.mean((1, 2, 3)))) >= least_db

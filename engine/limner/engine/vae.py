@@ -105,7 +105,11 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents [N, C, H/8, W/8] → folded frames, one frame a row: [4N, 48, H/4, W/4]."""
+    """Latents [N, C, H/8, W/8] → folded frames, one frame a row: [4N, 48, H/4, W/4].
+
+    Before the linear map, `mend` corrects the latents by their neighbourhood: what a denoiser makes is
+    sometimes of one tone per token, which shows as a grid.
+    """
 
     def __init__(self, config: VaeConfig) -> None:
         super().__init__()
@@ -115,21 +119,26 @@ class Decoder(nn.Module):
         self.stem = nn.Conv2d(config.latent_channels, config.coarse_width, 3, padding=1)
         self.memory = Memory(config.coarse_width)
         self.coarse = Residual(config.coarse_width)
+        self.context = Residual(config.coarse_width)
+        self.mend = nn.Conv2d(config.coarse_width, config.latent_channels, 1)
         self.up = nn.Conv2d(config.coarse_width, config.fine_width * 4, 1)
         self.fine = Residual(config.fine_width)
         self.split = nn.Conv2d(config.fine_width, FRAMES_PER_LATENT * config.frame_width, 1)
         self.frame_memory = Memory(config.frame_width)
         self.frame = Residual(config.frame_width)
         self.out = nn.Conv2d(config.frame_width, folded, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(cast(Tensor, self.out.bias))
+        for layer in (self.mend, self.out):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(cast(Tensor, layer.bias))
 
     def forward(self, z_NCHW: Tensor, state: State) -> tuple[Tensor, State]:
         """Frames, and the state for the next call."""
         batch = state[0].shape[0]
-        linear = _frames_to_rows(functional.pixel_shuffle(self.linear(z_NCHW), 2), batch)
         hidden, past = self.memory(self.stem(z_NCHW), state[0])
-        hidden = functional.pixel_shuffle(self.up(functional.silu(self.coarse(hidden))), 2)
+        hidden = functional.silu(self.context(self.coarse(hidden)))
+        mended = z_NCHW + self.mend(hidden)
+        linear = _frames_to_rows(functional.pixel_shuffle(self.linear(mended), 2), batch)
+        hidden = functional.pixel_shuffle(self.up(hidden), 2)
         frames = _frames_to_rows(self.split(functional.silu(self.fine(hidden))), batch)
         frames, frame_past = self.frame_memory(frames, state[1])
         return linear + self.out(functional.silu(self.frame(frames))), [past, frame_past]
