@@ -112,7 +112,9 @@ def embed(text: WordText, rows: Sequence[tuple[tuple[str, ...], float]]) -> Soft
         for prompt in prompts:
             embedding, mask = text.embed([prompt])
             ends.append(SoftText(embedding_LE=embedding[0], weight_L=mask[0].float()))
-        soft.append(ends[0] if len(ends) == 1 else between(ends[0], ends[1], share))
+        with torch.no_grad():  # The arc between two equal vectors has no derivative.
+            middle = between(ends[0], ends[-1], share)
+        soft.append(ends[0] if len(ends) == 1 else middle)
     return SoftText(
         embedding_LE=torch.stack([one.embedding_LE for one in soft]),
         weight_L=torch.stack([one.weight_L for one in soft]),
@@ -319,7 +321,7 @@ class Training:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         trained = self._trained()
-        norm = float(torch.nn.utils.clip_grad_norm_(trained.values(), 1.0))
+        norm = float(torch.nn.utils.clip_grad_norm_(trained.values(), 1.0, error_if_nonfinite=True))
         for optimiser in self.optimisers:
             optimiser.step()
         limit_matrices(self.model)
