@@ -29,7 +29,7 @@ from limner.engine.model import Model
 from limner.engine.schedule import shifted
 from limner.engine.text import WordText
 from limner.engine.weights import save_weights
-from limner.pocket.latents import variants
+from limner.pocket.latents import VARIANTS, variants
 from limner.pocket.prompts import make_prompt
 from limner.pocket.runs import Clock, cosine, load_checkpoint, mixed_precision, pick_device, save_checkpoint
 
@@ -38,7 +38,7 @@ Forward = Callable[..., Tensor]
 
 FRAMES = 6
 """Latent frames of a clip, more than the window: the rolling of the cache is trained too."""
-CHUNKS = {1: 0.8, 2: 0.14, 3: 0.06}
+CHUNKS = {1: 0.88, 2: 0.08, 3: 0.04}
 """Latent frames of a chunk → share of the steps that train it. Each divides FRAMES."""
 STYLED_SOURCES = 0.22
 BETWEEN_PROMPTS = 0.15
@@ -47,6 +47,9 @@ EXAGGERATION = 0.5
 """Growth of the teacher's share per strength beyond FULL_STYLE_STRENGTH: 1.275 at strength 1."""
 LARGE_FROM = 0.25
 """Part of the training after which large clips join: they cost four times as much."""
+DRAWN = frozenset({"oil painting", "pencil sketch", "neon", "cartoon", "watercolor"})
+"""Styles of lines and daubs, which take longer to learn than those of tone."""
+TONES_KEPT = 0.45
 STALE_SINKS = 0.25
 EMPTY_PROMPTS = 0.04
 ANCHORS = 16
@@ -87,15 +90,23 @@ class _Row:
     """Of the second prompt, when there are two."""
 
 
+def _sample_wish(rng: np.random.Generator, clips: int) -> tuple[int, int]:
+    """A clip and one of its wishes; those whose style is mere tone are drawn less often."""
+    while True:
+        clip, choice = int(rng.integers(clips)), int(rng.integers(VARIANTS))
+        if variants(clip)[choice][0] in DRAWN or rng.random() < TONES_KEPT:
+            return clip, choice
+
+
 def _sample_row(rng: np.random.Generator, latents: Latents) -> _Row:
-    clip = int(rng.integers(len(latents)))
+    clip, first = _sample_wish(rng, len(latents))
     start = int(rng.integers(latents.shape[2] - FRAMES + 1))
     original, *taught = np.asarray(latents[clip, :, start : start + FRAMES], np.float32)
     prompts = [make_prompt(rng, *wish) for wish in variants(clip)]
     if rng.random() < EMPTY_PROMPTS:
         return _Row(original, original, original, ("",))
-    first, second = (int(i) for i in rng.permutation(len(taught))[:2])
     if rng.random() < BETWEEN_PROMPTS:
+        second = (first + 1) % VARIANTS
         share = float(rng.random())
         target = taught[first] * (1 - share) + taught[second] * share
         return _Row(original, original, target, (prompts[first], prompts[second]), share)
