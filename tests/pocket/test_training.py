@@ -31,8 +31,8 @@ def test_texts_between_prompts_begin_and_end_with_them() -> None:
     ends = embed(text, [((pair[0],), 0.0), ((pair[1],), 0.0)])
     mixed = embed(text, [(pair, 0.0), (pair, 1.0), (pair, 0.5)])
     assert torch.allclose(mixed.embedding_LE[:2], ends.embedding_LE, atol=1e-5)
-    assert torch.equal(mixed.weight_L[:2], ends.weight_L)
-    assert mixed.weight_L[2].tolist() == [1.0, 0.5, 0.0, 0.0]
+    assert torch.allclose(mixed.weight_L[:2], ends.weight_L, atol=1e-6)
+    assert 0 < mixed.weight_L[2, 1] < 1 and mixed.weight_L[2, 2:].sum() == 0
 
 
 def test_a_batch_holds_a_clip_its_teachers_and_a_text() -> None:
