@@ -130,6 +130,16 @@ def test_learning_keeps_what_the_plan_costs_and_finds_the_ratios() -> None:
     assert {s: found[s] * load for s in STAGES} == pytest.approx(true, rel=1e-3)
 
 
+def test_a_stage_that_takes_no_time_for_hours_does_no_harm() -> None:
+    plan, profile = ladder(CAMERA)[0][0], PROFILE
+    for _ in range(30_000):
+        profile = profile.learn(plan, {**PROFILE.stages_ms(plan), "other": 0, "noise": 0}, rate=0.05)
+    assert all(ms > 0 for ms in profile.stages_ms(plan).values())
+    for _ in range(300):
+        profile = profile.learn(plan, PROFILE.stages_ms(plan), rate=0.05)
+    assert profile.stages_ms(plan)["noise"] == pytest.approx(1.5, rel=0.05)
+
+
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=6))
 def test_shares_are_fair(demands: list[float]) -> None:
     shares = fair_shares(demands)
@@ -258,6 +268,15 @@ def test_a_wish_that_the_load_does_not_allow_is_granted_as_far_as_it_goes() -> N
     machine.paint(5, 3.0)
     state = control(machine.state, replace(CAMERA, steps=4))
     assert state.plan.steps == 1
+
+
+def test_what_was_late_before_a_wish_does_not_count_against_it() -> None:
+    machine = Machine()
+    machine.paint(5, 1.0)
+    machine.paint(0.4, 6.0)
+    wished = control(machine.state, replace(CAMERA, steps=1))
+    assert wished.is_settling
+    assert wished.changed_s == machine.state.samples[-1].now_s
 
 
 def test_it_is_a_pure_function() -> None:

@@ -143,8 +143,11 @@ def _within(state: SloState, limits: Limits, room: Room) -> SloState:
     plan = next((p for p in flat if _pressure(state, p, limits, room, load) <= 1), None)
     feasible = plan is not None
     plan = plan or _nearest(state, limits, room, flat)
-    settling = state.is_settling or plan != state.plan
-    return replace(state, plan=plan, is_settling=settling, is_feasible=feasible, climb=None, failed=None)
+    if plan != state.plan:
+        # What was late by the old plan says nothing of this one.
+        changed_s = state.samples[-1].now_s if state.samples else state.changed_s
+        state = replace(state, plan=plan, changed_s=changed_s, is_settling=True)
+    return replace(state, is_feasible=feasible, climb=None, failed=None)
 
 
 def _noted(state: SloState, limits: Limits, chunk: Chunk) -> SloState:

@@ -16,6 +16,8 @@ from limner.engine.slo_plan import Limits, Plan
 Stage = Literal["encode", "noise", "denoise", "decode", "other"]
 STAGES: tuple[Stage, ...] = ("encode", "noise", "denoise", "decode", "other")
 REFERENCE_PX = 320 * 176
+LEAST_MS = 1e-6
+"""A stage that takes no time at all keeps this: hours later it may take some."""
 LEAST_SLACK = 1
 """A frame more than a chunk may always wait for the next chunk: jitter."""
 
@@ -68,7 +70,10 @@ class Profile:
         if load <= 0:
             return self
         by = {
-            stage: 1 + rate * (measured_ms.get(stage, 0.0) / (load * predicted[stage]) - 1)
+            stage: max(
+                LEAST_MS / predicted[stage],
+                1 + rate * (measured_ms.get(stage, 0.0) / (load * predicted[stage]) - 1),
+            )
             for stage in STAGES
         }
         return replace(
