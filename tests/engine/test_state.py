@@ -115,6 +115,7 @@ def test_a_wrong_state_is_refused_and_the_stream_goes_on(engine: Engine, tmp_pat
     for state, named in (
         (smaller, "width is 32; this stream's is 48"),
         (StreamState(tensors=good.tensors, facts={**good.facts, "model": "wan"}), "model is 'wan'"),
+        (stream_of(tiny_engine(sink_threshold=0.5)).state(), "config is"),
         (StreamState(tensors=good.tensors, facts={**good.facts, "format": 7}), "format is 7"),
         (StreamState(tensors=tensors, facts=good.facts), "lacks the tensor values"),
         (stream_of(half).state(), "bfloat16, this stream's"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
 from torch import Tensor
 
@@ -154,7 +156,9 @@ class Stream:
         )
 
     def _identity(self) -> dict[str, str | int]:
-        return {"model": self.model.config.name, "height": self.height, "width": self.width}
+        config = self.model.config
+        digest = hashlib.sha256(repr(config).encode()).hexdigest()[:16]
+        return {"model": config.name, "config": digest, "height": self.height, "width": self.width}
 
     def _new_stages(self, settings: StreamSettings) -> tuple[EncodeStage, Denoiser, DecodeStage]:
         model, device, height, width = self.model, self._device, self.height, self.width

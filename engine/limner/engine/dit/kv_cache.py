@@ -59,7 +59,7 @@ class _View:
 class KVCache:
     """What the rows of one stream remember. Implements `History` for one chunk a row.
 
-    For each forward: `begin(frames)`, then the blocks call `attend` layer by layer, then `commit()`.
+    For each forward: `begin`, then the blocks call `attend` layer by layer, then `commit()`.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class KVCache:
             device=device,
         )
         self._counts = [0] * rows
-        self._rows, self._frames = range(rows), 1
+        self._rows = range(rows)
         self._slots: tuple[Slots, ...] = ()
         self._views: dict[tuple[tuple[Slots, ...], tuple[Slots, ...]], _View] = {}
 
@@ -103,7 +103,7 @@ class KVCache:
         """Make room for one chunk of `frames` latent frames in each of the (neighbouring) `rows`."""
         if not 1 <= frames <= self.config.recent_frames:
             raise ValueError(f"a chunk of {frames} latent frames; the ring holds {self.config.recent_frames}")
-        self._rows, self._frames = rows, frames
+        self._rows = rows
         self._slots = tuple(self._slots_for(self._counts[row], frames) for row in rows)
         places = tuple(self._places(self._counts[row] + frames) for row in rows)
         self._view = self._views.get((places, self._slots)) or self._make_view(places)
