@@ -40,7 +40,7 @@ cut out of the most motion: 4. A lorry that drives through the picture: 1.5."""
 LEVEL_FRAMES = 8
 """So many frames say how lively the picture is."""
 LEAST_LEVEL_FRAMES = 3
-"""After fewer frames of a scene that is not known, and nothing is a cut: it may be mere turmoil."""
+"""Of fewer frames of a scene that is not known, and nothing is a cut: it may be mere turmoil."""
 FLASH_FRAMES = 2
 """What is over after so many frames was no cut."""
 
