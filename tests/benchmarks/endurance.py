@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -20,7 +20,7 @@ import psutil
 import torch
 from tests.benchmarks import report
 from tests.benchmarks.looks import Look, look_of, psnr_db, worst_change
-from tests.support.footage import endless_footage
+from tests.support.footage import endless_footage, faded
 from tests.support.pictures import pocket, real_clip
 
 from limner.engine.engine import Engine
@@ -34,7 +34,7 @@ MOST_SLOWER = 0.10
 MINUTE_FRAMES = 1800
 LEAD_IN_FRAMES = 48
 """Of each probe: not looked at, so that what the cache held before has left it."""
-FADE_FRAMES = 8
+FADE_FRAMES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,67 +63,67 @@ class Run:
 
 
 def endure(
-    engine: Engine, settings: StreamSettings, *, frames: int, probe_every: int, probe_THWC: Frames
+    engine: Engine,
+    settings: StreamSettings,
+    *,
+    frames: int,
+    probe_every: int,
+    probe_THWC: Frames,
+    on_probe: Callable[[Probe], None] = lambda _: None,
 ) -> Run:
     """Push `frames` frames through one stream, a probe first and after every `probe_every` of them.
 
-    `probe_THWC`: its first `LEAD_IN_FRAMES` only bring the stream there.
+    `probe_THWC`: its first `LEAD_IN_FRAMES` only bring the stream there. `on_probe` hears of each at once.
     """
     height, width = probe_THWC.shape[1:3]
     run = Run(memory_every=max(100, min(600, frames // 20)))
     runner = _Runner(engine.open_stream(settings, height, width), run)
-    footage = endless_footage((width, height), fade=FADE_FRAMES)
-    next(footage)  # read and made here, not while memory is watched
-    first = runner.push(probe_THWC)[LEAD_IN_FRAMES:]
+    footage = endless_footage((width, height))
+    chunk_THWC = next(footage)  # all clips are read and made here, not while memory is watched
+    first = runner.probe(probe_THWC)
     run.probes.append(Probe(at_frame=0, look=look_of(first), change=0.0, psnr_db=float("inf")))
     while runner.pushed < frames:
-        until = min(frames, runner.pushed + probe_every) - len(probe_THWC)
+        until = min(frames, runner.pushed + probe_every) - len(probe_THWC) - FADE_FRAMES
         while runner.pushed < until:
-            runner.push(next(footage))
+            chunk_THWC = next(footage)
+            runner.push(chunk_THWC)
         at_frame = runner.pushed
         # Faded in like all else: a hard cut would begin a new context and hide what the old one has become.
-        lead_in = _faded(runner.last_THWC, probe_THWC)
-        now = runner.push(lead_in)[LEAD_IN_FRAMES:]
+        runner.push(faded(chunk_THWC, probe_THWC[:FADE_FRAMES], done=0, until=1))
+        now = runner.probe(probe_THWC)
         look = look_of(now)
         change = worst_change(run.probes[0].look, look)
         run.probes.append(Probe(at_frame=at_frame, look=look, change=change, psnr_db=psnr_db(now, first)))
+        on_probe(run.probes[-1])
     return run
 
 
 class _Runner:
-    """Pushes whole chunks, and notes time and memory."""
+    """Pushes chunks, and notes time and memory."""
 
     def __init__(self, stream: Stream, run: Run) -> None:
         self._stream, self._run = stream, run
         self._process = psutil.Process()
         self.pushed = 0
-        self.last_THWC: Frames = np.empty((0, stream.height, stream.width, 3), np.uint8)
 
-    def push(self, frames_THWC: Frames) -> Frames:
-        """Paint them; whole chunks only."""
+    def probe(self, probe_THWC: Frames) -> Frames:
+        """Push the probe; what is painted after its lead-in."""
         count = self._stream.frames_per_chunk
-        painted = [self._chunk(frames_THWC[t : t + count]) for t in range(0, len(frames_THWC), count)]
-        return np.concatenate(painted)
+        painted = [self.push(probe_THWC[t : t + count]) for t in range(0, len(probe_THWC), count)]
+        return np.concatenate(painted)[LEAD_IN_FRAMES:]
 
-    def _chunk(self, frames_THWC: Frames) -> Frames:
-        chunk_TCHW = torch.from_numpy(frames_THWC).permute(0, 3, 1, 2).contiguous()
+    def push(self, chunk_THWC: Frames) -> Frames:
+        """Paint one chunk."""
+        chunk_TCHW = torch.from_numpy(np.ascontiguousarray(chunk_THWC.transpose(0, 3, 1, 2)))
         begin = time.perf_counter()
         painted = self._stream.push(chunk_TCHW)
         self._run.chunk_ms.append((time.perf_counter() - begin) * 1000)
-        assert painted is not None, "one step, no overlap: every push paints"
-        self.last_THWC = frames_THWC
-        self.pushed += len(frames_THWC)
-        if self.pushed % self._run.memory_every < len(frames_THWC):
+        assert painted is not None, "one step: every push paints"
+        self.pushed += len(chunk_THWC)
+        if self.pushed % self._run.memory_every < len(chunk_THWC):
             self._run.memory_bytes.append(self._process.memory_info().rss)
         frames: Frames = painted.frames_TCHW.permute(0, 2, 3, 1).cpu().numpy()
         return frames
-
-
-def _faded(before_THWC: Frames, after_THWC: Frames) -> Frames:
-    """`after` with its first frames faded in over the last frame of `before`."""
-    share = np.linspace(0, 1, FADE_FRAMES + 1, endpoint=False)[1:, None, None, None]
-    mixed = before_THWC[-1:] * (1 - share) + after_THWC[:FADE_FRAMES] * share
-    return np.concatenate([mixed.round().astype(np.uint8), after_THWC[FADE_FRAMES:]])
 
 
 def memory_change(run: Run, after_frames: int = MINUTE_FRAMES) -> float:
@@ -158,14 +158,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--prompt", default="oil painting")
     parser.add_argument("--strength", type=float, default=0.5)
     options = report.chosen(parser, arguments)
-    engine = pocket()
+    engine = pocket(options.model)
     settings = StreamSettings(prompt=options.prompt, strength=options.strength)
     probe = real_clip("bigbuckbunny", LEAD_IN_FRAMES + 48)
     began = time.perf_counter()
     run = endure(engine, settings, frames=options.frames, probe_every=options.probe_every, probe_THWC=probe)
     wall_s = time.perf_counter() - began
-    for row in rows(run):
-        print(row)
+    print("\n".join(summary(run)))
     return report.finish(
         {
             "machine": report.machine(engine),
@@ -185,13 +184,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
 
 
-def rows(run: Run) -> Iterator[str]:
-    """What `main` prints."""
-    for probe in run.probes:
-        yield f"frame {probe.at_frame:6}: {probe.look}  change {probe.change:.1%}  {probe.psnr_db:.1f} dB"
+def row(probe: Probe) -> str:
+    """One probe, as `main` prints it."""
+    change = f"change {probe.change:.1%}, {probe.psnr_db:.1f} dB to the first"
+    return f"frame {probe.at_frame:6}: {probe.look}   {change}"
+
+
+def summary(run: Run) -> list[str]:
+    """The rest of what `main` prints."""
     memory = [sample / 1e6 for sample in run.memory_bytes]
-    yield f"memory {min(memory):.0f}–{max(memory):.0f} MB, {memory_change(run):.1%} after the first minute"
-    yield f"chunk, ms, median of each tenth: {_medians(run.chunk_ms)}; last third {slowdown(run):+.1%}"
+    return [
+        f"memory {min(memory):.0f}–{max(memory):.0f} MB, {memory_change(run):.1%} after the first minute",
+        f"chunk, ms, median of each tenth: {_medians(run.chunk_ms)}; last third {slowdown(run):+.1%}",
+    ]
 
 
 def _medians(chunk_ms: Sequence[float]) -> list[float]:

@@ -10,14 +10,14 @@ import numpy as np
 from limner.pocket.look import Frames
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Look:
-    """Statistics of a clip; grey levels of 0..255."""
+    """Statistics, grey levels of 0..255; of a clip, the mean over its frames."""
 
     mean: float
     """Of all values."""
     contrast: float
-    """Standard deviation of the luma, inside each frame."""
+    """Standard deviation of the luma."""
     saturation: float
     """Mean of the largest less the smallest of R, G and B."""
     sharpness: float
@@ -32,20 +32,20 @@ class Look:
 
 def look_of(clip_THWC: Frames) -> Look:
     """Of a clip [T, H, W, 3] uint8 RGB, computed in float."""
-    values = clip_THWC.astype(np.float32)
-    luma = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in values]).astype(np.float64)
+    # Frame by frame: whoever watches memory must not see ours.
+    return Look(*np.mean([astuple(_look_of_frame(frame)) for frame in clip_THWC], axis=0).tolist())
+
+
+def _look_of_frame(frame_HWC: Frames) -> Look:
+    values = frame_HWC.astype(np.float32)
+    luma = np.asarray(cv2.cvtColor(values, cv2.COLOR_RGB2GRAY))
+    across, down = np.diff(luma, axis=1), np.diff(luma, axis=0)
     return Look(
         mean=float(values.mean(dtype=np.float64)),
-        contrast=float(np.sqrt(luma.var((1, 2)).mean())),
+        contrast=float(luma.std(dtype=np.float64)),
         saturation=float((values.max(-1) - values.min(-1)).mean(dtype=np.float64)),
-        sharpness=gradient(luma),
+        sharpness=float(np.sqrt(np.mean(across**2) + np.mean(down**2))),
     )
-
-
-def gradient(luma_THW: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> float:
-    """Root mean square of the differences to the right and lower neighbours."""
-    across, down = np.diff(luma_THW, axis=2), np.diff(luma_THW, axis=1)
-    return float(np.sqrt(np.mean(across**2) + np.mean(down**2)))
 
 
 def worst_change(before: Look, now: Look) -> float:
@@ -56,5 +56,6 @@ def worst_change(before: Look, now: Look) -> float:
 
 def psnr_db(a: Frames, b: Frames) -> float:
     """Peak signal to noise ratio of two clips of uint8, dB."""
-    square = float(np.mean((a.astype(np.float64) - b) ** 2))
+    pairs = zip(a, b, strict=True)
+    square = float(np.mean([np.mean((x.astype(np.float32) - y) ** 2, dtype=np.float64) for x, y in pairs]))
     return float(10 * np.log10(255**2 / square)) if square else float("inf")

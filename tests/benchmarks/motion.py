@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--high", type=float, default=defaults.motion_high)
     parser.add_argument("--grid", action="store_true", help="try many limits too (minutes)")
     options = report.chosen(parser, arguments)
-    engine, clip = pocket(), still_and_fast()
+    engine, clip = pocket(options.model), still_and_fast()
     results, broken = {}, []
     for style in options.styles:
         # A sweep taken for a cut would begin a new context, and the controller get the praise.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tests.support.pictures import POCKET
 
 from limner.cli.figures import cpu_name
 from limner.engine.engine import Engine
@@ -25,6 +26,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     made.add_argument("--report", type=Path, help="JSON file to write")
+    made.add_argument(
+        "--model", type=Path, default=POCKET, help="folder with pocket.toml and weights.safetensors"
+    )
     made.add_argument("--threads", type=int, default=THREADS, help="CPU threads of the engine")
     return made
 

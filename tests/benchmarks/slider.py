@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--styles", nargs="+", default=list(STYLES))
     parser.add_argument("--words", nargs="*", default=list(MOODS))
     options = report.chosen(parser, arguments)
-    engine = pocket()
+    engine = pocket(options.model)
     slides, words = [], []
     for clip in options.clips:
         frames = real_clip(clip, options.frames, skip=options.skip)

@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--chunks", type=int, default=200, help="timed in each way")
     parser.add_argument("--size", type=int, nargs=2, default=(320, 192), metavar=("WIDTH", "HEIGHT"))
     options = report.chosen(parser, arguments)
-    engine = pocket()
+    engine = pocket(options.model)
     described = report.machine(engine)
     chunks = footage(options.chunks, tuple(options.size), engine.config.frames_per_chunk)
     speeds = []

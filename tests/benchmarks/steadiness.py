@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", nargs="+", default=list(CLIPS))
     parser.add_argument("--styles", nargs="+", default=list(STYLES))
     options = report.chosen(parser, arguments)
-    engine = pocket()
+    engine = pocket(options.model)
     results = []
     head = "over input | frame by frame | (same seed) | teacher over input | by contrast | borders | within"
     print(f"{'clip':18}{'style':15}{head}")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from tests.benchmarks.endurance import (
-    FADE_FRAMES,
     LEAD_IN_FRAMES,
+    MOST_CHANGE,
     Probe,
     Run,
     broken_bars,
@@ -19,7 +19,7 @@ from tests.benchmarks.endurance import (
     slowdown,
 )
 from tests.benchmarks.looks import Look, look_of, psnr_db, worst_change
-from tests.support.footage import endless_footage
+from tests.support.footage import endless_footage, faded
 from tests.support.pictures import pocket, real_clip
 
 from limner.engine.engine import Engine
@@ -41,8 +41,8 @@ def test_a_stream_that_has_run_looks_as_it_did_at_the_start() -> None:
     assert len(run.probes) >= 4
     assert run.probes[-1].at_frame > FRAMES - 200
     assert len(run.chunk_ms) * 4 >= FRAMES
-    assert max(probe.change for probe in run.probes) <= 0.02, run.probes
-    assert min(probe.psnr_db for probe in run.probes) > 40, run.probes
+    assert max(probe.change for probe in run.probes) <= MOST_CHANGE, run.probes
+    assert min(probe.psnr_db for probe in run.probes) > 36, run.probes
 
 
 class Tiring:
@@ -132,14 +132,19 @@ def test_a_picture_that_changed_is_found(word: str) -> None:
     assert psnr_db(clip, clip) == float("inf")
 
 
-def test_footage_goes_on_for_ever_in_whole_chunks_and_without_seams() -> None:
-    footage = endless_footage(SIZE, fade=FADE_FRAMES)
-    stretches = [next(footage) for _ in range(12)]
-    assert all(len(stretch) % 4 == 0 for stretch in stretches)
-    assert np.array_equal(next(endless_footage(SIZE, fade=FADE_FRAMES)), stretches[0])
-    assert not np.array_equal(stretches[1][:8], stretches[2][:8])
-    seams, jumps = [], []
-    for before, after in itertools.pairwise(stretches):
-        seams.append(np.abs(after[0].astype(int) - before[-1]).mean())
-        jumps.append(np.abs(after[FADE_FRAMES].astype(int) - before[-1]).mean())
-    assert np.median(seams) < 0.4 * np.median(jumps), "faded, not cut"
+def test_footage_goes_on_for_ever_in_chunks_and_without_seams() -> None:
+    footage = endless_footage(SIZE)
+    chunks = [next(footage) for _ in range(200)]
+    assert {chunk.shape for chunk in chunks} == {(4, SIZE[1], SIZE[0], 3)}
+    assert np.array_equal(next(endless_footage(SIZE)), chunks[0])
+    assert len({chunk.tobytes() for chunk in chunks}) > 150
+    frames = np.concatenate(chunks).astype(np.int16)
+    jumps = np.array([np.abs(b - a).mean() for a, b in itertools.pairwise(frames)])
+    # Stretches of at most 96 frames: more than 8 of them are here. What jumps are the real clips' own cuts.
+    assert np.mean(jumps > 45) < 8 / len(jumps)
+
+
+def test_a_fade_goes_all_the_way_in_even_steps() -> None:
+    black, white = np.zeros((4, 2, 2, 3), np.uint8), np.full((4, 2, 2, 3), 250, np.uint8)
+    halves = [faded(black, white, done=0, until=0.5), faded(black, white, done=0.5, until=1)]
+    assert np.concatenate(halves)[:, 0, 0, 0].tolist() == [25, 50, 75, 100, 150, 175, 200, 225]

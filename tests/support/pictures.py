@@ -19,9 +19,9 @@ SIZE = (320, 192)
 
 
 @cache
-def pocket() -> Engine:
-    """The model in the box, in what is fast here."""
-    return Engine(ModelConfig.from_toml(POCKET / "pocket.toml"), POCKET / "weights.safetensors")
+def pocket(folder: Path = POCKET) -> Engine:
+    """The model in the box, in what is fast here; or one that is to come, from another folder."""
+    return Engine(ModelConfig.from_toml(folder / "pocket.toml"), folder / "weights.safetensors")
 
 
 @cache
