@@ -9,16 +9,25 @@ from collections.abc import Callable, Sequence
 from limner.daemon.protocol import Settings
 from limner.daemon.worker_protocol import Open
 from limner.engine.slo_plan import Plan
-from limner.worker.engines import Abilities, FatalEngineError, Painted, PaintEngine, PaintStream, Pixels
+from limner.worker.engines import (
+    Abilities,
+    AtOnce,
+    FatalEngineError,
+    Painted,
+    PaintEngine,
+    PaintStream,
+    Pixels,
+)
 from limner.worker.pocket_engine import TorchPaintEngine, load
 
 
-class FakeStream:
+class FakeStream(AtOnce):
     """Paints the value `seed` into every frame; what the prompt says happens."""
 
     frames_per_chunk = 4
 
     def __init__(self, settings: Settings, rev: int) -> None:
+        super().__init__()
         self.settings, self.rev = settings, rev
         self.chunk = -1
 
@@ -44,9 +53,6 @@ class FakeStream:
     def update(self, settings: Settings, rev: int, plan: Plan | None) -> None:
         self.settings, self.rev = settings, rev
 
-    def flush(self) -> Painted | None:
-        return None
-
     def reset(self) -> None:
         self.chunk = -1
 
@@ -56,11 +62,15 @@ class FakeEngine:
     device = "CPU"
     frames_per_chunk = 4
     abilities: Abilities | None = None
+    is_closed = False
 
     def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
         if opening.settings.prompt == "no stream":
             raise ValueError(f"{opening.width}×{opening.height} does not fit")
         return FakeStream(opening.settings, opening.rev)
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
 def fake() -> PaintEngine:

@@ -226,9 +226,9 @@ class LaggingStream(FakeStream):
         out, self.held = self.held, (self.chunk, self.rev)
         return Painted(*out, lambda i, slot_HW4: slot_HW4.fill(i)) if out else None
 
-    def flush(self) -> Painted | None:
+    def flush(self) -> list[Painted]:
         out, self.held = self.held, None
-        return Painted(*out, lambda i, slot_HW4: slot_HW4.fill(100 + i)) if out else None
+        return [Painted(*out, lambda i, slot_HW4: slot_HW4.fill(100 + i))] if out else []
 
 
 class LaggingEngine(FakeEngine):

@@ -50,9 +50,10 @@ class PlannedStream(FakeStream):
         self.inside.append((self.chunk, len(frames)))
         return self._out(self.plan.lag_chunks)
 
-    def flush(self) -> Painted | None:
+    def flush(self) -> list[Painted]:
         self.engine.flushes += 1
-        return self._out(0)
+        out = self._out(0)
+        return [out] if out else []
 
     def _out(self, kept: int) -> Painted | None:
         out = self.inside[: len(self.inside) - kept]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -20,8 +20,10 @@ MakeSegments = Callable[..., SegmentPair]
 
 
 @pytest.fixture(scope="module")
-def engine() -> TorchPaintEngine:
-    return random_pocket()
+def engine() -> Iterator[TorchPaintEngine]:
+    engine = random_pocket()
+    yield engine
+    engine.close()
 
 
 def painted(sent: list[Message], number: int) -> bool:

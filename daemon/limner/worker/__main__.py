@@ -70,6 +70,8 @@ def _work(arguments: argparse.Namespace, desk: Desk, stats: Stats, link: Link) -
         text = "not enough memory" if isinstance(error, MemoryError) else str(error)
         link.send(Failed(session="", message=_short(f"The painter stopped: {text}")))
         return EXIT_FATAL
+    finally:
+        engine.close()
     return 0
 
 

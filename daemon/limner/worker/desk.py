@@ -43,7 +43,14 @@ class FlushJob:
     session: str
 
 
-Job = OpenJob | CloseJob | PaintJob | FlushJob
+@dataclass(frozen=True)
+class CollectJob:
+    """Take what a session's painter finished since."""
+
+    session: str
+
+
+Job = OpenJob | CloseJob | PaintJob | FlushJob | CollectJob
 
 
 class Desk:
@@ -54,6 +61,8 @@ class Desk:
         self._intakes: dict[str, Intake] = {}
         self._turns: deque[str] = deque()
         self._commands: deque[Job] = deque()
+        self._painted: dict[str, None] = {}
+        """Sessions with something to collect, in the order in which they said so."""
         self._stopped = False
         self.frames_per_chunk = 1
 
@@ -109,6 +118,10 @@ class Desk:
         """Wait for the next piece of work; None: stop."""
         with self._changed:
             while not self._stopped:
+                if self._painted:
+                    session = next(iter(self._painted))
+                    del self._painted[session]
+                    return CollectJob(session)
                 if self._commands:
                     return self._commands.popleft()
                 now_ns = time.monotonic_ns()
@@ -119,14 +132,14 @@ class Desk:
             return None
 
     def _until_next_look_s(self, now_ns: int) -> float | None:
-        looks = [i.next_look_ns() for i in self._intakes.values() if not i.failed]
+        looks = [i.next_look_ns() for i in self._intakes.values() if not (i.failed or i.held)]
         due = [look for look in looks if look is not None]
         return max(0, min(due) - now_ns) / 1e9 if due else None
 
     def _next_chunk(self, now_ns: int) -> Job | None:
         for session in list(self._turns):
             intake = self._intakes[session]
-            if intake.failed:
+            if intake.failed or intake.held:
                 continue
             frames, dropped = intake.take(now_ns)
             if frames:
@@ -155,6 +168,19 @@ class Desk:
             intake = self._intakes.get(session)
             if intake is not None and intake.opening.generation == generation:
                 intake.pace(frames, frame_step, slack)
+
+    def hold(self, session: str, generation: int, *, held: bool) -> None:
+        """Gather on, but give the loop no chunk of a session whose painter is full."""
+        with self._changed:
+            intake = self._intakes.get(session)
+            if intake is not None and intake.opening.generation == generation:
+                intake.held = held
+
+    def painted(self, session: str) -> None:
+        """A painter has something to collect. For any thread."""
+        with self._changed:
+            self._painted[session] = None
+            self._changed.notify()
 
     def fail(self, session: str, generation: int) -> None:
         """Take no more frames for a session; another one that has the name by now goes on."""

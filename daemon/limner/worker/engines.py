@@ -39,7 +39,8 @@ class Painted:
     chunks: int = 1
     """How many chunks in a row these are."""
     stages_ms: dict[str, float] = field(default_factory=dict)
-    """Of the push that brought them: encode, noise, denoise, decode; none: not known."""
+    """Of the push that brought them: encode, noise, denoise, decode; none: not known. Where chunks overlap,
+    `other` too: the time to take the frames in."""
     strength: float | None = None
     """That the last of the chunks began with, 0..1; None: the engine has no such thing."""
     note: str = ""
@@ -60,11 +61,22 @@ class Abilities:
 
 
 class PaintStream(Protocol):
-    """One session's picture."""
+    """One session's picture. What a push paints comes back at once, or, where chunks overlap, later."""
+
+    on_painted: Callable[[], None]
+    """Called, on any thread, when there is something to collect."""
 
     @property
     def frames_per_chunk(self) -> int:
         """Frames that the next push takes; `update` may change it."""
+
+    @property
+    def is_full(self) -> bool:
+        """A push would wait until something is collected."""
+
+    @property
+    def is_working(self) -> bool:
+        """Something will be there to collect."""
 
     def push(self, frames: Sequence[Pixels], taken: Callable[[], None]) -> Painted | None:
         """Take one chunk of frames and paint.
@@ -72,11 +84,14 @@ class PaintStream(Protocol):
         Call `taken` as soon as the frames are copied: their slots go back then, else when all is written.
         """
 
+    def collect(self) -> list[Painted]:
+        """Return what was painted since, oldest first."""
+
     def update(self, settings: Settings, rev: int, plan: Plan | None) -> None:
         """Use these settings, as far as the plan goes, from the next push on."""
 
-    def flush(self) -> Painted | None:
-        """Return the chunks that are still inside, if there are any; more may follow."""
+    def flush(self) -> list[Painted]:
+        """Finish the chunks that are still inside and return them; more may follow."""
 
     def reset(self) -> None:
         """Forget the past: another picture follows."""
@@ -96,13 +111,34 @@ class PaintEngine(Protocol):
     def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
         """Make a stream for a session; raises ValueError where its size does not fit the model."""
 
+    def close(self) -> None:
+        """End what it started."""
 
-class _EchoStream:
+
+class AtOnce:
+    """The part of a `PaintStream` that has nothing to do where each push returns what it painted."""
+
+    is_full = is_working = False
+
+    def __init__(self) -> None:
+        self.on_painted: Callable[[], None] = lambda: None
+
+    def collect(self) -> list[Painted]:
+        """Return nothing: all is there already."""
+        return []
+
+    def flush(self) -> list[Painted]:
+        """Return nothing: nothing stays inside."""
+        return []
+
+
+class _EchoStream(AtOnce):
     """Gives back what it gets, to measure everything but the painting."""
 
     frames_per_chunk = 1
 
     def __init__(self, rev: int) -> None:
+        super().__init__()
         self._rev = rev
         self._chunk = -1
 
@@ -113,9 +149,6 @@ class _EchoStream:
 
     def update(self, settings: Settings, rev: int, plan: Plan | None) -> None:
         self._rev = rev
-
-    def flush(self) -> Painted | None:
-        return None
 
     def reset(self) -> None:
         self._chunk = -1
@@ -132,6 +165,9 @@ class EchoEngine:
     def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
         """Make a stream that echoes."""
         return _EchoStream(opening.rev)
+
+    def close(self) -> None:
+        """Nothing was started."""
 
 
 def load_engine(name: str, *, threads: int, progress: Progress) -> PaintEngine:

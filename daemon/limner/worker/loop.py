@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from limner.daemon.segment import SegmentError
 from limner.daemon.wire import Message
 from limner.daemon.worker_protocol import Done, Failed, Give, Open, Opened, Return, Update
 from limner.engine.slo_plan import Plan
-from limner.worker.desk import CloseJob, Desk, FlushJob, Job, OpenJob, PaintJob
+from limner.worker.desk import CloseJob, CollectJob, Desk, FlushJob, Job, OpenJob, PaintJob
 from limner.worker.engines import FatalEngineError, Painted, PaintEngine
 from limner.worker.governor import Governor
-from limner.worker.measure import Stopwatch
+from limner.worker.measure import NS_PER_MS, measured
 from limner.worker.stats import Stats
 from limner.worker.streams import SessionStream, map_segments
 
@@ -38,7 +40,7 @@ class Loop:
         while (job := self._desk.next_job()) is not None:
             self._stats.begin()
             self._do(job)
-            self._stats.end()
+            self._stats.end(working=any(stream.painter.is_working for stream in self._streams.values()))
         for session in list(self._streams):
             self._close(session)
 
@@ -55,6 +57,8 @@ class Loop:
                     self._paint(job)
                 case FlushJob():
                     self._flush(session)
+                case CollectJob():
+                    self._collect(session)
         except (FatalEngineError, MemoryError):
             raise
         except SegmentError as error:
@@ -89,6 +93,7 @@ class Loop:
             raise
         stream = SessionStream(opening, source, painted, painter, opening.settings, opening.rev, plan)
         self._streams[opening.session] = stream
+        painter.on_painted = partial(self._desk.painted, opening.session)
         self._set_pace(stream)
         self._send(Opened(session=opening.session))
 
@@ -106,7 +111,7 @@ class Loop:
         stream = self._streams.get(job.session)
         if stream is None:
             return
-        watch = Stopwatch()
+        began_ns = time.monotonic_ns()
         self._give_back(job.dropped, dropped=True)
         self._reset_after_gap(stream, job.frames)
         if job.update:
@@ -118,13 +123,36 @@ class Loop:
             on_loan.clear()
 
         painted = stream.painter.push(stream.take_in(job.frames), taken)
-        real = self._hand_over(stream, painted) if painted else []
+        if painted:
+            self._come_out(stream, painted, began_ns)
         taken()
+        self._follow_plan(stream)
+
+    def _collect(self, session: str) -> None:
+        stream = self._streams.get(session)
+        if stream is None:
+            return
+        for painted in stream.painter.collect():
+            self._come_out(stream, painted, time.monotonic_ns())
+        self._follow_plan(stream)
+
+    def _come_out(self, stream: SessionStream, painted: Painted, began_ns: int) -> None:
+        """Hand over what was painted, and measure it; `began_ns`: when the loop began with it."""
+        real = self._hand_over(stream, painted)
+        took_ms = (time.monotonic_ns() - began_ns) / NS_PER_MS
+        chunk = measured(painted, [give.pts_ns for give in real], took_ms)
+        if self._governor and chunk:
+            self._governor.measured(stream.opening.session, chunk)
+
+    def _follow_plan(self, stream: SessionStream) -> None:
+        """Paint by the plan of now from the next chunk on, and gather for it."""
         if self._governor:
-            chunk = watch.chunk(painted, [give.pts_ns for give in real])
-            plan = self._governor.measured(job.session, chunk) if chunk else self._governor.plan(job.session)
-            self._follow(stream, plan)
-            self._set_pace(stream)
+            plan = self._governor.plan(stream.opening.session)
+            if plan != stream.plan:
+                self._let_out(stream, plan)
+                stream.plan = plan
+                stream.painter.update(stream.settings, stream.rev, plan)
+        self._set_pace(stream)
 
     def _take_settings(self, stream: SessionStream, update: Update) -> None:
         """From this chunk on; but its frames are gathered, so a new chunk length begins with the next."""
@@ -137,26 +165,23 @@ class Loop:
         stream.plan = plan
         stream.painter.update(stream.settings, stream.rev, plan)
 
-    def _follow(self, stream: SessionStream, plan: Plan) -> None:
-        """Paint by this plan from the next chunk on."""
-        if plan != stream.plan:
-            self._let_out(stream, plan)
-            stream.plan = plan
-            stream.painter.update(stream.settings, stream.rev, plan)
-
     def _let_out(self, stream: SessionStream, plan: Plan) -> None:
-        """Finish the chunks between their steps before another plan does: they need wait no more."""
+        """Finish the chunks that are inside before another plan does: they need wait no more.
+
+        And what is measured next is of the new plan.
+        """
         old = stream.plan
-        if old and old.lag_chunks and replace(plan, frame_step=old.frame_step) != old:
+        if old and replace(plan, frame_step=old.frame_step) != old:
             self._flush(stream.opening.session)
 
     def _set_pace(self, stream: SessionStream) -> None:
-        session, plan = stream.opening.session, stream.plan
+        session, generation, plan = stream.opening.session, stream.opening.generation, stream.plan
+        self._desk.hold(session, generation, held=stream.painter.is_full)
         if self._governor is None or plan is None:
             return
         self._desk.pace(
             session,
-            stream.opening.generation,
+            generation,
             frames=stream.painter.frames_per_chunk,
             frame_step=plan.frame_step,
             slack=self._governor.slack(session),
@@ -171,9 +196,11 @@ class Loop:
 
     def _flush(self, session: str) -> None:
         stream = self._streams.get(session)
-        painted = stream.painter.flush() if stream else None
-        if stream and painted:
+        if stream is None:
+            return
+        for painted in stream.painter.flush():
             self._hand_over(stream, painted)
+        self._desk.hold(session, stream.opening.generation, held=stream.painter.is_full)
 
     # ---- frames
 

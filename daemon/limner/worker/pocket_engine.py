@@ -5,6 +5,8 @@ Legend: T frames of a chunk, C channels, H×W pixels, 4 = RGBA bytes of a slot.
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING
 import limner.pocket
 from limner.daemon.protocol import Settings
 from limner.daemon.worker_protocol import Open
+from limner.engine.slo_cost import Profile
 from limner.engine.slo_plan import FRAMES_PER_LATENT, Plan, sizes_from
 from limner.worker.engines import Abilities, FatalEngineError, Painted, PaintStream, Pixels, Progress
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from limner.engine.engine import Engine
-    from limner.engine.stream import Stream
+    from limner.engine.overlap import OverlappedStream
     from limner.engine.types import Painted as EnginePainted
     from limner.engine.types import StreamSettings
 
@@ -48,19 +51,22 @@ def load(
 
     torch.set_num_threads(threads)
     progress(0.5, "Loading pocket")
-    engine = Engine(ModelConfig.from_toml(CONFIG), weights, threads=threads)
+    engine = TorchPaintEngine(Engine(ModelConfig.from_toml(CONFIG), weights, threads=threads), threads)
     progress(0.7, "Warming up pocket")
     # The smaller sizes too: they are for when the machine is busy already.
-    for width, height in sizes_from(WARM_SIZE, engine.config.sizes):
+    for width, height in sizes_from(WARM_SIZE, engine.abilities.sizes):
         engine.warm_up(height, width)
-    return TorchPaintEngine(engine)
+    return engine
 
 
 class TorchPaintEngine:
     """An Engine for the loop."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, threads: int) -> None:
+        from limner.engine.overlap import Lanes
+
         self._engine = engine
+        self._lanes = Lanes(threads)
         self.model = engine.config.name
         self.device = str(engine.device).upper()
         config = engine.config
@@ -69,51 +75,91 @@ class TorchPaintEngine:
             sizes=config.sizes,
             default_chunk=config.latent_frames_per_chunk,
             most_chunk=min(MOST_CHUNK_LATENTS, config.dit.recent_frames),
+            profile=Profile(overlaps=True),
         )
 
     def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
         """Make a stream; raises EngineError where the size or the settings do not fit the model."""
+        from limner.engine.overlap import OverlappedStream
+
         assert plan is not None, "an engine with abilities is given a plan"
         settings = _for_engine(opening.settings, opening.rev, opening.fps, plan)
         stream = self._engine.open_stream(settings, opening.height, opening.width)
-        return _TorchStream(stream, opening.fps)
+        return _TorchStream(OverlappedStream(stream, self._lanes), opening.fps)
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Paint a little at this size, on the threads that will."""
+        self._lanes.denoising.submit(self._engine.warm_up, height, width).result()
+        self._lanes.coding.submit(self._engine.warm_up, height, width).result()
+
+    def close(self) -> None:
+        """End the lanes."""
+        self._lanes.close()
 
 
 class _TorchStream:
-    def __init__(self, stream: Stream, fps: float) -> None:
+    def __init__(self, overlapped: OverlappedStream, fps: float) -> None:
         import torch
 
-        self._stream, self._fps = stream, fps
-        shape = (MOST_CHUNK_LATENTS * FRAMES_PER_LATENT, 3, stream.height, stream.width)
-        self._frames_TCHW = torch.empty(shape, dtype=torch.uint8)
+        from limner.engine.overlap import MOST_INSIDE
+
+        self._overlapped, self._stream, self._fps = overlapped, overlapped.stream, fps
+        shape = (MOST_CHUNK_LATENTS * FRAMES_PER_LATENT, 3, self._stream.height, self._stream.width)
+        # A chunk's frames must stay until it is encoded, so each that may be inside has a buffer of its own.
+        self._buffers = deque(torch.empty(shape, dtype=torch.uint8) for _ in range(MOST_INSIDE + 1))
+        self._taking_ms: deque[float] = deque()
+        """Of the chunks that are inside, oldest first."""
         self._from_numpy = torch.from_numpy
+
+    @property
+    def on_painted(self) -> Callable[[], None]:
+        return self._overlapped.on_painted
+
+    @on_painted.setter
+    def on_painted(self, callback: Callable[[], None]) -> None:
+        self._overlapped.on_painted = callback
 
     @property
     def frames_per_chunk(self) -> int:
         return self._stream.frames_per_chunk
 
+    @property
+    def is_full(self) -> bool:
+        return self._overlapped.is_full
+
+    @property
+    def is_working(self) -> bool:
+        return self._overlapped.inside > 0
+
     def push(self, frames: Sequence[Pixels], taken: Callable[[], None]) -> Painted | None:
-        chunk_TCHW = self._frames_TCHW[: len(frames)]
+        began_s = time.perf_counter()
+        chunk_TCHW = self._buffers[0][: len(frames)]
+        self._buffers.rotate()
         for frame_CHW, frame_HW4 in zip(chunk_TCHW, frames, strict=True):
             frame_CHW.copy_(self._from_numpy(frame_HW4[..., :3]).permute(2, 0, 1))
         taken()
+        self._taking_ms.append((time.perf_counter() - began_s) * 1000)
+        self._overlapped.push(chunk_TCHW)
+        return None
+
+    def collect(self) -> list[Painted]:
         with _memory_errors_named():
-            return self._adapt(self._stream.push(chunk_TCHW))
+            return [self._adapt(painted) for painted in self._overlapped.collect()]
+
+    def flush(self) -> list[Painted]:
+        with _memory_errors_named():
+            return [self._adapt(painted) for painted in self._overlapped.flush()]
+
+    def reset(self) -> None:
+        self._overlapped.reset()
+        self._taking_ms.clear()
 
     def update(self, settings: Settings, rev: int, plan: Plan | None) -> None:
         assert plan is not None, "an engine with abilities is given a plan"
-        self._stream.update(_for_engine(settings, rev, self._fps, plan))
+        self._overlapped.update(_for_engine(settings, rev, self._fps, plan))
 
-    def flush(self) -> Painted | None:
-        with _memory_errors_named():
-            return self._adapt(self._stream.flush())
-
-    def reset(self) -> None:
-        self._stream.reset()
-
-    def _adapt(self, painted: EnginePainted | None) -> Painted | None:
-        if painted is None:
-            return None
+    def _adapt(self, painted: EnginePainted) -> Painted:
+        taking_ms = [self._taking_ms.popleft() for _ in range(painted.chunks)]
         frames_THWC = painted.frames_TCHW.cpu().permute(0, 2, 3, 1)
 
         def write(number: int, slot_HW4: Pixels) -> None:
@@ -131,6 +177,7 @@ class _TorchStream:
                 "noise": times.noise,
                 "denoise": times.denoise,
                 "decode": times.decode,
+                "other": taking_ms[-1],
             },
             strength=painted.strength,
             note=self._note(),

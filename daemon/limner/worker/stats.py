@@ -29,10 +29,10 @@ class Stats:
         with self._lock:
             self._busy = True
 
-    def end(self) -> None:
-        """A job is done."""
+    def end(self, *, working: bool = False) -> None:
+        """A job is done; `working`: a painter is not."""
         with self._lock:
-            self._busy = False
+            self._busy = working
             self._chunks += 1
 
     def planned(self, session: str, plan: Plan) -> None:

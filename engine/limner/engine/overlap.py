@@ -24,17 +24,17 @@ MOST_INSIDE = 2
 
 
 def lane_threads(threads: int) -> tuple[int, int]:
-    """CPU threads of the encoding and of the denoising lane, of `threads` in all (2 or more)."""
-    return threads // 2, threads - threads // 2
+    """CPU threads of the coding and of the denoising lane, of `threads` in all; each gets one at least."""
+    return max(1, threads // 2), threads - threads // 2
 
 
 class Lanes:
     """The two lanes of an engine, for all its streams. Close it, or use it in a `with`."""
 
     def __init__(self, threads: int) -> None:
-        """`threads`: CPU threads for both lanes together, at least 2."""
-        if threads < 2:
-            raise ValueError(f"threads is {threads}; two lanes need at least 2")
+        """`threads`: CPU threads for both lanes together, at least 1."""
+        if threads < 1:
+            raise ValueError(f"threads is {threads}; it must be at least 1")
         coding, denoising = lane_threads(threads)
         self.coding = _lane("limner-coding", coding)
         self.denoising = _lane("limner-denoising", denoising)
@@ -58,8 +58,8 @@ class OverlappedStream:
     """
 
     def __init__(self, stream: Stream, lanes: Lanes, on_painted: Callable[[], None] = lambda: None) -> None:
-        self.stream = stream
-        self._lanes, self._on_painted = lanes, on_painted
+        self.stream, self.on_painted = stream, on_painted
+        self._lanes = lanes
         self._room = threading.Semaphore(MOST_INSIDE)
         self._inside: deque[Future[Painted | None]] = deque()
         self._encoded: Future[NoisedChunk] | None = None
@@ -68,6 +68,11 @@ class OverlappedStream:
     def inside(self) -> int:
         """Chunks handed over and not collected, painted or not."""
         return len(self._inside)
+
+    @property
+    def is_full(self) -> bool:
+        """The next `push` would wait, or soon so: nothing was collected yet."""
+        return len(self._inside) >= MOST_INSIDE
 
     def update(self, settings: StreamSettings) -> None:
         """As `Stream.update`: from the next pushed chunk on, so it waits until the one before is encoded."""
@@ -133,7 +138,7 @@ class OverlappedStream:
         else:
             painted.set_exception(fault)
         self._room.release()
-        self._on_painted()
+        self.on_painted()
 
 
 def _lane(name: str, threads: int) -> ThreadPoolExecutor:

@@ -283,7 +283,8 @@ def _nearest(state: SloState, limits: Limits, room: Room, plans: Sequence[Plan])
 
 
 def _pressure(state: SloState, plan: Plan, limits: Limits, room: Room, load: float) -> float:
-    return pressure(plan, limits, load * state.profile.chunk_ms(plan), room)
+    profile = state.profile
+    return pressure(plan, limits, load * profile.chunk_ms(plan), room, profile.busy_share(plan))
 
 
 def _flat(limits: Limits) -> list[Plan]:

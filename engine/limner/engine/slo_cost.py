@@ -42,6 +42,8 @@ class Profile:
     """A video frame."""
     other: float = 0.5
     """A video frame, in and out of shared memory; at full size whatever the plan's."""
+    overlaps: bool = False
+    """While one chunk is denoised, others are encoded and decoded (`limner.engine.overlap`)."""
 
     def stages_ms(self, plan: Plan) -> dict[Stage, float]:
         """Return what a chunk costs, stage by stage."""
@@ -59,6 +61,14 @@ class Profile:
     def chunk_ms(self, plan: Plan) -> float:
         """Return what a chunk costs in all."""
         return sum(self.stages_ms(plan).values())
+
+    def busy_share(self, plan: Plan) -> float:
+        """Return the part of a chunk's time after which the next can follow: that of the busier lane."""
+        if not self.overlaps:
+            return 1.0
+        stages = self.stages_ms(plan)
+        whole = sum(stages.values())
+        return max(stages["denoise"], whole - stages["denoise"]) / whole
 
     def learn(self, plan: Plan, measured_ms: Mapping[Stage, float], *, rate: float) -> Profile:
         """Move the ratios between stages towards what was measured; what `plan` costs in all stays.
@@ -102,9 +112,9 @@ class Room:
 WHOLE_DEVICE = Room()
 
 
-def use(plan: Plan, limits: Limits, chunk_ms: float) -> float:
+def use(plan: Plan, limits: Limits, chunk_ms: float, busy_share: float = 1.0) -> float:
     """Return the share of the device's time that a plan takes. Above 1 it cannot keep up."""
-    return chunk_ms / plan.span_ms(limits.fps)
+    return chunk_ms * busy_share / plan.span_ms(limits.fps)
 
 
 def delay_ms(plan: Plan, limits: Limits, chunk_ms: float, room: Room = WHOLE_DEVICE) -> float:
@@ -129,7 +139,9 @@ def frame_ms(plan: Plan, limits: Limits) -> float:
     return 1000 * plan.frame_step / limits.fps
 
 
-def pressure(plan: Plan, limits: Limits, chunk_ms: float, room: Room = WHOLE_DEVICE) -> float:
+def pressure(
+    plan: Plan, limits: Limits, chunk_ms: float, room: Room = WHOLE_DEVICE, busy_share: float = 1.0
+) -> float:
     """Return how much of its limits a plan uses up: time, delay or patience, whichever is more.
 
     Above 1 it does not fit. Patience, ours: when the others' chunks begin just before ours is complete, no
@@ -137,7 +149,7 @@ def pressure(plan: Plan, limits: Limits, chunk_ms: float, room: Room = WHOLE_DEV
     """
     patience_ms = (slack(plan, limits, chunk_ms, room) + 1) * frame_ms(plan, limits)
     return max(
-        use(plan, limits, chunk_ms) / room.share,
+        use(plan, limits, chunk_ms, busy_share) / room.share,
         delay_ms(plan, limits, chunk_ms, room) / limits.latency_ms,
         room.others_ms / patience_ms,
         chunk_ms / room.longest_ms,

@@ -36,4 +36,5 @@ def _room(
 
 def _demand(state: SloState, limits: Limits) -> float:
     best = ladder(limits)[0][0]
-    return use(best, limits, state.load * state.profile.chunk_ms(best)) / HEADROOM
+    profile = state.profile
+    return use(best, limits, state.load * profile.chunk_ms(best), profile.busy_share(best)) / HEADROOM
