@@ -10,13 +10,14 @@ from limner.daemon.protocol import Settings
 from limner.daemon.worker_protocol import Open
 from limner.engine.slo_cost import Profile
 from limner.engine.slo_plan import Plan
-from limner.worker.engines import Abilities, Painted, PaintEngine, PaintStream, Pixels
+from limner.worker.engines import Abilities, AtOnce, Painted, PaintEngine, PaintStream, Pixels
 
 
-class LaboringStream:
+class LaboringStream(AtOnce):
     """Lags as its plan does."""
 
     def __init__(self, opening: Open, plan: Plan) -> None:
+        super().__init__()
         self._settings, self._rev, self._plan = opening.settings, opening.rev, plan
         self._chunk = -1
         self._inside: deque[int] = deque()
@@ -38,8 +39,9 @@ class LaboringStream:
         assert plan is not None
         self._settings, self._rev, self._plan = settings, rev, plan
 
-    def flush(self) -> Painted | None:
-        return self._out(0, {})
+    def flush(self) -> list[Painted]:
+        out = self._out(0, {})
+        return [out] if out else []
 
     def reset(self) -> None:
         self._chunk = -1
@@ -64,6 +66,9 @@ class LaboringEngine:
     def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
         assert plan is not None
         return LaboringStream(opening, plan)
+
+    def close(self) -> None:
+        pass
 
 
 def laboring() -> PaintEngine:

@@ -124,7 +124,7 @@ class Loop:
 
         painted = stream.painter.push(stream.take_in(job.frames), taken)
         if painted:
-            self._come_out(stream, painted, began_ns)
+            self._come_out(stream, painted, began_ns, is_collected=False)
         taken()
         self._follow_plan(stream)
 
@@ -133,14 +133,17 @@ class Loop:
         if stream is None:
             return
         for painted in stream.painter.collect():
-            self._come_out(stream, painted, time.monotonic_ns())
+            self._come_out(stream, painted, time.monotonic_ns(), is_collected=True)
         self._follow_plan(stream)
 
-    def _come_out(self, stream: SessionStream, painted: Painted, began_ns: int) -> None:
+    def _come_out(
+        self, stream: SessionStream, painted: Painted, began_ns: int, *, is_collected: bool
+    ) -> None:
         """Hand over what was painted, and measure it; `began_ns`: when the loop began with it."""
         real = self._hand_over(stream, painted)
         took_ms = (time.monotonic_ns() - began_ns) / NS_PER_MS
-        chunk = measured(painted, [give.pts_ns for give in real], took_ms)
+        pts_ns = [give.pts_ns for give in real]
+        chunk = measured(painted, pts_ns, took_ms=took_ms, is_collected=is_collected)
         if self._governor and chunk:
             self._governor.measured(stream.opening.session, chunk)
 

@@ -14,8 +14,10 @@ NS_PER_MS = 1_000_000
 MOST_DELAY_NS = 60_000 * NS_PER_MS
 
 
-def measured(painted: Painted, pts_ns: Sequence[int], took_ms: float) -> Chunk | None:
-    """Return the measured chunk. `pts_ns`: of its frames; `took_ms`: of the loop, painting included or not.
+def measured(painted: Painted, pts_ns: Sequence[int], *, took_ms: float, is_collected: bool) -> Chunk | None:
+    """Return the measured chunk. `pts_ns`: of its frames; `took_ms`: of the loop.
+
+    `is_collected`: it was painted elsewhere, so all that the loop did was to write it out.
 
     None where there is nothing to compare: when several were finished at once.
     """
@@ -23,10 +25,9 @@ def measured(painted: Painted, pts_ns: Sequence[int], took_ms: float) -> Chunk |
         return None
     now_ns = time.monotonic_ns()
     stages: dict[Stage, float] = {stage: painted.stages_ms.get(stage, 0.0) for stage in STAGES}
-    if "other" in painted.stages_ms:
-        # It was painted elsewhere: all that the loop did was to write it out.
+    if is_collected:
         stages["other"] += took_ms
     else:
-        stages["other"] = max(0.0, took_ms - sum(stages.values()))
+        stages["other"] = max(0.0, stages["other"] + took_ms - sum(stages.values()))
     delays = [now_ns - pts for pts in pts_ns if 0 <= now_ns - pts < MOST_DELAY_NS]
     return Chunk(now_s=now_ns / 1e9, stages_ms=stages, delay_ms=max(delays, default=0) / NS_PER_MS)
