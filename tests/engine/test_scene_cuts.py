@@ -30,8 +30,9 @@ def test_both_scenes_are_painted_as_if_the_other_were_not_there(engine: Engine, 
     old, new = scene(1, 20), scene(2, 16)
     results = painted(stream_of(engine, **mode), chunks_of(old, new))
     assert numbers_of(results) == list(range(9))
-    assert torch.equal(frames_of(results)[:20], frames_of(painted(stream_of(engine, **mode), chunks_of(old))))
-    assert torch.equal(frames_of(results)[20:], frames_of(painted(stream_of(engine, **mode), chunks_of(new))))
+    alone = [frames_of(painted(stream_of(engine, **mode), chunks_of(part))) for part in (old, new)]
+    # In a batch both scenes share a forward for a moment, which rounds otherwise.
+    assert (frames_of(results).float() - torch.cat(alone).float()).abs().max() <= 1
     assert [result.chunk + result.chunks > 5 >= result.chunk for result in results] == [
         result.is_cut for result in results
     ]
