@@ -52,10 +52,10 @@ def run(options: argparse.Namespace) -> tuple[Record, tuple[float, float]]:
     """Film through it; return the record, and when the load began and ended."""
     change = Change(style=options.style, steps=options.steps, latency_ms=options.latency_ms)
     with running_daemon("pocket", threads=options.threads) as daemon:
-        hello = hello_for("overload", "bench", SOURCE, FPS, change)
+        hello = hello_for("overload", "bench", SOURCE, options.fps, change)
         daemon.wait_ready()
         with ClientSession(hello, daemon.runtime_dir) as session:
-            camera = Camera(session)
+            camera = Camera(session, options.fps)
             camera.run_until_painted(FIRST_S)
             camera.run(options.seconds)
             began_s = camera.now_s
@@ -134,6 +134,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--report", type=Path, help="JSON file to write")
     parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--fps", type=float, default=FPS, help="of the camera")
     parser.add_argument("--style", default="watercolor")
     parser.add_argument("--latency-ms", type=int, default=600)
     parser.add_argument("--seconds", type=float, default=15.0, help="of each of the three parts")

@@ -1,4 +1,4 @@
-"""A camera of 30 frames a second in front of a real daemon, and what became of its frames."""
+"""A camera in front of a real daemon, and what became of its frames."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Record:
 class Camera:
     """Drives a session in real time; frames for which there is no slot are dropped, as OBS drops them."""
 
-    def __init__(self, session: ClientSession) -> None:
-        self._session = session
+    def __init__(self, session: ClientSession, fps: float = FPS) -> None:
+        self._session, self._fps = session, fps
         self.record = Record()
         self._base_HWC = _scene(session.welcome.width, session.welcome.height)
         self._began_ns = time.monotonic_ns()
@@ -76,8 +76,8 @@ class Camera:
         """Film for so long."""
         end_s = self.now_s + seconds
         while self.now_s < end_s:
-            self._take(max(0.0, self._next / FPS - self.now_s))
-            if self._next / FPS <= self.now_s:
+            self._take(max(0.0, self._next / self._fps - self.now_s))
+            if self._next / self._fps <= self.now_s:
                 self._film()
 
     def run_until_painted(self, seconds: float) -> None:
@@ -90,7 +90,7 @@ class Camera:
         frame_HWC = np.ascontiguousarray(np.roll(self._base_HWC, PAN_PX * self._next, axis=1))
         self._session.send_frame(frame_HWC.data, time.monotonic_ns(), sequence=self._next)
         # A camera that was held up goes on from now, it does not race.
-        self._next = max(self._next + 1, int(self.now_s * FPS))
+        self._next = max(self._next + 1, int(self.now_s * self._fps))
 
     def _take(self, timeout_s: float) -> None:
         """Take all that is there, after waiting for the first of it."""

@@ -3,7 +3,10 @@ does little harm. `tests/benchmarks/overload.py` does it with `pocket` and real 
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from tests.benchmarks.overload import broken
 from tests.support.daemon import running_daemon
 from tests.support.live import FPS, Camera, share
 
@@ -16,6 +19,28 @@ CALM, HALVED, CRUSHED = "load 1", "load 2", "load 30"
 FIRST_S = 30.0
 # Of the machine that the test runs on: whatever its other programs do.
 STALLS_MS = 300
+
+
+KEPT: dict[str, Any] = {
+    "during": {"delay_ms": {"p95": 500.0}, "most_frames_inside": 12, "painted_fps": 29.0},
+    "quality_back_s": 3.5,
+}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"during": {**KEPT["during"], "delay_ms": {"p95": 601.0}}}, "delay p95"),
+        ({"during": {**KEPT["during"], "most_frames_inside": 31}}, "31 frames"),
+        ({"during": {**KEPT["during"], "painted_fps": 0.0}}, "nothing was painted"),
+        ({"quality_back_s": None}, "back after None"),
+        ({"quality_back_s": 10.5}, "back after 10.5"),
+    ],
+)
+def test_the_benchmark_finds_each_broken_promise(wrong: dict[str, Any], said: str) -> None:
+    assert list(broken(KEPT, 600)) == []
+    (sentence,) = broken(KEPT | wrong, 600)
+    assert said in sentence
 
 
 @pytest.mark.slow
