@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from tests.benchmarks.report import finish
 from tests.support.daemon import running_daemon
 from tests.support.live import FPS, Camera, Record, share
@@ -89,8 +90,7 @@ def timeline(record: Record) -> list[dict[str, Any]]:
             "fps_out": look.status.fps_out,
             "inside": look.inside,
             "stages_ms": look.status.stages_ms,
-            "plan": None if look.plan is None else f"{look.plan.steps} {look.plan.mode} ×{look.plan.chunk}",
-            "reduced": "" if look.plan is None else look.plan.sentence,
+            "plan": None if look.plan is None else msgspec.to_builtins(look.plan),
         }
         for look in record.looks
     ]

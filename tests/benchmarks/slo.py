@@ -10,6 +10,7 @@ is back within 10 s of the load's end.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 from tests.benchmarks.report import finish
 from tests.benchmarks.slo_simulator import Simulator
-from tests.benchmarks.slo_traces import KINDS, REACTION_S, SECONDS, Verdict, judge, make
+from tests.benchmarks.slo_traces import REACTION_S, SECONDS, Verdict, judge, make, recorded
 
 
 def measure(traces: int) -> list[Verdict]:
@@ -27,6 +28,12 @@ def measure(traces: int) -> list[Verdict]:
         trace = make(seed)
         found += judge(trace, Simulator(trace.sources, trace.load, seed=seed))
     return found
+
+
+def replay(path: Path) -> list[Verdict]:
+    """Run the control on a load that `tests.benchmarks.overload` recorded."""
+    trace = recorded(json.loads(path.read_text(encoding="utf-8")))
+    return judge(trace, Simulator(trace.sources, trace.load, seed=0))
 
 
 def summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -53,12 +60,13 @@ def summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, say how it went, write the report; return the exit status."""
     options = _options(arguments)
-    verdicts = measure(options.traces)
+    verdicts = replay(options.recorded) if options.recorded else measure(options.traces)
     figures = {"all": summary(verdicts)}
-    figures |= {kind: summary([v for v in verdicts if v.kind == kind]) for kind in KINDS}
+    for kind in sorted({v.kind for v in verdicts}):
+        figures[kind] = summary([v for v in verdicts if v.kind == kind])
     for kind, shares in figures.items():
         print(kind, shares)
-    report = {"traces": options.traces, "seconds_each": SECONDS, "reaction_s": REACTION_S, **figures}
+    report = {"streams": len(verdicts), "seconds_each": SECONDS, "reaction_s": REACTION_S, **figures}
     faults = [f"{v.kind} {v.seed}: {fault}" for v in verdicts for fault in v.faults]
     return finish(report, faults, options.report)
 
@@ -66,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--traces", type=int, default=1000, help="random loads, seeds 0 and on")
+    parser.add_argument("--recorded", type=Path, help="instead: the report of an overload, played again")
     parser.add_argument("--report", type=Path, help="JSON file to write")
     return parser.parse_args(arguments)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import random
+from bisect import bisect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from tests.benchmarks.slo_simulator import Load, Result, Simulator, Source
 
 from limner.engine.slo import RECOVERY_S
-from limner.engine.slo_cost import Profile, Room, pressure, use
+from limner.engine.slo_cost import STAGES, Profile, Room, pressure, use
 from limner.engine.slo_plan import Limits, Plan, ladder, level_of
 from limner.engine.slo_room import HOLD_UP
 
@@ -63,7 +66,7 @@ def _source(rng: random.Random, share: float) -> Source:
     )
     made = Profile()
     # A machine unlike the profile: each stage is off by its own factor, and all by one.
-    off = {name: value * math.exp(rng.gauss(0, 0.3)) for name, value in vars(made).items()}
+    off = {name: value * math.exp(rng.gauss(0, 0.3)) for name, value in _figures(made).items()}
     best = ladder(limits)[0][-1]
     scale = share / use(best, limits, Profile(**off).chunk_ms(best))
     return Source(limits=limits, truth=Profile(**{name: value * scale for name, value in off.items()}))
@@ -120,6 +123,52 @@ KINDS = {
     "visitor": _visitor,
     "wander": _wander,
 }
+
+# ---- a load that was
+
+
+def recorded(report: Mapping[str, Any]) -> Trace:
+    """Return the load that a report of `tests.benchmarks.overload` tells of, over the seconds around it.
+
+    The load at a moment: the stages' measured times over what the profile says of the plan of then.
+    """
+    settings, looks = report["settings"], [look for look in report["timeline"] if look["stages_ms"]]
+    plans = [_plan(look["plan"]) for look in looks]
+    loads = [_load(look["stages_ms"], plan) for look, plan in zip(looks, plans, strict=True)]
+    # Quiet first: the profile is scaled so that what it was at the start is a load of 1.
+    quiet = sorted(loads[:10])[len(loads[:10]) // 2]
+    times = [look["at_s"] + LOAD_FROM_S - report["load_s"][0] for look in looks]
+    sizes = tuple(sorted({plan.size for plan in plans}, key=lambda size: -size[0] * size[1]))
+    limits = Limits(
+        fps=settings["fps"], latency_ms=settings["latency_ms"], steps=settings["steps"], sizes=sizes
+    )
+    truth = Profile(**{name: quiet * ms for name, ms in _figures(Profile()).items()})
+
+    def load(time_s: float) -> float:
+        return loads[max(0, bisect(times, time_s) - 1)] / quiet
+
+    return Trace(kind="recorded", seed=0, sources=[Source(limits=limits, truth=truth)], load=load)
+
+
+def _plan(told: Mapping[str, Any]) -> Plan:
+    return Plan(
+        steps=told["steps"],
+        stream_batch=told["mode"] == "throughput",
+        chunk_latents=told["chunk"],
+        size=(told["width"], told["height"]),
+        frame_step=told["frame_step"],
+    )
+
+
+def _load(stages_ms: Mapping[str, float], plan: Plan) -> float:
+    predicted = Profile().stages_ms(plan)
+    return sum(stages_ms.values()) / sum(predicted[stage] for stage in STAGES if stage in stages_ms)
+
+
+def _figures(profile: Profile) -> dict[str, Any]:
+    """Return the times of a profile by name."""
+    return {name: value for name, value in vars(profile).items() if type(value) is float}
+
 
 # ---- what could have been
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 from tests.benchmarks.slo_simulator import Load, Result, Simulator, Source
-from tests.benchmarks.slo_traces import KINDS, Verdict, judge, make
+from tests.benchmarks.slo_traces import KINDS, LOAD_FROM_S, Verdict, judge, make, recorded
 
 from limner.daemon.worker_protocol import Give
 from limner.engine.slo import Chunk, SloState, control
@@ -121,6 +121,29 @@ def test_half_the_speed_in_the_middle_keeps_the_delay_and_comes_back() -> None:
     assert result.waiting <= 16
     assert level_of(result.plan_at(24.9), ladder(limits)) > 0
     assert level_of(result.plan_at(35), ladder(limits)) == 0
+
+
+def test_a_load_that_was_recorded_is_played_again() -> None:
+    """Half the speed from 10 s to 25 s, as `tests.benchmarks.overload` would tell of it."""
+    plan = {"steps": 2, "mode": "latency", "chunk": 1, "width": 320, "height": 176, "frame_step": 1}
+    stages = {"encode": 8.8, "noise": 1.5, "denoise": 58.0, "decode": 16.0}
+    report = {
+        "settings": {"fps": 30.0, "latency_ms": 600, "steps": 2},
+        "load_s": [10.0, 25.0],
+        "timeline": [
+            {
+                "at_s": at_s / 2,
+                "plan": plan,
+                "stages_ms": {stage: ms * (2 if 20 <= at_s < 50 else 1) for stage, ms in stages.items()},
+            }
+            for at_s in range(80)
+        ],
+    }
+    trace = recorded(report)
+    assert [trace.load(t) for t in (0, LOAD_FROM_S + 1, LOAD_FROM_S + 14, LOAD_FROM_S + 16)] == [1, 2, 2, 1]
+    (verdict,) = judge(trace, Simulator(trace.sources, trace.load, seed=0))
+    assert verdict.faults == []
+    assert verdict.changes >= 2
 
 
 def test_streams_share_a_device_fairly() -> None:
