@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+import msgspec
 import pytest
 from tests.worker.fakes import FakeEngine
 from tests.worker.sessions import give, open_message, outputs
@@ -18,7 +19,7 @@ from limner.daemon.worker_protocol import Failed, Give, Open, Return, Update
 from limner.engine.slo_plan import Plan
 from limner.worker.desk import Desk
 from limner.worker.engines import Painted, PaintStream, Pixels
-from limner.worker.loop import Loop
+from limner.worker.loop import GAP_NS, Loop
 from limner.worker.stats import Stats
 
 MakeSegments = Callable[..., SegmentPair]
@@ -79,6 +80,7 @@ class LatePainter:
     def reset(self) -> None:
         self.inside.clear()
         self.ready.clear()
+        self.pushed = 0
 
 
 class LateEngine(FakeEngine):
@@ -118,9 +120,10 @@ class Stage:
             self.sent.append(message)
             self._news.notify_all()
 
-    def feed(self, chunk: int) -> None:
+    def feed(self, chunk: int, *, later_ns: int = 0) -> None:
         for number in range(chunk * CHUNK, (chunk + 1) * CHUNK):
-            self.desk.put(give(self.opening, number % self.opening.input.slots, number))
+            frame = give(self.opening, number % self.opening.input.slots, number)
+            self.desk.put(msgspec.structs.replace(frame, pts_ns=frame.pts_ns + later_ns))
 
     def wait_for(self, kind: type[T], count: int) -> list[T]:
         with self._news:
@@ -191,6 +194,14 @@ def test_a_painter_that_never_finishes_counts_as_busy(stage: Stage) -> None:
     assert not stage.painter.came.acquire(timeout=0.2), "by now the loop waits"
     assert stage.stats.report().busy
     stage.painter.flush()
+
+
+def test_a_jump_in_time_loses_nothing_that_is_inside(stage: Stage) -> None:
+    stage.feed(0)
+    assert stage.painter.came.acquire(timeout=PATIENCE_S)
+    stage.feed(1, later_ns=GAP_NS)
+    shown = stage.wait_for(Give, 2 * CHUNK)
+    assert [message.sequence for message in shown] == list(range(2 * CHUNK))
 
 
 def test_the_last_frames_come_out_when_no_more_follow(stage: Stage) -> None:

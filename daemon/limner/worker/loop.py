@@ -194,6 +194,8 @@ class Loop:
     def _reset_after_gap(self, stream: SessionStream, frames: list[Give]) -> None:
         last_ns, first_ns = stream.last_pts_ns, frames[0].pts_ns
         if last_ns is not None and not 0 <= first_ns - last_ns < GAP_NS:
+            # Who jumps in time has given these frames, and nobody counted them as dropped.
+            self._flush(stream.opening.session)
             stream.begin_anew()
         stream.last_pts_ns = frames[-1].pts_ns
 
