@@ -17,16 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.report import finish
+from tests.benchmarks.slo_lanes import OverlappedSimulator
 from tests.benchmarks.slo_simulator import Simulator
 from tests.benchmarks.slo_traces import REACTION_S, SECONDS, Verdict, judge, make, recorded
 
 
-def measure(traces: int) -> list[Verdict]:
+def measure(traces: int, *, overlaps: bool) -> list[Verdict]:
     """Run so many traces, seeds 0 and on."""
-    found = []
+    found, simulator = [], OverlappedSimulator if overlaps else Simulator
     for seed in range(traces):
-        trace = make(seed)
-        found += judge(trace, Simulator(trace.sources, trace.load, seed=seed))
+        trace = make(seed, overlaps=overlaps)
+        found += judge(trace, simulator(trace.sources, trace.load, seed=seed))
     return found
 
 
@@ -60,7 +61,10 @@ def summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, say how it went, write the report; return the exit status."""
     options = _options(arguments)
-    verdicts = replay(options.recorded) if options.recorded else measure(options.traces)
+    if options.recorded:
+        verdicts = replay(options.recorded)
+    else:
+        verdicts = measure(options.traces, overlaps=options.overlaps)
     figures = {"all": summary(verdicts)}
     for kind in sorted({v.kind for v in verdicts}):
         figures[kind] = summary([v for v in verdicts if v.kind == kind])
@@ -74,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--traces", type=int, default=1000, help="random loads, seeds 0 and on")
+    parser.add_argument("--overlaps", action="store_true", help="encode and decode while denoising")
     parser.add_argument("--recorded", type=Path, help="instead: the report of an overload, played again")
     parser.add_argument("--report", type=Path, help="JSON file to write")
     return parser.parse_args(arguments)

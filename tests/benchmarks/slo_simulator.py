@@ -59,10 +59,12 @@ class Result:
         return [plan for at_s, plan in self.plans if at_s <= time_s][-1]
 
 
-class _Stream:
+class SimulatedStream:
+    """A stream, its intake and what became of its frames."""
+
     def __init__(self, number: int, source: Source, make_intake: Callable[[Open, int], Intake]) -> None:
         self.source, self.name = source, f"s{number}"
-        self.state = begin(source.limits)
+        self.state = begin(source.limits, Profile(overlaps=source.truth.overlaps))
         slots = SegmentRef(name="none", size_bytes=4096, slots=SLOTS)
         opening = Open(
             session=self.name,
@@ -109,10 +111,10 @@ class _Stream:
         self.inside.append(gives)
         return self.let_out(now_s)
 
-    def let_out(self, now_s: float) -> float:
+    def let_out(self, now_s: float, *, all_of_them: bool = False) -> float:
         """Hand over the chunks that the plan does not keep inside; return the first frame's delay, ms."""
         delay_ms = 0.0
-        while len(self.inside) > self.state.plan.lag_chunks:
+        while len(self.inside) > (0 if all_of_them else self.state.plan.lag_chunks):
             for give in self.inside.pop(0):
                 late_ms = now_s * 1e3 - give.pts_ns / 1e6
                 self.result.painted.append((give.pts_ns / 1e9, late_ms))
@@ -132,7 +134,7 @@ class Simulator:
         decide: Control = control,
         make_intake: Callable[[Open, int], Intake] = Intake,
     ) -> None:
-        self._streams = [_Stream(n, source, make_intake) for n, source in enumerate(sources)]
+        self._streams = [SimulatedStream(n, source, make_intake) for n, source in enumerate(sources)]
         self._turns = list(self._streams)
         self._load, self._decide, self._random = load, decide, random.Random(seed)
         self._now_s = 0.0
@@ -167,7 +169,7 @@ class Simulator:
                 return True
         return False
 
-    def _paint(self, stream: _Stream, gives: list[Give]) -> None:
+    def _paint(self, stream: SimulatedStream, gives: list[Give]) -> None:
         began_s, plan = self._now_s, stream.state.plan
         noise = self._random.lognormvariate(0, JITTER)
         stages_ms = {stage: ms * noise for stage, ms in stream.source.truth.stages_ms(plan).items()}
@@ -180,33 +182,38 @@ class Simulator:
         scaled = {stage: ms * took_ms / work_ms for stage, ms in stages_ms.items()}
         self._control(stream, Chunk(now_s=self._now_s, stages_ms=scaled, delay_ms=delay_ms))
 
-    def _work(self, left_s: float) -> None:
-        while left_s > 0:
-            speed = 1 / self._load(self._now_s)
-            step_s = min(GRAIN_S, left_s / speed)
-            self._now_s += step_s
-            left_s -= step_s * speed
+    def _work(self, work_s: float) -> None:
+        self._now_s = self._done_s(work_s)
 
-    def _control(self, stream: _Stream, chunk: Chunk) -> None:
+    def _done_s(self, left_s: float) -> float:
+        """Return when work that is begun now will be done."""
+        time_s = self._now_s
+        while left_s > 0:
+            speed = 1 / self._load(time_s)
+            step_s = min(GRAIN_S, left_s / speed)
+            time_s += step_s
+            left_s -= step_s * speed
+        return time_s
+
+    def _control(self, stream: SimulatedStream, chunk: Chunk) -> None:
         active = [s for s in self._streams if s.source.first_s <= self._now_s <= s.source.last_s]
         room = WHOLE_DEVICE
         if stream in active:
             given = rooms([(s.state, s.source.limits) for s in active])
             room = given[active.index(stream)]
-        before = stream.state.plan
-        stream.state = self._decide(stream.state, stream.source.limits, chunk, room)
-        plan = stream.state.plan
+        state = self._decide(stream.state, stream.source.limits, chunk, room)
+        plan = state.plan
+        if plan != stream.state.plan:
+            self._let_out(stream)
+            stream.result.plans.append((self._now_s, plan))
+        stream.state = state
         chunk_ms = stream.state.load * stream.state.profile.chunk_ms(plan)
         spare = slack(plan, stream.source.limits, chunk_ms, room)
         stream.intake.pace(plan.frames, plan.frame_step, spare)
-        if plan != before:
-            self._let_out(stream)
-            stream.result.plans.append((self._now_s, plan))
 
-    def _let_out(self, stream: _Stream) -> None:
-        """Finish what a plan with less lag has no place for, as the loop does before it changes the plan."""
-        truth, plan = stream.source.truth.stages_ms(stream.state.plan), stream.state.plan
-        late = max(0, len(stream.inside) - plan.lag_chunks)
-        self._work(late * (truth["denoise"] + truth["decode"]) / 1e3)
+    def _let_out(self, stream: SimulatedStream) -> None:
+        """Finish what is inside, as the loop does before it changes the plan."""
+        truth = stream.source.truth.stages_ms(stream.state.plan)
+        self._work(len(stream.inside) * (truth["denoise"] + truth["decode"]) / 1e3)
         self._arrivals()
-        stream.let_out(self._now_s)
+        stream.let_out(self._now_s, all_of_them=True)

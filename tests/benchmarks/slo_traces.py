@@ -6,7 +6,7 @@ import math
 import random
 from bisect import bisect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -43,13 +43,18 @@ class Trace:
     load: Load
 
 
-def make(seed: int) -> Trace:
-    """Return a random trace: 1–3 streams, and a load of some kind from 8 s to 24 s of 40."""
+def make(seed: int, *, overlaps: bool = False) -> Trace:
+    """Return a random trace: 1–3 streams, and a load of some kind from 8 s to 24 s of 40.
+
+    `overlaps`: the stages of successive chunks do.
+    """
     rng = random.Random(seed)
     kind = rng.choice(list(KINDS))
     streams = rng.choice([1, 1, 2, 3])
     speed = rng.uniform(0.15, 0.9)
     sources = [_source(rng, speed / streams) for _ in range(streams)]
+    if overlaps:
+        sources = [replace(one, truth=replace(one.truth, overlaps=True)) for one in sources]
     return Trace(kind=kind, seed=seed, sources=sources, load=KINDS[kind](rng))
 
 
@@ -182,7 +187,7 @@ def feasible(trace: Trace, number: int, load: float, others_ms: float) -> int:
     room = Room(share=1 / len(trace.sources), others_ms=others_ms, longest_ms=longest_ms)
     for place, plan in enumerate(_flat(limits)):
         ms = load * source.truth.chunk_ms(plan)
-        if pressure(plan, limits, ms, room) <= TRUE_FITS:
+        if pressure(plan, limits, ms, room, source.truth.busy_share(plan)) <= TRUE_FITS:
             return place
     return -1
 

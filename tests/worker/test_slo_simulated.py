@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from tests.benchmarks.slo_lanes import OverlappedSimulator
 from tests.benchmarks.slo_simulator import Load, Result, Simulator, Source
 from tests.benchmarks.slo_traces import KINDS, LOAD_FROM_S, Verdict, judge, make, recorded
 
@@ -16,7 +17,7 @@ from limner.engine.slo_plan import Limits, ladder, level_of
 from limner.worker.intake import Intake
 
 CAMERA = Source(limits=Limits(fps=30, steps=2, sizes=((320, 176), (256, 144))), truth=Profile())
-TRACES = 60
+TRACES = 40
 
 
 class Fifo(Intake):
@@ -58,6 +59,19 @@ def test_no_random_load_breaks_a_promise() -> None:
     assert sum(one.counted for one in found) > 0.4 * sum(one.frames for one in found)
     assert sum(one.changes for one in found) > TRACES
     assert any(one.recovered_s for one in found)
+
+
+def test_no_random_load_breaks_a_promise_where_stages_overlap() -> None:
+    found = []
+    for seed in range(TRACES):
+        trace = make(seed, overlaps=True)
+        found += judge(trace, OverlappedSimulator(trace.sources, trace.load, seed=seed))
+    faults = [fault for one in found for fault in one.faults]
+    # With three streams on two lanes a forecast may be wrong at the edge: then a stream is slower to come
+    # back (see docs/measurements/slo_overlapped.json), but no delay grows and no frame is missed for it.
+    assert [fault for fault in faults if "recovered" not in fault] == []
+    assert len(faults) <= 0.03 * len(found)
+    assert sum(one.counted for one in found) > 0.4 * sum(one.frames for one in found)
 
 
 def test_without_control_the_promises_are_broken() -> None:
