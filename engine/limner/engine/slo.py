@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 from limner.engine.slo_cost import STAGES, WHOLE_DEVICE, Profile, Room, Stage, pressure
 from limner.engine.slo_plan import Limits, Plan, ladder, level_of
 
+STAYS = 0.97
+"""A plan is kept while it would fit if the load were 1 / STAYS times as high: jitter needs a little room."""
 FITS = 0.95
 """A plan to go down to would still fit if the load were 1 / FITS times as high ..."""
 HEADROOM = 0.80
@@ -193,7 +195,7 @@ def _fits(state: SloState, limits: Limits, room: Room) -> bool:
     since = [sample for sample in recent if sample.now_s > state.changed_s]
     if sum(sample.is_late for sample in since) > RECENT // 2:
         return False
-    return _pressure(state, state.plan, limits, room, state.load) <= 1
+    return _pressure(state, state.plan, limits, room, state.load / STAYS) <= 1
 
 
 def _lowered(state: SloState, limits: Limits, room: Room) -> SloState:
