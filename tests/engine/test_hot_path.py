@@ -17,7 +17,7 @@ from limner.engine.config import ModelConfig
 from limner.engine.dit.model import CausalDiT
 from limner.engine.engine import Engine
 from limner.engine.motion import MotionController
-from limner.engine.noise import NoiseConfig
+from limner.engine.noise import NoiseConfig, NoiseSource
 
 WAITING = ("_local_scalar_dense", "item", "is_nonzero", "nonzero", "masked_select", "unique", "equal")
 
@@ -83,22 +83,29 @@ def test_nothing_grows(engine: Engine, mode: dict[str, Any]) -> None:
     assert alive[1] == alive[2]
 
 
-def test_a_forward_that_fails_costs_the_context_and_no_more(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stream_batch", [True, False])
+@pytest.mark.parametrize(("owner", "method"), [(CausalDiT, "denoise"), (NoiseSource, "draw")])
+def test_a_denoiser_that_fails_costs_the_context_and_no_more(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, owner: type, method: str, stream_batch: bool
 ) -> None:
-    stream, chunks = stream_of(engine, steps=3, motion_aware=False, strength=0.5), clip(10)
+    settings = {"steps": 3, "stream_batch": stream_batch, "motion_aware": False}
+    stream, chunks = stream_of(engine, **settings), clip(10)
     before = [stream.push(chunk) for chunk in chunks[:4]]
-    denoise = CausalDiT.denoise
+    works, calls = getattr(owner, method), 0
 
-    def failing(self: CausalDiT, *args: Any) -> Tensor:
-        raise MemoryError
+    def failing(self: object, *args: Any, **kwargs: Any) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 2:  # Of the noise, the first is the encoder's.
+            raise MemoryError
+        result: Tensor = works(self, *args, **kwargs)
+        return result
 
-    monkeypatch.setattr(CausalDiT, "denoise", failing)
+    monkeypatch.setattr(owner, method, failing)
     with pytest.raises(MemoryError):
-        stream.push(chunks[4])
-    monkeypatch.setattr(CausalDiT, "denoise", denoise)
-    stream.update(settings_of(steps=3, motion_aware=False, strength=0.5))
-    after = painted(stream, chunks[5:])
-    assert numbers_of(one for one in before if one is not None) == [0, 1]
-    assert numbers_of(after) == [5, 6, 7, 8, 9]
-    assert len(frames_of(after)) == 20
+        [stream.push(chunk) for chunk in chunks[4:6]]
+    after = painted(stream, chunks[6:])
+    assert numbers_of(one for one in before if one is not None) == ([0, 1] if stream_batch else [0, 1, 2, 3])
+    first = stream.encode(chunks[0]).index - 4
+    assert numbers_of(after) == list(range(first, first + 4))
+    assert len(frames_of(after)) == 16

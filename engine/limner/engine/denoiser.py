@@ -19,7 +19,7 @@ from torch import Tensor
 
 from limner.engine.dit.context import TextContext
 from limner.engine.dit.model import CausalDiT
-from limner.engine.dit.together import Rows, Work, run
+from limner.engine.dit.together import Result, Rows, Work, run
 from limner.engine.dit.window import Window
 from limner.engine.flights import Texts, flights_state, restored_flights
 from limner.engine.noise import NoiseSource
@@ -33,7 +33,7 @@ class Denoiser:
 
     A chunk says how it wants to be denoised: its text, its steps, as a stream batch or not. Where a chunk
     is so different from those on their way that they cannot share a forward, those are finished first. When
-    a forward fails, the chunks on their way are lost and the next one begins a new context.
+    something fails, the chunks on their way are lost and the next one begins a new context.
     """
 
     def __init__(
@@ -87,14 +87,20 @@ class Denoiser:
 
     def pushing(self, chunk: NoisedChunk) -> Work[list[CleanChunk]]:
         """`push` as work that can share its forwards with that of other streams."""
-        try:
-            return (yield from self._push(chunk))
-        except GeneratorExit:
-            self.reset()  # A forward failed, and rows that went half way are no history.
-            raise
+        return self._all_or_nothing(self._push(chunk))
 
     def flushing(self) -> Work[list[CleanChunk]]:
         """`flush` as work that can share its forwards with that of other streams."""
+        return self._all_or_nothing(self._flush())
+
+    def _all_or_nothing(self, work: Work[Result]) -> Work[Result]:
+        try:
+            return (yield from work)
+        except BaseException:  # GeneratorExit too: a forward failed.
+            self.reset()  # Rows that went half way are no history.
+            raise
+
+    def _flush(self) -> Work[list[CleanChunk]]:
         done: list[CleanChunk] = []
         first_row = 0
         while self._flights:
@@ -105,12 +111,12 @@ class Denoiser:
     def _push(self, chunk: NoisedChunk) -> Work[list[CleanChunk]]:
         late: list[CleanChunk] = []
         if not self._fits(chunk):
-            late = yield from self.flushing()
+            late = yield from self._flush()
             self._make_fit(chunk)
         self._flights.appendleft(chunk)
         done = yield from self._advance(0)
         if not chunk.stream_batch:
-            done += yield from self.flushing()
+            done += yield from self._flush()
         return late + done
 
     def _fits(self, chunk: NoisedChunk) -> bool:
