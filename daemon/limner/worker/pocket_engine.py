@@ -44,11 +44,14 @@ def load(
     Raises EngineError when config or weights cannot be used.
     """
     progress(0.05, "Loading the libraries")
+    import cv2
     import torch  # slow: the progress before it must be seen
 
     from limner.engine.config import ModelConfig
     from limner.engine.engine import Engine
 
+    # Its pictures are small, and the lanes are threads enough.
+    cv2.setNumThreads(1)
     torch.set_num_threads(threads)
     progress(0.5, "Loading pocket")
     engine = TorchPaintEngine(Engine(ModelConfig.from_toml(CONFIG), weights, threads=threads), threads)

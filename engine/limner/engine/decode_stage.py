@@ -10,8 +10,9 @@ from torch import Tensor
 
 from limner.engine.scaling import scaled
 from limner.engine.state import StreamState
+from limner.engine.steady import Steadier
 from limner.engine.types import CleanChunk
-from limner.engine.vae import SPATIAL_FACTOR, PocketVae
+from limner.engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR, PocketVae
 
 
 class DecodeStage:
@@ -29,28 +30,44 @@ class DecodeStage:
     def reset(self) -> None:
         """The next chunk is the first of a stream."""
         self._decoder.reset()
+        self._steadier.reset()
 
     def state(self) -> StreamState:
         """What it remembers."""
-        return StreamState.joined({"decoder": self._decoder.state()}, {"size": list(self._working_size)})
+        parts = {"decoder": self._decoder.state(), "steadier": self._steadier.state()}
+        return StreamState.joined(parts, {"size": list(self._working_size)})
 
     def restore(self, state: StreamState) -> None:
         """Go on from a state of the same model; StateError when it is of another."""
         height, width = state.fact("size", list)
         self._work_at((height, width))
         self._decoder.restore(state.part("decoder"))
+        self._steadier.restore(state.part("steadier"), self._vae.shift.device)
 
     def _decoded(self, chunks: Sequence[CleanChunk]) -> Tensor:
         working_size = _working_size(chunks[0])
         if working_size != self._working_size:
             self._work_at(working_size)
         elif chunks[0].is_cut:
-            self._decoder.reset()
-        return scaled(self._decoder.push(torch.cat([chunk.latents_TCHW for chunk in chunks])), self._size)
+            self.reset()
+        frames_TCHW = self._decoder.push(torch.cat([chunk.latents_TCHW for chunk in chunks]))
+        return scaled(self._steadied(frames_TCHW, chunks), self._size)
+
+    def _steadied(self, frames_TCHW: Tensor, chunks: Sequence[CleanChunk]) -> Tensor:
+        lengths = [FRAMES_PER_LATENT * len(chunk.latents_TCHW) for chunk in chunks]
+        parts = zip(torch.split(frames_TCHW, lengths), chunks, strict=True)
+        return torch.cat([self._steadied_chunk(part_TCHW, chunk) for part_TCHW, chunk in parts])
+
+    def _steadied_chunk(self, frames_TCHW: Tensor, chunk: CleanChunk) -> Tensor:
+        if chunk.trace is None:
+            self._steadier.reset()
+            return frames_TCHW
+        return self._steadier.push(frames_TCHW, chunk.trace)
 
     def _work_at(self, working_size: tuple[int, int]) -> None:
         self._working_size = working_size
         self._decoder = self._vae.decoder_stream(*working_size)
+        self._steadier = Steadier()
 
 
 def _working_size(chunk: CleanChunk) -> tuple[int, int]:

@@ -20,8 +20,9 @@ from limner.engine.noise import NoiseSource
 from limner.engine.scaling import scaled
 from limner.engine.schedule import add_noise, step_sigmas, told_sigmas
 from limner.engine.state import StreamState
+from limner.engine.steady import Follower
 from limner.engine.text_stage import TextStage
-from limner.engine.types import NoisedChunk, StreamSettings
+from limner.engine.types import NoisedChunk, StreamSettings, Trace
 from limner.engine.vae import FRAMES_PER_LATENT
 
 
@@ -47,6 +48,7 @@ class EncodeStage:
         self._noise = noise
         self._text = TextStage(model, settings)
         self._cuts = CutDetector()
+        self._follower = Follower()
         self._work_at(self._size_of(settings))
 
     @property
@@ -85,11 +87,12 @@ class EncodeStage:
         frames_TCHW = scaled(frames_TCHW.to(self._device, non_blocking=True), self._working_size)
         text = self._text.push(len(frames_TCHW))
         latents_TCHW = self._encoder.push(frames_TCHW)
+        trace = self._traced(frames_TCHW)
         encoded = clock.lap()
         strength = self._motion.push(frames_TCHW, self._settings)
         chunk = self._noised(latents_TCHW, strength, text)
         self._index += 1
-        return dataclasses.replace(chunk, is_cut=is_cut, encoded=encoded, noised=clock.lap())
+        return dataclasses.replace(chunk, is_cut=is_cut, trace=trace, encoded=encoded, noised=clock.lap())
 
     def check_frames(self, frames_TCHW: Tensor) -> None:
         """FrameError unless the next `push` would take these."""
@@ -111,6 +114,7 @@ class EncodeStage:
             "motion": self._motion.state(),
             "text": self._text.state(texts),
             "cuts": self._cuts.state(),
+            "follower": self._follower.state(),
         }
         return StreamState.joined(
             parts,
@@ -133,6 +137,7 @@ class EncodeStage:
         self._motion.restore(state.part("motion"), self._device)
         self._text.restore(state.part("text"), texts)
         self._cuts.restore(state.part("cuts"))
+        self._follower.restore(state.part("follower"))
 
     def _noised(self, latents_TCHW: Tensor, strength: Tensor, text: TextContext) -> NoisedChunk:
         settings, schedule = self._settings, self._config.schedule
@@ -152,6 +157,17 @@ class EncodeStage:
             recache=settings.recache and self._text.has_arrived,
         )
 
+    def _traced(self, frames_TCHW: Tensor) -> Trace | None:
+        """How the source moves; None where nothing is to be steadied."""
+        settings = self._settings
+        if not settings.steadiness or not settings.strength:
+            self._follower.reset()
+            return None
+        if self._text.has_arrived:
+            # Another look: nothing of the old one is to be held.
+            self._follower.reset()
+        return self._follower.push(frames_TCHW, settings.steadiness)
+
     def _latents_of(self, settings: StreamSettings) -> int:
         return settings.chunk_latents or self._config.latent_frames_per_chunk
 
@@ -165,6 +181,7 @@ class EncodeStage:
         self._working_size = working_size
         self._encoder = self._model.vae.encoder_stream(*working_size)
         self._motion.reset()
+        self._follower.reset()
 
     def _adopt(self, wanted: StreamSettings) -> None:
         self._text.adopt(self._settings, wanted)
@@ -189,6 +206,7 @@ class EncodeStage:
         """Forget the pictures before; the text, the noise and the count of chunks go on."""
         self._encoder.reset()
         self._motion.reset()
+        self._follower.reset()
 
     def _check_settings(self, settings: StreamSettings) -> None:
         self._config.check_size(*self._size_of(settings))

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from limner.engine.dit.context import TextContext
 from limner.engine.dit.model import CausalDiT
 from limner.engine.errors import StateError
 from limner.engine.state import StreamState
-from limner.engine.types import NoisedChunk
+from limner.engine.types import NoisedChunk, Trace
 
 _TENSORS = ("x_TCHW", "sigmas_N", "told_N", "strength")
 _FACTS = {
@@ -65,7 +66,7 @@ def flights_state(flights: Sequence[NoisedChunk], texts: Texts) -> StreamState:
     """Chunks on their way."""
     parts = {
         f"chunk{number}": StreamState(
-            tensors={name: getattr(chunk, name) for name in _TENSORS},
+            tensors={name: getattr(chunk, name) for name in _TENSORS} | _trace_tensors(chunk.trace),
             facts={**{name: getattr(chunk, name) for name in _FACTS}, "text": texts.number(chunk.text)},
         )
         for number, chunk in enumerate(flights)
@@ -82,7 +83,20 @@ def restored_flights(device: torch.device, state: StreamState, texts: Texts) -> 
 def _restored_chunk(device: torch.device, state: StreamState, texts: Texts) -> NoisedChunk:
     fields: dict[str, Any] = {name: state.tensor(name).to(device) for name in _TENSORS}
     fields |= {name: state.fact(name, kind) for name, kind in _FACTS.items()}
-    return NoisedChunk(text=texts.get(state.fact("text", int)), **fields)
+    trace = _restored_trace(device, state)
+    return NoisedChunk(text=texts.get(state.fact("text", int)), trace=trace, **fields)
+
+
+def _trace_tensors(trace: Trace | None) -> dict[str, Tensor]:
+    return {} if trace is None else {"flow_T2hw": trace.flow_T2hw, "keep_T1hw": trace.keep_T1hw}
+
+
+def _restored_trace(device: torch.device, state: StreamState) -> Trace | None:
+    if "flow_T2hw" not in state.tensors:
+        return None
+    return Trace(
+        flow_T2hw=state.tensor("flow_T2hw").to(device), keep_T1hw=state.tensor("keep_T1hw").to(device)
+    )
 
 
 def _text_state(text: TextContext) -> StreamState:

@@ -77,6 +77,9 @@ class StreamSettings:
     """Share of the strength when nothing moves, 1..1.5; the strength never passes 1."""
     motion_hysteresis: float = 0.02
     """Shares that differ less than this from the one in force change nothing. 0..0.5."""
+    steadiness: float = 0.85
+    """How much of the painted frame before is kept where the source only moves or stands still. 0..0.95;
+    0: none."""
     cuts: bool = True
     """Begin a new context where the scene changes, instead of smearing the old one over the new."""
     revision: int = 0
@@ -90,6 +93,7 @@ class StreamSettings:
         _check_number("motion_low", self.motion_low, 0, 1)
         _check_number("motion_high", self.motion_high, 1, 1.5)
         _check_number("motion_hysteresis", self.motion_hysteresis, 0, 0.5)
+        _check_number("steadiness", self.steadiness, 0, 0.95)
         _check_whole("transition_frames", self.transition_frames, 0, MOST_TRANSITION_FRAMES)
         _check_whole("steps", self.steps, 1, MOST_STEPS)
         _check_whole("chunk_latents", self.chunk_latents, 0, MOST_CHUNK_LATENTS)
@@ -138,6 +142,16 @@ class Painted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trace:
+    """Where each pixel of the source was a frame earlier, and how surely. h×w: half the working size."""
+
+    flow_T2hw: Tensor
+    """To the place in the frame before, (x, y) in pixels of half the size. float32."""
+    keep_T1hw: Tensor
+    """Share of the frame before that may be kept, 0..1. float32."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoisedChunk:
     """A chunk on its way into the denoiser, with all that was in force when it was encoded."""
 
@@ -163,6 +177,8 @@ class NoisedChunk:
     """A new context begins with it, since the scene changed."""
     recache: bool = False
     """The context is to be made anew under its text."""
+    trace: Trace | None = None
+    """How its source moved, for whoever steadies what is painted; None: nobody does."""
     encoded: Span = NO_TIME
     """Time that the encoder took."""
     noised: Span = NO_TIME
@@ -191,6 +207,8 @@ class CleanChunk:
     """What the noise controller chose for it, 0..1, a 0-d tensor."""
     is_cut: bool = False
     """A new context began with it."""
+    trace: Trace | None = None
+    """How its source moved."""
 
 
 @dataclass(frozen=True, kw_only=True)
