@@ -20,6 +20,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "motion_low": (0, 1),
     "motion_high": (1, 1.5),
     "motion_hysteresis": (0, 0.5),
+    "steadiness": (0, 0.95),
 }
 WHOLE: dict[str, tuple[int, int]] = {
     "transition_frames": (0, 3600),

@@ -49,6 +49,7 @@ UNUSED = {
     "motion_low",
     "motion_high",
     "motion_hysteresis",
+    "steadiness",
     "cuts",
 }
 WELCOME = protocol.Welcome(

@@ -160,6 +160,15 @@ MotionHigh = Annotated[
         rich_help_panel=MOTION,
     ),
 ]
+Steadiness = Annotated[
+    float | None,
+    typer.Option(
+        "--steadiness",
+        help="How much of the painted frame before is kept along the motion of the source.",
+        metavar="0..0.95",
+        rich_help_panel=MOTION,
+    ),
+]
 MotionHysteresis = Annotated[
     float | None,
     typer.Option(

@@ -38,6 +38,7 @@ def set_settings(
     motion_low: o.MotionLow = None,
     motion_high: o.MotionHigh = None,
     motion_hysteresis: o.MotionHysteresis = None,
+    steadiness: o.Steadiness = None,
     cuts: o.Cuts = None,
     session: Annotated[
         str, typer.Option(help="Only this session; default: all, and those to come.", metavar="NAME")
@@ -65,6 +66,7 @@ def set_settings(
         motion_low=motion_low,
         motion_high=motion_high,
         motion_hysteresis=motion_hysteresis,
+        steadiness=steadiness,
         cuts=cuts,
     )
     if change == Change():

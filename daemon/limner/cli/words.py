@@ -19,6 +19,7 @@ _SAID_WHEN_CHANGED = {
     "motion_low": "motion low {}",
     "motion_high": "motion high {}",
     "motion_hysteresis": "motion hysteresis {}",
+    "steadiness": "steadiness {}",
     "cuts": "cuts go unnoticed",
     "bypass": "bypassed: the source is shown",
 }

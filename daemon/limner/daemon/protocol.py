@@ -71,6 +71,9 @@ MotionHigh = Annotated[float, Meta(ge=1, le=1.5, description="share of the stren
 MotionHysteresis = Annotated[
     float, Meta(ge=0, le=0.5, description="shares that differ by less change nothing")
 ]
+Steadiness = Annotated[
+    float, Meta(ge=0, le=0.95, description="how much of the painted frame before is kept along the motion")
+]
 Cuts = Annotated[bool, Meta(description="begin anew where the scene changes")]
 Bypass = Annotated[bool, Meta(description="show the source")]
 
@@ -113,6 +116,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     motion_low: MotionLow | None = None
     motion_high: MotionHigh | None = None
     motion_hysteresis: MotionHysteresis | None = None
+    steadiness: Steadiness | None = None
     cuts: Cuts | None = None
     bypass: Bypass | None = None
 
@@ -136,9 +140,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     motion_aware: MotionAware = True
     motion_window: MotionWindow = 8
     motion_smoothing: MotionSmoothing = 0.1
-    motion_low: MotionLow = 0.875
+    motion_low: MotionLow = 0.7
     motion_high: MotionHigh = 1.0
     motion_hysteresis: MotionHysteresis = 0.02
+    steadiness: Steadiness = 0.85
     cuts: Cuts = True
     bypass: Bypass = False
 

@@ -213,6 +213,7 @@ def _for_engine(settings: Settings, rev: int, fps: float, plan: Plan) -> StreamS
         motion_low=settings.motion_low,
         motion_high=settings.motion_high,
         motion_hysteresis=settings.motion_hysteresis,
+        steadiness=settings.steadiness,
         cuts=settings.cuts,
         revision=rev,
     )

@@ -71,7 +71,7 @@ class StreamSettings:
     """The fastest of this many video frames counts. 1..240."""
     motion_smoothing: float = 0.1
     """Weight of the share before, 0..0.99. Reference: 0.1."""
-    motion_low: float = 0.875
+    motion_low: float = 0.7
     """Share of the strength that is left at full motion. 0..1. Reference: 0.7 of 0.8."""
     motion_high: float = 1.0
     """Share of the strength when nothing moves, 1..1.5; the strength never passes 1."""

@@ -64,6 +64,7 @@ static const struct field settings_fields[] = {
 	UNUSED(motion_low),
 	UNUSED(motion_high),
 	UNUSED(motion_hysteresis),
+	UNUSED(steadiness),
 	UNUSED(cuts),
 	{0},
 };
