@@ -53,7 +53,7 @@ def test_chunked_equals_whole_also_beyond_the_window(sinks: int, ring: int, chun
     for start in range(0, frames, chunk_frames):
         chunk = slice(start, start + chunk_frames)
         cache.begin(rows=range(2), frames=chunk_frames)
-        outs.append(model.forward_chunk(x[:, chunk], sigma[:, chunk], context, cache))
+        outs.append(model.denoise(x[:, chunk], sigma[:, chunk], context, cache))
         cache.commit()
     torch.testing.assert_close(torch.cat(outs, dim=1), whole, atol=1e-5, rtol=1e-5)
 

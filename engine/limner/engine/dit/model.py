@@ -95,12 +95,8 @@ class CausalDiT(nn.Module):
         )
         return self.denoise(x_BTCHW, sigma_BT, self.text_context(text_BSE, text_mask_BS), history)
 
-    def forward_chunk(self, x_RTCHW: Tensor, sigma_RT: Tensor, text: Text, history: History) -> Tensor:
-        """Velocity [R, T, C, H, W] of one chunk a row; `history` (a KVCache) takes the chunk in."""
-        return self.denoise(x_RTCHW, sigma_RT, text, history)
-
     def denoise(self, x_RTCHW: Tensor, sigma_RT: Tensor, text: Text, history: History) -> Tensor:
-        """The transformer itself; what the past is, `history` knows."""
+        """Velocity [R, T, C, H, W] of one chunk a row; `history` knows the past, and takes the chunk in."""
         rows, frames = x_RTCHW.shape[:2]
         grid = self.grid(x_RTCHW.shape[-2], x_RTCHW.shape[-1])
         time_RTD = self.time_embedding(time_frequencies(sigma_RT, self.config.freq_dim, x_RTCHW.dtype))
