@@ -67,7 +67,7 @@ def test_set_says_when_it_is_in_the_picture(daemon: RunningDaemon) -> None:
 def test_set_takes_all_that_a_stream_can_be_told(daemon: RunningDaemon) -> None:
     with live_session(daemon, "A"):
         options = ["--mix", "oil painting=3", "--mix", "neon", "--transition-ms", "800", "--steps", "3"]
-        more = ["--least-steps", "2", "--mode", "latency", "--latency-ms", "300", "--chunk", "2", "--recache"]
+        more = ["--least-steps", "2", "--mode", "latency", "--latency-ms", "300", "--chunk", "2", "--no-recache"]
         motion = ["--motion-window", "16", "--motion-low", "0.5", "--no-cuts", "--no-adapt"]
         result = run_limner(daemon.runtime_dir, "set", "--session", "A", *options, *more, *motion)
         assert result.code == 0, result.err
@@ -79,7 +79,7 @@ def test_set_takes_all_that_a_stream_can_be_told(daemon: RunningDaemon) -> None:
         assert (settings["style"], settings["prompt"]) == ("custom", "oil painting, neon")
         assert (settings["transition_ms"], settings["steps"], settings["least_steps"]) == (800, 3, 2)
         assert (settings["mode"], settings["latency_ms"], settings["chunk"]) == ("latency", 300, 2)
-        assert (settings["recache"], settings["adapt"], settings["cuts"]) == (True, False, False)
+        assert (settings["recache"], settings["adapt"], settings["cuts"]) == (False, False, False)
         assert (settings["motion_window"], settings["motion_low"]) == (16, 0.5)
         one = run_limner(daemon.runtime_dir, "set", "--session", "A", "--steps", "1")
         assert "note: least steps 2 is more than 1 step: 1 it is" in one.out

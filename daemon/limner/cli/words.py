@@ -8,7 +8,7 @@ from limner.daemon.protocol import Plan, PromptShare, Settings
 _SAID_WHEN_CHANGED = {
     "least_steps": "at least {} of them",
     "transition_ms": "changes of words take {} ms",
-    "recache": "recache",
+    "recache": "a change of words leaves the context",
     "latency_ms": "delay within {} ms",
     "mode": "mode {}",
     "chunk": "{} latent frames at a time",

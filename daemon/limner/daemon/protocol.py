@@ -128,7 +128,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     prompt: Prompt = ""
     mix: Mix = []
     transition_ms: TransitionMs = 0
-    recache: Recache = False
+    recache: Recache = True
     strength: Strength = 0.5
     steps: Steps = 1
     least_steps: LeastSteps = 1
