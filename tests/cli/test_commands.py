@@ -67,7 +67,17 @@ def test_set_says_when_it_is_in_the_picture(daemon: RunningDaemon) -> None:
 def test_set_takes_all_that_a_stream_can_be_told(daemon: RunningDaemon) -> None:
     with live_session(daemon, "A"):
         options = ["--mix", "oil painting=3", "--mix", "neon", "--transition-ms", "800", "--steps", "3"]
-        more = ["--least-steps", "2", "--mode", "latency", "--latency-ms", "300", "--chunk", "2", "--no-recache"]
+        more = [
+            "--least-steps",
+            "2",
+            "--mode",
+            "latency",
+            "--latency-ms",
+            "300",
+            "--chunk",
+            "2",
+            "--no-recache",
+        ]
         motion = ["--motion-window", "16", "--motion-low", "0.5", "--no-cuts", "--no-adapt"]
         result = run_limner(daemon.runtime_dir, "set", "--session", "A", *options, *more, *motion)
         assert result.code == 0, result.err
