@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import pytest
 from tests.benchmarks.speed import (
     MOST_MEMORY_BYTES,
@@ -12,9 +15,12 @@ from tests.benchmarks.speed import (
     measure,
     ways,
 )
+from tests.engine.streaming import clip
+from tests.engine.tiny import tiny_engine
 from tests.support.pictures import pocket
 
-from limner.engine.overlap import Lanes
+from limner.engine.overlap import Lanes, OverlappedStream
+from limner.engine.stream import Stream
 from limner.engine.types import StreamSettings
 
 CHUNKS = 14
@@ -46,6 +52,22 @@ def test_every_way_paints_all_and_times_every_stage(steps: int, batch: bool, ove
     # One after another, no stage can be missing from the whole.
     if not overlap:
         assert sum(result.stages_ms.values()) <= 1.5 * result.push_ms_p50
+
+
+def test_a_lane_that_tells_late_spoils_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = OverlappedStream.__init__
+
+    def init(self: OverlappedStream, stream: Stream, lanes: Lanes, tell: Callable[[], None]) -> None:
+        def late() -> None:
+            time.sleep(0.02)
+            tell()
+
+        plain(self, stream, lanes, late)
+
+    monkeypatch.setattr(OverlappedStream, "__init__", init)
+    with Lanes(2) as lanes:
+        result = measure(tiny_engine(), clip(CHUNKS), StreamSettings(), lanes)
+    assert result.push_ms_p50 >= 20
 
 
 def test_every_number_of_steps_is_measured_in_both_modes() -> None:
