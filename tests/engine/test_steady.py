@@ -104,6 +104,20 @@ def test_another_look_is_there_at_once(engine: Engine) -> None:
     assert torch.equal(after_change(0.0), after_change(0.85))
 
 
+@pytest.mark.parametrize(("transition_frames", "held"), [(0, False), (8, True)])
+def test_a_transition_ends_without_a_jump(engine: Engine, transition_frames: int, held: bool) -> None:
+    """The look before its last chunk is nearly the last one: it is held as ever."""
+    chunk = still(4)[:, :, :32, :48].contiguous()
+    stream = stream_of(engine, prompt="oil")
+    stream.push(chunk)
+    stream.update(settings_of(prompt="neon", transition_frames=transition_frames))
+    for _ in range(transition_frames // 4 - 1):
+        stream.push(chunk)
+    trace = stream.encode(chunk).trace
+    assert trace is not None
+    assert bool(trace.keep_T1hw[0].any()) is held
+
+
 def test_a_moved_stream_holds_what_it_held(engine: Engine) -> None:
     chunks = clip(4)
     steady = [part.contiguous() for part in torch.split(still(16)[:, :, :32, :48], 4)]

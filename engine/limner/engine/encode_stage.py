@@ -163,8 +163,8 @@ class EncodeStage:
         if not settings.steadiness or not settings.strength:
             self._follower.reset()
             return None
-        if self._text.has_arrived:
-            # Another look: nothing of the old one is to be held.
+        if self._text.has_arrived and not settings.transition_frames:
+            # Another look at once: nothing of the old one is to be held. A transition ends where it is.
             self._follower.reset()
         return self._follower.push(frames_TCHW, settings.steadiness)
 
