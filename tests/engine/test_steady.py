@@ -66,6 +66,11 @@ def test_another_picture_is_there_at_once() -> None:
     assert rms(steady[4], source[4]) < 0.1 * rms(source[3], source[4])
 
 
+def test_the_smallest_pictures_are_left_as_they_are() -> None:
+    tiny = still(8)[:, :, :16, :16].contiguous()
+    assert Follower().push(tiny, 0.85).keep_T1hw.max() == 0
+
+
 def test_nothing_is_kept_of_before_the_first_frame() -> None:
     trace = Follower().push(still(4), 0.85)
     assert trace.keep_T1hw[0].max() == 0

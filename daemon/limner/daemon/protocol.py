@@ -64,7 +64,7 @@ LatencyMs = Annotated[
 ]
 Adapt = Annotated[bool, Meta(description="quality may give way under load")]
 MotionAware = Annotated[bool, Meta(description="less noise where the picture moves fast")]
-MotionWindow = Annotated[int, Meta(ge=1, le=240, description="the fastest of so many frames counts")]
+MotionWindow = Annotated[int, Meta(ge=1, le=240, description="the fastest of so many painted frames counts")]
 MotionSmoothing = Annotated[float, Meta(ge=0, le=0.99, description="weight of the share before")]
 MotionLow = Annotated[float, Meta(ge=0, le=1, description="share of the strength at full motion")]
 MotionHigh = Annotated[float, Meta(ge=1, le=1.5, description="share of the strength when nothing moves")]

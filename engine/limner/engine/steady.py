@@ -26,6 +26,9 @@ FIT = 12.0
 AROUND = 3
 """A pixel fits only if those in this square around it do: the flow is smooth, the edge of a hand is not."""
 
+LEAST_SIDE = 16
+"""Of the halved frame; OpenCV follows no smaller ones."""
+
 Picture = NDArray[np.uint8]
 
 
@@ -65,7 +68,7 @@ class Follower:
         frame = np.ascontiguousarray(frame_HWC)
         half = np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
         last, self._last = self._last, half
-        if last is None:
+        if last is None or min(height, width) < LEAST_SIDE:
             return np.zeros((height, width, 2), np.float32), np.zeros((height, width), np.float32)
         flow = np.zeros((height, width, 2), np.float32)
         self._flow.calc(_grey(half), _grey(last), flow)
