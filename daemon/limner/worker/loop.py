@@ -144,7 +144,8 @@ class Loop:
         took_ms = (time.monotonic_ns() - began_ns) / NS_PER_MS
         pts_ns = [give.pts_ns for give in real]
         chunk = measured(painted, pts_ns, took_ms=took_ms, is_collected=is_collected)
-        if self._governor and chunk:
+        # What the plan before took says nothing of the plan of now.
+        if self._governor and chunk and stream.plan == self._governor.plan(stream.opening.session):
             self._governor.measured(stream.opening.session, chunk)
 
     def _follow_plan(self, stream: SessionStream) -> None:

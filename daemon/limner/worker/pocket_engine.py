@@ -183,12 +183,12 @@ class _TorchStream:
                 "other": taking_ms[-1],
             },
             strength=painted.strength,
-            note=self._note(),
+            note=_note(painted.unknown_words),
         )
 
-    def _note(self) -> str:
-        unknown = self._stream.unknown_words
-        return f"words that the model does not know: {', '.join(unknown)}" if unknown else ""
+
+def _note(unknown: Sequence[str]) -> str:
+    return f"words that the model does not know: {', '.join(unknown)}" if unknown else ""
 
 
 def _for_engine(settings: Settings, rev: int, fps: float, plan: Plan) -> StreamSettings:

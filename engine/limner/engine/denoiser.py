@@ -153,6 +153,7 @@ class Denoiser:
                 latents_TCHW=chunk.x_TCHW,
                 strength=chunk.strength,
                 is_cut=chunk.is_cut,
+                unknown_words=chunk.unknown_words,
                 trace=chunk.trace,
             )
         ]

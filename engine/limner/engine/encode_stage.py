@@ -155,6 +155,7 @@ class EncodeStage:
             stream_batch=settings.stream_batch,
             is_clean=settings.strength == 0,
             recache=settings.recache and self._text.has_arrived,
+            unknown_words=self._text.unknown_words,
         )
 
     def _traced(self, frames_TCHW: Tensor) -> Trace | None:

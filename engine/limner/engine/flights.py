@@ -67,7 +67,11 @@ def flights_state(flights: Sequence[NoisedChunk], texts: Texts) -> StreamState:
     parts = {
         f"chunk{number}": StreamState(
             tensors={name: getattr(chunk, name) for name in _TENSORS} | _trace_tensors(chunk.trace),
-            facts={**{name: getattr(chunk, name) for name in _FACTS}, "text": texts.number(chunk.text)},
+            facts={
+                **{name: getattr(chunk, name) for name in _FACTS},
+                "text": texts.number(chunk.text),
+                "unknown_words": list(chunk.unknown_words),
+            },
         )
         for number, chunk in enumerate(flights)
     }
@@ -83,8 +87,8 @@ def restored_flights(device: torch.device, state: StreamState, texts: Texts) -> 
 def _restored_chunk(device: torch.device, state: StreamState, texts: Texts) -> NoisedChunk:
     fields: dict[str, Any] = {name: state.tensor(name).to(device) for name in _TENSORS}
     fields |= {name: state.fact(name, kind) for name, kind in _FACTS.items()}
-    trace = _restored_trace(device, state)
-    return NoisedChunk(text=texts.get(state.fact("text", int)), trace=trace, **fields)
+    trace, unknown = _restored_trace(device, state), tuple(state.fact("unknown_words", list))
+    return NoisedChunk(text=texts.get(state.fact("text", int)), trace=trace, unknown_words=unknown, **fields)
 
 
 def _trace_tensors(trace: Trace | None) -> dict[str, Tensor]:

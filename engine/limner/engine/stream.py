@@ -147,6 +147,7 @@ class Stream:
             revision=chunks[-1].revision,
             strength=float(chunks[-1].strength),
             is_cut=any(chunk.is_cut for chunk in chunks),
+            unknown_words=chunks[-1].unknown_words,
             stage_ms=StageTimes(
                 encode=denoised.encoded.ms(),
                 noise=denoised.noised.ms(),

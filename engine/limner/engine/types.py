@@ -137,6 +137,8 @@ class Painted:
     """Strength that its last chunk began with: the settings' less what motion took. 0..1."""
     is_cut: bool = False
     """A new context began with one of its chunks, since the scene changed."""
+    unknown_words: tuple[str, ...] = ()
+    """Words of its last chunk's prompts that do nothing, since the model was not taught them."""
     stage_ms: StageTimes
     """Of the push that brought it."""
 
@@ -177,6 +179,8 @@ class NoisedChunk:
     """A new context begins with it, since the scene changed."""
     recache: bool = False
     """The context is to be made anew under its text."""
+    unknown_words: tuple[str, ...] = ()
+    """Words of its prompts that do nothing."""
     trace: Trace | None = None
     """How its source moved, for whoever steadies what is painted; None: nobody does."""
     encoded: Span = NO_TIME
@@ -207,6 +211,8 @@ class CleanChunk:
     """What the noise controller chose for it, 0..1, a 0-d tensor."""
     is_cut: bool = False
     """A new context began with it."""
+    unknown_words: tuple[str, ...] = ()
+    """Words of its prompts that do nothing."""
     trace: Trace | None = None
     """How its source moved."""
 
