@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from tests.pocket.real_clips import POCKET, pocket, real_clip
 
-from limner.engine.types import StreamSettings
+from limner.engine.types import PromptShare, StreamSettings
 from limner.pocket.look import paint
+from limner.pocket.teachers import STYLES
 
 LARGEST_BYTES = 16_000_000
 
@@ -52,6 +54,49 @@ def test_colour_words_colour() -> None:
     assert mean_rgb("red")[0] - mean_rgb("blue")[0] > 15
     assert mean_rgb("blue")[2] - mean_rgb("red")[2] > 15
     assert mean_rgb("bright").mean() - mean_rgb("dark").mean() > 30
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("oil painting", "cyanotype"),
+        ("neon", "sunset"),
+        ("pencil sketch", "emerald"),
+        ("noir", "pop art, red"),
+    ],
+)
+def test_a_mix_lies_between_its_prompts(first: str, second: str) -> None:
+    source = real_clip("bigbuckbunny.mp4", 12)
+
+    def painted(*prompts: str) -> NDArray[np.uint8]:
+        return paint(pocket(), source, StreamSettings(mix=tuple(PromptShare(prompt=p) for p in prompts)))
+
+    one, other, both = painted(first), painted(second), painted(first, second)
+    apart = _rms(one, other)
+    assert _rms(both, one) < 0.85 * apart
+    assert _rms(both, other) < 0.85 * apart
+    middle = ((one.astype(float) + other) / 2).astype(np.uint8)
+    assert _rms(both, middle) < 0.35 * apart
+
+
+def test_unknown_words_do_no_harm() -> None:
+    source = real_clip("bikes.mp4", 8)
+    plain, wordy = (
+        paint(pocket(), source, StreamSettings(prompt=prompt))
+        for prompt in ("watercolor, cold", "a watercolor of my zebra, cold, 4k masterpiece")
+    )
+    assert np.array_equal(plain, wordy)
+
+
+def test_colour_words_colour_every_style() -> None:
+    source = real_clip("bikes.mp4", 8)
+
+    def mean_rgb(prompt: str) -> NDArray[np.float64]:
+        return np.asarray(paint(pocket(), source, StreamSettings(prompt=prompt))[4:].mean((0, 1, 2)))
+
+    for style in STYLES:
+        red, blue = mean_rgb(f"{style}, red"), mean_rgb(f"blue {style}")
+        assert (red[0] - red[2]) - (blue[0] - blue[2]) > 30, (style, red, blue)
 
 
 def test_a_live_change_of_prompt_arrives_within_four_chunks() -> None:

@@ -1,11 +1,11 @@
-"""Train pocket's decoder on what its denoiser makes, in pixels; encoder and denoiser stay as they are.
+"""Train pocket's decoder on what its denoiser makes, in pixels; then, with `--whole`, both together.
 
 The autoencoder learned to decode clean latents. What a small denoiser makes is not clean: soft where it is
 unsure, and of one tone per token. The decoder's convolutions see across tokens, so it can learn to mend that.
-Clean latents stay in the mixture, so that the autoencoder alone gets no worse.
+Clean latents stay in the mixture, so that the autoencoder alone gets no worse. The encoder stays as it is.
 
-Run after `limner.pocket.train_dit`. Legend: B clips, T frames or latent frames, C channels, H×W pixels.
-Resumable: start it again and it goes on.
+Run after `limner.pocket.train_dit`, first without `--whole`, then with it. Resumable: start it again and it
+goes on. Legend: B clips, T frames or latent frames, C channels, H×W pixels.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from limner.engine.config import ModelConfig
 from limner.engine.model import Model
 from limner.engine.schedule import shifted
+from limner.engine.vae import FRAMES_PER_LATENT
 from limner.engine.weights import save_weights
 from limner.pocket.latents import variants
 from limner.pocket.prepare import open_video
@@ -36,16 +37,20 @@ from limner.pocket.train_dit import (
     plain_attention,
     sample_noise,
     sample_strength,
+    sample_wish,
     teacher_share,
 )
 from limner.pocket.train_vae import psnr_db, reconstruction_loss
 
-PEAK_RATE = 8e-4
-CLEAN_SHARE = 0.35
-"""Share of the rows that are clean latents: of the source and of its teacher's version, half and half."""
-STEADINESS = 2.0
+PEAK_RATE, WHOLE_RATES = 8e-4, (4e-4, 4e-5)
+"""Learning rates: of the decoder alone; of the decoder and of the denoiser when both are trained."""
+SOURCE_SHARE, TAUGHT_SHARE = 0.3, 0.1
+"""Shares of the rows that are clean latents: of the source, and of its teacher's version."""
+STEADINESS = 3.0
 """Weight of the error of the change from frame to frame."""
-KEPT = 0.996
+PIECE = 3
+"""Latent frames of a step of the decoder alone."""
+KEPT = 0.98
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +62,9 @@ class Rows:
     taught_BTCHW: Tensor
     """Latents of the teacher's version."""
     source_BTHWC: Tensor
-    """The source, steadied where it stands still, uint8."""
+    """uint8."""
+    steady_BTHWC: Tensor
+    """The source without its noise where it stands still, uint8."""
     pixels_BTHWC: Tensor
     """The teacher's version, uint8."""
     prompts: tuple[str, ...]
@@ -72,18 +79,18 @@ class Set:
 
     def draw(self, rng: np.random.Generator, count: int) -> Rows:
         """Random clips, each under one of its wishes."""
-        clips = [int(clip) for clip in rng.integers(len(self.latents), size=count)]
-        choices = [int(rng.integers(len(variants(clip)))) for clip in clips]
+        clips, choices = zip(*[sample_wish(rng, len(self.latents)) for _ in range(count)], strict=True)
         wishes = [variants(clip)[choice] for clip, choice in zip(clips, choices, strict=True)]
         videos = [np.asarray(self.video[clip]) for clip in clips]
-        steady = [teach(video, None) for video in videos]  # Sensor noise is not worth a latent's bits.
+        steady = [teach(video, None) for video in videos]
         latents = [np.asarray(self.latents[clip], np.float32) for clip in clips]
         return Rows(
             source_BTCHW=torch.from_numpy(np.stack([z[0] for z in latents])),
             taught_BTCHW=torch.from_numpy(
                 np.stack([z[1 + i] for z, i in zip(latents, choices, strict=True)])
             ),
-            source_BTHWC=torch.from_numpy(np.stack(steady)),
+            source_BTHWC=torch.from_numpy(np.stack(videos)),
+            steady_BTHWC=torch.from_numpy(np.stack(steady)),
             pixels_BTHWC=torch.from_numpy(
                 np.stack([teach(video, *wish) for video, wish in zip(videos, wishes, strict=True)])
             ),
@@ -96,7 +103,6 @@ def pixels(frames_BTHWC: Tensor) -> Tensor:
     return frames_BTHWC.permute(0, 1, 4, 2, 3).float().div_(127.5).sub_(1)
 
 
-@torch.no_grad()
 def painted_latents(model: Model, rows: Rows, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """What the denoiser makes of the clips in one step, and the teacher's share [B] that was asked for."""
     strength_B = sample_strength(rng, len(rows.prompts)).to(rows.source_BTCHW.device)
@@ -114,14 +120,21 @@ def examples(model: Model, rows: Rows, rng: np.random.Generator) -> tuple[Tensor
     """Latents to decode and the pixels that they should become."""
     painted, share_B = painted_latents(model, rows, rng)
     source, taught = pixels(rows.source_BTHWC), pixels(rows.pixels_BTHWC)
-    target = torch.lerp(source, taught, share_B.view(-1, 1, 1, 1, 1)).clamp_(-1, 1)
-    for row in range(len(painted)):
-        kind = rng.random()
-        if kind < CLEAN_SHARE / 2:
-            painted[row], target[row] = rows.source_BTCHW[row], source[row]
-        elif kind < CLEAN_SHARE:
-            painted[row], target[row] = rows.taught_BTCHW[row], taught[row]
+    target = torch.lerp(pixels(rows.steady_BTHWC), taught, share_B.view(-1, 1, 1, 1, 1)).clamp_(-1, 1)
+    kind_B = torch.from_numpy(rng.random(len(painted))).view(-1, 1, 1, 1, 1)
+    is_source, is_taught = kind_B < SOURCE_SHARE, kind_B >= 1 - TAUGHT_SHARE
+    for chosen, latents, frames in (
+        (is_source.to(target.device), rows.source_BTCHW, source),
+        (is_taught.to(target.device), rows.taught_BTCHW, taught),
+    ):
+        painted, target = torch.where(chosen, latents, painted), torch.where(chosen, frames, target)
     return painted, target
+
+
+def parts(latents_BTCHW: Tensor, target_BTCHW: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Clips in pieces of `size` latent frames: a step each, as the decoder remembers only one step back."""
+    pieces = torch.split(latents_BTCHW, size, dim=1)
+    yield from zip(pieces, torch.split(target_BTCHW, size * FRAMES_PER_LATENT, dim=1), strict=True)
 
 
 def decoding_loss(out_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
@@ -143,54 +156,86 @@ def load_trained(runs: Path, config: ModelConfig) -> Model:
     return model
 
 
-class Training:
-    """The model, the decoder's optimiser and average, and the clock: what a checkpoint holds."""
+def load_average(model: Model, path: Path) -> None:
+    """Fill in the averaged weights that a checkpoint of this training holds."""
+    saved = load_checkpoint(path)
+    if saved is None:
+        raise FileNotFoundError(f"{path} is missing: train the decoder alone first")
+    for key, value in model.named_parameters():
+        if key in saved["average"]:
+            value.data.copy_(saved["average"][key])
 
-    def __init__(self, runs: Path, config: ModelConfig, minutes: float) -> None:
-        self.runs, self.device = runs, pick_device()
+
+class Training:
+    """The model, what of it is trained, its optimiser and average, and the clock: what a checkpoint holds."""
+
+    def __init__(self, runs: Path, config: ModelConfig, minutes: float, *, whole: bool) -> None:
+        self.runs, self.device, self.whole = runs, pick_device(), whole
         if self.device.type == "cpu":
             nn.functional.scaled_dot_product_attention = plain_attention  # type: ignore[assignment]
         self.model = load_trained(runs, config).to(self.device)
+        if whole:
+            load_average(self.model, runs / "decoder.pt")
         self.model.requires_grad_(False)
-        self.decoder = self.model.vae.decoder.requires_grad_(True)
-        self.optimiser = torch.optim.AdamW(self.decoder.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98))
-        self.average = {key: value.detach().clone() for key, value in self.decoder.named_parameters()}
+        named = dict(self.model.named_parameters())
+        self.trained = {key: named[key].requires_grad_() for key in named if self._is_trained(key)}
+        self.optimiser = self._optimiser()
+        self.average = {key: value.detach().clone() for key, value in self.trained.items()}
         self.step, self.clock = 0, Clock(budget_s=minutes * 60)
-        saved = load_checkpoint(runs / "decoder.pt")
-        if saved is not None:
-            self.decoder.load_state_dict(saved["decoder"])
-            self.average = saved["average"]
-            self.optimiser.load_state_dict(saved["optimiser"])
-            self.step, self.clock.spent_s = saved["step"], saved["spent_s"]
+        self.path = runs / ("whole.pt" if whole else "decoder.pt")
+        self._restore()
+
+    def _is_trained(self, key: str) -> bool:
+        return key.startswith("vae.decoder.") or (self.whole and key.startswith(("dit.", "text.")))
+
+    def _optimiser(self) -> torch.optim.Optimizer:
+        decoder_rate, denoiser_rate = WHOLE_RATES if self.whole else (PEAK_RATE, 0.0)
+        decoder = [value for key, value in self.trained.items() if key.startswith("vae.")]
+        denoiser = [value for key, value in self.trained.items() if not key.startswith("vae.")]
+        groups = [
+            {"params": decoder, "peak_lr": decoder_rate},
+            {"params": denoiser, "peak_lr": denoiser_rate},
+        ]
+        return torch.optim.AdamW([group for group in groups if group["params"]], lr=1e-3, betas=(0.9, 0.98))
+
+    def _restore(self) -> None:
+        saved = load_checkpoint(self.path)
+        if saved is None:
+            return
+        for key, value in self.trained.items():
+            value.data.copy_(saved["model"][key])
+        self.average = saved["average"]
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.step, self.clock.spent_s = saved["step"], saved["spent_s"]
 
     def update(self, loss: Tensor, progress: float) -> None:
         """One step of the optimiser and of the average."""
         for group in self.optimiser.param_groups:
-            group["lr"] = PEAK_RATE * cosine(progress)
+            group["lr"] = group["peak_lr"] * cosine(progress)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), 0.5)
+        torch.nn.utils.clip_grad_norm_(self.trained.values(), 0.5, error_if_nonfinite=True)
         self.optimiser.step()
         self.step += 1
         keep = min(KEPT, (1 + self.step) / (20 + self.step))
         with torch.no_grad():
-            for key, value in self.decoder.named_parameters():
+            for key, value in self.trained.items():
                 self.average[key].lerp_(value, 1 - keep)
 
     def save(self) -> None:
-        """Checkpoint, and the whole model with the averaged decoder as the engine loads it."""
+        """Checkpoint, and the whole model with averaged weights as the engine loads it."""
         state = {
-            "decoder": self.decoder.state_dict(),
+            "model": {key: value.detach() for key, value in self.trained.items()},
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "spent_s": self.clock.spent_s,
         }
-        save_checkpoint(self.runs / "decoder.pt", state)
-        whole = Model(self.model.config)
-        whole.load_state_dict(self.model.state_dict())
-        whole.vae.decoder.load_state_dict(self.average)
-        save_weights(whole, self.runs / "weights.safetensors")
+        save_checkpoint(self.path, state)
+        averaged = Model(self.model.config)
+        averaged.load_state_dict(self.model.state_dict())
+        load_average(averaged, self.path)
+        save_weights(averaged, self.runs / "weights.safetensors")
 
 
 def drawn(sets: Sequence[Set], rng: np.random.Generator, batch: int, large_share: float) -> Iterator[Rows]:
@@ -209,7 +254,7 @@ def drawn(sets: Sequence[Set], rng: np.random.Generator, batch: int, large_share
 
 def train(training: Training, sets: Sequence[Set], batch: int, large_share: float, seed: int) -> None:
     """Train until the clock's budget is spent."""
-    model, device = training.model, training.device
+    model = training.model
     rng = np.random.default_rng((seed, training.step))
     rows_rng = np.random.default_rng((seed + 1, training.step))
     torch.manual_seed(seed + training.step)
@@ -218,14 +263,17 @@ def train(training: Training, sets: Sequence[Set], batch: int, large_share: floa
         progress = training.clock.tick()
         if progress >= 1:
             break
-        latents, target = examples(model, rows, rng)
-        with mixed_precision(device):
-            out = model.vae.decode(latents)
-        loss = decoding_loss(out.float(), target)
-        training.update(loss, progress)
-        losses.append(loss.item())
-        quality.append(psnr_db(out.detach().float(), target))
-        if training.step % 50 == 0:
+        with torch.set_grad_enabled(training.whole):
+            latents_BTCHW, target_BTCHW = examples(model, rows, rng)
+        size = latents_BTCHW.shape[1] if training.whole else PIECE
+        for latents, target in parts(latents_BTCHW, target_BTCHW, size):
+            with mixed_precision(training.device):
+                out = model.vae.decode(latents)
+            loss = decoding_loss(out.float(), target)
+            training.update(loss, progress)
+            losses.append(loss.item())
+            quality.append(psnr_db(out.detach().float(), target))
+        if len(losses) >= 50:
             spent_s = training.clock.spent_s
             report = f"loss {np.mean(losses):.4f} psnr {np.mean(quality):.2f} dB"
             print(f"decoder {training.step} {spent_s:.0f}s {report}", flush=True)
@@ -246,6 +294,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--large-share", type=float, default=0.3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--whole", action="store_true", help="the denoiser too, after the decoder alone")
     options = parser.parse_args(arguments)
     sets = [
         Set(
@@ -254,7 +303,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         for name in ("small", "large")
     ]
-    training = Training(options.runs, ModelConfig.from_toml(options.config), options.minutes)
+    config = ModelConfig.from_toml(options.config)
+    training = Training(options.runs, config, options.minutes, whole=options.whole)
     train(training, sets, options.batch, options.large_share, options.seed)
 
 

@@ -43,12 +43,12 @@ CHUNKS = {1: 0.88, 2: 0.08, 3: 0.04}
 STYLED_SOURCES = 0.22
 BETWEEN_PROMPTS = 0.15
 FULL_STYLE_STRENGTH = 0.45
-EXAGGERATION = 0.5
-"""Growth of the teacher's share per strength beyond FULL_STYLE_STRENGTH: 1.275 at strength 1."""
+EXAGGERATION = 0.8
+"""Growth of the teacher's share per strength beyond FULL_STYLE_STRENGTH: 1.44 at strength 1."""
 LARGE_FROM = 0.25
 """Part of the training after which large clips join: they cost four times as much."""
-DRAWN = frozenset({"oil painting", "pencil sketch", "neon", "cartoon", "watercolor"})
-"""Styles of lines and daubs, which take longer to learn than those of tone."""
+DRAWN = frozenset({"oil painting", "pencil sketch", "neon", "noir", "cartoon", "watercolor"})
+"""Styles of lines, daubs and local contrast, which take longer to learn than those of tone."""
 TONES_KEPT = 0.45
 STALE_SINKS = 0.25
 EMPTY_PROMPTS = 0.04
@@ -90,7 +90,7 @@ class _Row:
     """Of the second prompt, when there are two."""
 
 
-def _sample_wish(rng: np.random.Generator, clips: int) -> tuple[int, int]:
+def sample_wish(rng: np.random.Generator, clips: int) -> tuple[int, int]:
     """A clip and one of its wishes; those whose style is mere tone are drawn less often."""
     while True:
         clip, choice = int(rng.integers(clips)), int(rng.integers(VARIANTS))
@@ -99,7 +99,7 @@ def _sample_wish(rng: np.random.Generator, clips: int) -> tuple[int, int]:
 
 
 def _sample_row(rng: np.random.Generator, latents: Latents) -> _Row:
-    clip, first = _sample_wish(rng, len(latents))
+    clip, first = sample_wish(rng, len(latents))
     start = int(rng.integers(latents.shape[2] - FRAMES + 1))
     original, *taught = np.asarray(latents[clip, :, start : start + FRAMES], np.float32)
     prompts = [make_prompt(rng, *wish) for wish in variants(clip)]
