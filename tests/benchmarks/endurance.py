@@ -56,7 +56,7 @@ class Run:
 
     probes: list[Probe] = field(default_factory=list)
     chunk_ms: list[float] = field(default_factory=list)
-    """Each push, ms."""
+    """Each push, ms of CPU time: others may share the machine, and their time is not ours."""
     memory_bytes: list[int] = field(default_factory=list)
     """Resident, after each `memory_every` frames."""
     memory_every: int = 0
@@ -115,9 +115,9 @@ class _Runner:
     def push(self, chunk_THWC: Frames) -> Frames:
         """Paint one chunk."""
         chunk_TCHW = torch.from_numpy(np.ascontiguousarray(chunk_THWC.transpose(0, 3, 1, 2)))
-        begin = time.perf_counter()
+        begin = time.process_time()
         painted = self._stream.push(chunk_TCHW)
-        self._run.chunk_ms.append((time.perf_counter() - begin) * 1000)
+        self._run.chunk_ms.append((time.process_time() - begin) * 1000)
         assert painted is not None, "one step: every push paints"
         self.pushed += len(chunk_THWC)
         if self.pushed % self._run.memory_every < len(chunk_THWC):
@@ -195,7 +195,7 @@ def summary(run: Run) -> list[str]:
     memory = [sample / 1e6 for sample in run.memory_bytes]
     return [
         f"memory {min(memory):.0f}–{max(memory):.0f} MB, {memory_change(run):.1%} after the first minute",
-        f"chunk, ms, median of each tenth: {_medians(run.chunk_ms)}; last third {slowdown(run):+.1%}",
+        f"chunk, ms of CPU, median of each tenth: {_medians(run.chunk_ms)}; last third {slowdown(run):+.1%}",
     ]
 
 
