@@ -32,6 +32,7 @@ CONFIG = FOLDER / "pocket.toml"
 WEIGHTS = FOLDER / "weights.safetensors"
 # What a 16:9 source is painted at; the libraries choose their kernels at the first picture of a size.
 WARM_SIZE = (320, 176)
+WARM_CHUNKS = 5
 OPAQUE = 255
 MOST_CHUNK_LATENTS = 4
 
@@ -56,9 +57,11 @@ def load(
     progress(0.5, "Loading pocket")
     engine = TorchPaintEngine(Engine(ModelConfig.from_toml(CONFIG), weights, threads=threads), threads)
     progress(0.7, "Warming up pocket")
+    wanted, *smaller = sizes_from(WARM_SIZE, engine.abilities.sizes)
+    engine.warm_up(wanted[1], wanted[0], WARM_CHUNKS)
     # The smaller sizes too: they are for when the machine is busy already.
-    for width, height in sizes_from(WARM_SIZE, engine.abilities.sizes):
-        engine.warm_up(height, width)
+    for width, height in smaller:
+        engine.warm_up(height, width, 1)
     return engine
 
 
@@ -90,10 +93,17 @@ class TorchPaintEngine:
         stream = self._engine.open_stream(settings, opening.height, opening.width)
         return _TorchStream(OverlappedStream(stream, self._lanes), opening.fps)
 
-    def warm_up(self, height: int, width: int) -> None:
-        """Paint a little at this size, on the threads that will."""
-        self._lanes.denoising.submit(self._engine.warm_up, height, width).result()
-        self._lanes.coding.submit(self._engine.warm_up, height, width).result()
+    def warm_up(self, height: int, width: int, chunks: int) -> None:
+        """Paint a little at this size, on the lanes that will."""
+        import torch
+
+        from limner.engine.overlap import OverlappedStream
+        from limner.engine.types import StreamSettings
+
+        stream = OverlappedStream(self._engine.open_stream(StreamSettings(), height, width), self._lanes)
+        for _ in range(chunks):
+            stream.push(torch.zeros(stream.stream.frames_per_chunk, 3, height, width, dtype=torch.uint8))
+        stream.flush()
 
     def close(self) -> None:
         """End the lanes."""
