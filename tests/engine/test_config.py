@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import limner.pocket
-from limner.engine.config import ModelConfig
+from limner.engine.config import ModelConfig, TextConfig
 from limner.engine.errors import ConfigError
 from limner.engine.noise import NoiseConfig
 from limner.engine.schedule import ScheduleConfig
@@ -39,7 +39,7 @@ def test_reads_nested_tables() -> None:
     config = ModelConfig.from_table(table())
     assert config.dit.head_dim == 16
     assert config.sizes == ((320, 192),)
-    assert config.text.words == ("oil",)
+    assert isinstance(config.text, TextConfig) and config.text.words == ("oil",)
     assert (config.size_multiple, config.frames_per_chunk) == (16, 4)
 
 
@@ -62,6 +62,8 @@ def test_pocket_is_a_good_config() -> None:
         ("dit.latent_channels", 4, "latent_channels"),
         ("text.dim", 16, "text.dim is 16"),
         ("vae.latent_channels", 0, "latent_channels"),
+        ("vae.kind", "jpeg", "vae.kind is 'jpeg'; it must be one of pocket"),
+        ("text.kind", [], "text.kind is"),
         ("schedule.shift", 0.0, "schedule.shift is 0.0"),
         ("schedule.timesteps", [700, 500], "schedule.timesteps"),
         ("schedule.timesteps", [200, 400, 500, 700], "schedule.timesteps"),

@@ -10,7 +10,7 @@ import torch
 
 from limner.engine.config import ModelConfig
 from limner.engine.dit.config import DiTConfig
-from limner.engine.model import Model
+from limner.engine.model import PocketModel
 from limner.engine.text import TextConfig, WordText
 from limner.engine.vae import VaeConfig
 from limner.pocket.latents import VARIANTS, variants
@@ -68,7 +68,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Checkpoints of a tiny model, as train_vae and train_dit leave them."""
     attend = torch.nn.functional.scaled_dot_product_attention
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attend)  # put back at the end
-    model = Model(TINY)
+    model = PocketModel(TINY)
     torch.save({"vae": model.vae.state_dict()}, tmp_path / "vae.pt")
     average = {key: value for key, value in model.named_parameters() if not key.startswith("vae.")}
     torch.save({"average": {key: value.detach() for key, value in average.items()}}, tmp_path / "dit.pt")

@@ -7,13 +7,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
 from limner.engine.dit.config import DiTConfig
 from limner.engine.errors import ConfigError
 from limner.engine.noise import NoiseConfig
+from limner.engine.parts import TextSizes, VaeSizes
 from limner.engine.schedule import ScheduleConfig
 from limner.engine.text import TextConfig
 from limner.engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR, VaeConfig
@@ -22,12 +23,16 @@ __all__ = ["DiTConfig", "ModelConfig", "NoiseConfig", "ScheduleConfig", "TextCon
 
 LARGEST_SIDE = 4096
 
-_TABLES: dict[str, type] = {
-    "vae": VaeConfig,
-    "text": TextConfig,
-    "dit": DiTConfig,
-    "schedule": ScheduleConfig,
-    "noise": NoiseConfig,
+VAES: dict[str, type] = {"pocket": VaeConfig}
+"""Autoencoders by `vae.kind`; the first is meant where a config names none."""
+TEXTS: dict[str, type] = {"words": TextConfig}
+"""Text encoders by `text.kind`."""
+_TABLES: dict[str, dict[str, type]] = {
+    "vae": VAES,
+    "text": TEXTS,
+    "dit": {"": DiTConfig},
+    "schedule": {"": ScheduleConfig},
+    "noise": {"": NoiseConfig},
 }
 
 
@@ -37,10 +42,10 @@ class ModelConfig:
 
     name: str
     """What people call it. Not empty."""
-    vae: VaeConfig
-    """The autoencoder."""
-    text: TextConfig
-    """The text encoder."""
+    vae: VaeSizes
+    """The autoencoder: one of `VAES`, which `kind` names."""
+    text: TextSizes
+    """The text encoder: one of `TEXTS`, which `kind` names."""
     dit: DiTConfig
     """The denoiser."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
@@ -89,11 +94,15 @@ class ModelConfig:
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> ModelConfig:
         """Build from nested tables, as a TOML file has them; ConfigError names the key that is wrong."""
-        _check_keys(cls, table)
-        try:
-            return msgspec.convert(table, cls)
-        except msgspec.ValidationError as error:
-            raise ConfigError(str(error)) from error
+        fields, types = _known_fields(cls, table), get_type_hints(cls)
+        for key, known in fields.items():
+            if key not in table and known.default is known.default_factory:
+                raise ConfigError(f"{key} is missing")
+        values: dict[str, Any] = {
+            key: _part(key, value) if key in _TABLES else _converted(value, types[key], key)
+            for key, value in table.items()
+        }
+        return cls(**values)
 
     @property
     def size_multiple(self) -> int:
@@ -116,10 +125,32 @@ class ModelConfig:
             )
 
 
-def _check_keys(cls: type, table: Mapping[str, Any], where: str = "") -> None:
+def _part(name: str, table: object) -> object:
+    """The config of a part, of the class that its `kind` names."""
+    kinds = _TABLES[name]
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{name} is {table!r}; it must be a table")
+    if "" in kinds:
+        cls = kinds[""]
+    else:
+        kind = table.get("kind", next(iter(kinds)))
+        if not isinstance(kind, str) or kind not in kinds:
+            raise ConfigError(f"{name}.kind is {kind!r}; it must be one of {', '.join(kinds)}")
+        cls = kinds[kind]
+    _known_fields(cls, table, f"{name}.")
+    return _converted(table, cls, name)
+
+
+def _converted(value: object, to: Any, where: str) -> Any:
+    try:
+        return msgspec.convert(value, to)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {str(error).replace('`$', f'`{where}')}") from error
+
+
+def _known_fields(cls: type, table: Mapping[str, Any], where: str = "") -> dict[str, dataclasses.Field[Any]]:
     fields = {known.name: known for known in dataclasses.fields(cls)}
-    for key, value in table.items():
+    for key in table:
         if key not in fields:
             raise ConfigError(f"unknown key {where}{key}; known are {', '.join(sorted(fields))}")
-        if key in _TABLES and isinstance(value, Mapping):
-            _check_keys(_TABLES[key], value, f"{where}{key}.")
+    return fields

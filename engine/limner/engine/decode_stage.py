@@ -8,17 +8,18 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from limner.engine.parts import Vae
 from limner.engine.scaling import scaled
 from limner.engine.state import StreamState
 from limner.engine.steady import Steadier
 from limner.engine.types import CleanChunk
-from limner.engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR, PocketVae
+from limner.engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR
 
 
 class DecodeStage:
     """Decodes at the working size that the latents have; another size or scene begins a new context."""
 
-    def __init__(self, vae: PocketVae, *, size: tuple[int, int], working_size: tuple[int, int]) -> None:
+    def __init__(self, vae: Vae, *, size: tuple[int, int], working_size: tuple[int, int]) -> None:
         self._vae, self._size = vae, size
         self._work_at(working_size)
 
@@ -42,7 +43,7 @@ class DecodeStage:
         height, width = state.fact("size", list)
         self._work_at((height, width))
         self._decoder.restore(state.part("decoder"))
-        self._steadier.restore(state.part("steadier"), self._vae.shift.device)
+        self._steadier.restore(state.part("steadier"), self._vae.device)
 
     def _decoded(self, chunks: Sequence[CleanChunk]) -> Tensor:
         working_size = _working_size(chunks[0])

@@ -7,22 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 
 from limner.engine.blend import SoftText, between, mixed
+from limner.engine.parts import TextEncoder
 from limner.engine.state import StreamState
 from limner.engine.text import TextEmbedding
 from limner.engine.types import PromptShare, StreamSettings
-
-
-class TextEncoder(Protocol):
-    """A model's text encoder."""
-
-    def encode(self, prompt: str) -> TextEmbedding:
-        """Any text will do."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,8 @@ _WORD = re.compile(r"[^\W_]+")
 class TextConfig:
     """Size and vocabulary of the text encoder."""
 
+    kind: Literal["words"] = "words"
+    """Which text encoder: this one."""
     dim: int = 256
     """Width of a token, ≥ 1."""
     length: int = 16

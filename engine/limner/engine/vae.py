@@ -12,7 +12,7 @@ equals whole.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,8 @@ State = list[Tensor]
 class VaeConfig:
     """Sizes of the autoencoder."""
 
+    kind: Literal["pocket"] = "pocket"
+    """Which autoencoder: this one."""
     latent_channels: int = 48
     """Channels of a latent position, ≥ 1."""
     fine_width: int = 96
@@ -172,6 +174,11 @@ class PocketVae(nn.Module):
         self.register_buffer("shift", torch.zeros(config.latent_channels))
         self.register_buffer("gain", torch.ones(config.latent_channels))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.shift.device
 
     def encoder_state(self, batch: int, height: int, width: int) -> State:
         """Zeros for a clip or stream of `batch` pictures of height × width pixels."""

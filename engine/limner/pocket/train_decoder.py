@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from limner.engine.config import ModelConfig
-from limner.engine.model import Model
+from limner.engine.model import PocketModel
 from limner.engine.schedule import shifted
 from limner.engine.vae import FRAMES_PER_LATENT
 from limner.engine.weights import save_weights
@@ -106,7 +106,7 @@ def pixels(frames_BTHWC: Tensor) -> Tensor:
     return frames_BTHWC.permute(0, 1, 4, 2, 3).float().div_(127.5).sub_(1)
 
 
-def painted_latents(model: Model, rows: Rows, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def painted_latents(model: PocketModel, rows: Rows, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """What the denoiser makes of the clips in one step, and the teacher's share [B] that was asked for."""
     strength_B = sample_strength(rng, len(rows.prompts)).to(rows.source_BTCHW.device)
     sigma_B = shifted(strength_B, model.config.schedule.shift)
@@ -119,7 +119,7 @@ def painted_latents(model: Model, rows: Rows, rng: np.random.Generator) -> tuple
     return x - level * velocity.float(), teacher_share(strength_B)
 
 
-def examples(model: Model, rows: Rows, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def examples(model: PocketModel, rows: Rows, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Latents to decode and the pixels that they should become."""
     painted, share_B = painted_latents(model, rows, rng)
     source, taught = pixels(rows.source_BTHWC), pixels(rows.pixels_BTHWC)
@@ -146,12 +146,12 @@ def decoding_loss(out_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
     return reconstruction_loss(out_BTCHW, target_BTCHW) + STEADINESS * change
 
 
-def load_trained(runs: Path, config: ModelConfig) -> Model:
+def load_trained(runs: Path, config: ModelConfig) -> PocketModel:
     """The averaged denoiser and the autoencoder, as the other trainings left them."""
     saved, autoencoder = load_checkpoint(runs / "dit.pt"), load_checkpoint(runs / "vae.pt")
     if saved is None or autoencoder is None:
         raise FileNotFoundError(f"{runs} needs vae.pt and dit.pt: run train_vae and train_dit first")
-    model = Model(config)
+    model = PocketModel(config)
     model.vae.load_state_dict(autoencoder["vae"])
     for key, value in model.named_parameters():
         if key in saved["average"]:
@@ -159,7 +159,7 @@ def load_trained(runs: Path, config: ModelConfig) -> Model:
     return model
 
 
-def load_average(model: Model, path: Path) -> None:
+def load_average(model: PocketModel, path: Path) -> None:
     """Fill in the averaged weights that a checkpoint of this training holds."""
     saved = load_checkpoint(path)
     if saved is None:
@@ -170,7 +170,7 @@ def load_average(model: Model, path: Path) -> None:
 
 
 @torch.no_grad()
-def mix_decoders(model: Model, own: Model, share: float) -> None:
+def mix_decoders(model: PocketModel, own: PocketModel, share: float) -> None:
     """Bring the model's decoder back towards another's: `share` of its own weights stay."""
     for value, before in zip(model.vae.decoder.parameters(), own.vae.decoder.parameters(), strict=True):
         value.copy_(torch.lerp(before, value, share))
@@ -242,7 +242,7 @@ class Training:
             "spent_s": self.clock.spent_s,
         }
         save_checkpoint(self.path, state)
-        averaged = Model(self.model.config)
+        averaged = PocketModel(self.model.config)
         averaged.load_state_dict(self.model.state_dict())
         load_average(averaged, self.path)
         mix_decoders(averaged, load_trained(self.runs, averaged.config), TUNED)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from limner.engine.blend import SoftText, between
 from limner.engine.config import ModelConfig
-from limner.engine.model import Model
+from limner.engine.model import PocketModel
 from limner.engine.schedule import shifted
 from limner.engine.text import WordText
 from limner.engine.weights import save_weights
@@ -173,7 +173,7 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = 
 
 
 def denoising_loss(
-    model: Model, batch: Batch, rng: np.random.Generator, forward: Forward, chunk_frames: int
+    model: PocketModel, batch: Batch, rng: np.random.Generator, forward: Forward, chunk_frames: int
 ) -> Tensor:
     """Error of the clean latent that the model names, weighted so that small noise levels count too."""
     strength_B = sample_strength(rng, len(batch.source_BTCHW)).to(batch.source_BTCHW.device)
@@ -199,7 +199,7 @@ def denoising_loss(
     return (smooth * counts / (0.3 + level)).mean()
 
 
-def make_optimisers(model: Model) -> list[torch.optim.Optimizer]:
+def make_optimisers(model: PocketModel) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the blocks, AdamW for the rest. The autoencoder stays as it is."""
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
@@ -213,7 +213,7 @@ def make_optimisers(model: Model) -> list[torch.optim.Optimizer]:
 
 
 @torch.no_grad()
-def limit_matrices(model: Model) -> None:
+def limit_matrices(model: PocketModel) -> None:
     """Keep the matrices of the blocks from growing, lest what they add drown the latent in the stream.
 
     A square matrix of ones' singular values has entries of RMS dim^-0.5; the limit is a little above that.
@@ -226,7 +226,7 @@ def limit_matrices(model: Model) -> None:
 
 
 @torch.no_grad()
-def initialise(model: Model) -> None:
+def initialise(model: PocketModel) -> None:
     """Start where a short training gets far: open gates, small branches, audible words, linear norms.
 
     Wan's own start leaves the gates at about 0.06 and the text near zero. And a layer norm divides by each
@@ -267,7 +267,7 @@ class Training:
         if self.device.type == "cpu":
             nn.functional.scaled_dot_product_attention = plain_attention  # type: ignore[assignment]
         torch.manual_seed(seed)
-        self.model = Model(config).to(self.device)
+        self.model = PocketModel(config).to(self.device)
         initialise(self.model)
         self.optimisers = make_optimisers(self.model)
         self.step, self.clock = 0, Clock(budget_s=minutes * 60)
@@ -317,7 +317,7 @@ class Training:
             "spent_s": self.clock.spent_s,
         }
         save_checkpoint(self.runs / "dit.pt", state)
-        averaged = Model(self.config)
+        averaged = PocketModel(self.config)
         averaged.load_state_dict(self.model.state_dict())
         for key, value in averaged.named_parameters():
             if key in self.average:
