@@ -11,7 +11,7 @@ import pytest
 from limner.daemon.protocol import Change, Settings
 from limner.daemon.settings import resolve
 from limner.daemon.styles import CUSTOM, Style, Styles, StylesError, UnknownStyleError, load
-from limner.worker.pocket_engine import CONFIG
+from limner.worker.model_engine import CONFIG
 
 STYLES = Styles(
     [

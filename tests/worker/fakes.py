@@ -18,7 +18,7 @@ from limner.worker.engines import (
     PaintStream,
     Pixels,
 )
-from limner.worker.pocket_engine import TorchPaintEngine, load
+from limner.worker.model_engine import TorchPaintEngine, load
 
 
 class FakeStream(AtOnce):
@@ -85,7 +85,7 @@ def random_pocket() -> TorchPaintEngine:
     """The real engine with random weights."""
     from limner.engine.config import ModelConfig
     from limner.engine.model import Model
-    from limner.worker.pocket_engine import CONFIG
+    from limner.worker.model_engine import CONFIG
 
     weights = Model(ModelConfig.from_toml(CONFIG)).state_dict()
     return load(threads=2, progress=lambda *_: None, weights=weights)

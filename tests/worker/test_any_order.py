@@ -19,7 +19,7 @@ from limner.daemon.wire import Message
 from limner.daemon.worker_protocol import Close, Done, Failed, Give, Return, Update
 from limner.worker.desk import Desk
 from limner.worker.loop import GAP_NS, Loop
-from limner.worker.pocket_engine import TorchPaintEngine
+from limner.worker.model_engine import TorchPaintEngine
 from limner.worker.stats import Stats
 
 MakeSegments = Callable[..., SegmentPair]

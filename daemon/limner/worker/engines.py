@@ -175,7 +175,7 @@ def load_engine(name: str, *, threads: int, progress: Progress) -> PaintEngine:
     if name == ECHO:
         return EchoEngine()
     if name == "pocket":
-        pocket: Any = importlib.import_module("limner.worker.pocket_engine")
+        pocket: Any = importlib.import_module("limner.worker.model_engine")
         return cast(PaintEngine, pocket.load(threads=threads, progress=progress))
     if ":" in name and os.environ.get(TEST_ENGINES_VARIABLE) == "1":
         module, function = name.split(":", 1)

@@ -13,7 +13,7 @@ from limner.daemon.segment import Segment
 from limner.daemon.session import SegmentPair
 from limner.daemon.wire import Message
 from limner.daemon.worker_protocol import Done, Failed, Give, Update
-from limner.worker.pocket_engine import TorchPaintEngine
+from limner.worker.model_engine import TorchPaintEngine
 
 WIDTH, HEIGHT = 96, 96
 MakeSegments = Callable[..., SegmentPair]

@@ -2,6 +2,7 @@
 
 Legend: T frames of a chunk, C channels, H×W pixels, 4 = RGBA bytes of a slot.
 """
+# ruff: noqa: PLC0415  (torch loads under a progress report)
 
 from __future__ import annotations
 
