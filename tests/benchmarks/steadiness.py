@@ -57,7 +57,11 @@ class Steadiness:
 def frame_by_frame(
     engine: Engine, frames_THWC: Frames, settings: StreamSettings, *, same_seed: bool
 ) -> Frames:
-    """Each frame painted by itself, as an image-to-image filter would: a still chunk in a fresh stream."""
+    """Each frame painted by itself, as an image-to-image filter would: a still chunk in a fresh stream.
+
+    Nothing is held of frames before, copies of itself included: steadiness is memory, too.
+    """
+    settings = replace(settings, steadiness=0.0)
     return np.stack(
         [
             _alone(engine, frame, replace(settings, seed=0 if same_seed else index))

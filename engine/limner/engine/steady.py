@@ -21,7 +21,7 @@ from limner.engine.errors import StateError
 from limner.engine.state import StreamState
 from limner.engine.types import Trace
 
-FIT = 12.0
+FIT = 22.0
 """Grey levels between a source pixel and where it came from at which the hold falls to 1/e."""
 AROUND = 3
 """A pixel fits only if those in this square around it do: the flow is smooth, the edge of a hand is not."""
