@@ -56,6 +56,8 @@ def test_pocket_is_a_good_config() -> None:
         ("dit.wings", 2, "unknown key dit.wings"),
         ("noise.kind", "loud", "loud|kind"),
         ("noise.motion_full", 0.0, "noise.motion_full"),
+        ("noise.motion_still", 0.2, "noise.motion_still is 0.2"),
+        ("noise.motion_still", float("nan"), "noise.motion_still is nan"),
         ("noise.motion_full", float("nan"), "noise.motion_full is nan"),
         ("dit.dim", "wide", "dit.dim"),
         ("dit.dim", 33, "dit.dim is 33"),

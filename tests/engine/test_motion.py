@@ -41,6 +41,12 @@ def test_motion_is_the_rms_difference_of_neighbours_over_the_full_one() -> None:
     assert motion_of(half, 0.2).item() == pytest.approx(10 / 25.5 / math.sqrt(2))
 
 
+def test_what_counts_as_still_is_no_motion_and_full_motion_stays_full() -> None:
+    assert motion_of(grey(100, 103), 0.2, 0.03).item() == 0
+    assert motion_of(grey(100, 110), 0.2, 0.03).item() == pytest.approx((10 / 127.5 - 0.03) / 0.17)
+    assert motion_of(grey(100, 126), 0.2, 0.03).item() == 1
+
+
 def test_motion_is_limited_and_a_single_frame_has_none() -> None:
     assert motion_of(grey(0, 255), 0.2).item() == 1
     assert len(motion_of(grey(7), 0.2)) == 0

@@ -65,13 +65,13 @@ def test_too_short_a_clip_is_refused(fast: Frames) -> None:
 
 @pytest.mark.parametrize("style", ["neon", "noir"])
 def test_less_noise_when_fast_leaves_less_of_earlier_frames(style: str) -> None:
-    """And nothing of the detail is lost when still. Sharper when still it is not: docs/measurements.md."""
+    """And the still half is as without, sensor noise or not. Sharper it is not: docs/measurements.md."""
     clip = still_and_fast((160, 96), half_frames=32)
     on = StreamSettings(prompt=style, strength=0.5, motion_low=0.5, cuts=False)
     off = measure(pocket(), clip, replace(on, motion_aware=False))
     found = measure(pocket(), clip, on)
     assert found.fast_ghost < 0.9 * off.fast_ghost, (off, found)
-    assert found.still_detail > 0.98 * off.still_detail, (off, found)
+    assert found.still_detail == pytest.approx(off.still_detail, rel=0.005), (off, found)
 
 
 def halves(**figures: float) -> Halves:

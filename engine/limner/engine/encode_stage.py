@@ -25,6 +25,9 @@ from limner.engine.text_stage import TextStage
 from limner.engine.types import NoisedChunk, StreamSettings, Trace
 from limner.engine.vae import FRAMES_PER_LATENT
 
+STEADINESS_OF_A_CHANGE = 0.7
+"""At most so steady while a look turns into another: what is held lags behind, here by 2 frames."""
+
 
 class EncodeStage:
     """Puts settings in force chunk by chunk; what a chunk needs of them travels with it."""
@@ -167,7 +170,8 @@ class EncodeStage:
         if self._text.has_arrived and not settings.transition_frames:
             # Another look at once: nothing of the old one is to be held. A transition ends where it is.
             self._follower.reset()
-        return self._follower.push(frames_TCHW, settings.steadiness)
+        most = STEADINESS_OF_A_CHANGE if self._text.is_changing else 1.0
+        return self._follower.push(frames_TCHW, min(settings.steadiness, most))
 
     def _latents_of(self, settings: StreamSettings) -> int:
         return settings.chunk_latents or self._config.latent_frames_per_chunk

@@ -5,7 +5,7 @@ the chunk, in units of [-1, 1] pixels, over 0.2 and clipped to 1; s = 0.9 * (s0 
 at s0 = 0.8. Here motion chooses a share of the strength that the person set, so that it means the same all
 along the slider and a moved slider is obeyed at once. A window longer than the chunk holds the share down for
 a moment after fast motion, and hysteresis keeps it still while nothing much changes: noise whose amount
-trembles is seen as flicker.
+trembles is seen as flicker. What a camera's noise alone changes counts as stillness.
 
 Everything stays on the device: nobody waits for what is chosen. Legend: T frames, W the longest window.
 """
@@ -25,12 +25,16 @@ from limner.engine.types import MOST_WINDOW_FRAMES, StreamSettings
 _REMEMBERED = ("last_1CHW", "motion_W", "smooth", "share")
 
 
-def motion_of(frames_TCHW: Tensor, full: float) -> Tensor:
-    """Motion in 0..1 from each uint8 frame to the next, [T - 1]: RMS difference of [-1, 1] pixels / full."""
+def motion_of(frames_TCHW: Tensor, full: float, still: float = 0.0) -> Tensor:
+    """Motion in 0..1 from each uint8 frame to the next, [T - 1].
+
+    By the RMS difference of [-1, 1] pixels: none up to `still`, full from `full` on.
+    """
     # bfloat16 is exact here: it holds whole numbers up to 256, and the differences are such numbers too.
     pixels = frames_TCHW.flatten(1).to(torch.bfloat16)
     norm_T: Tensor = torch.linalg.vector_norm(pixels[1:] - pixels[:-1], dim=1, dtype=torch.float32)
-    return (norm_T / (127.5 * math.sqrt(pixels.shape[1]) * full)).clamp(max=1.0)
+    rms_T = norm_T / (127.5 * math.sqrt(pixels.shape[1]))
+    return ((rms_T - still) / (full - still)).clamp(0.0, 1.0)
 
 
 def share_of(motion: Tensor, *, low: float, high: float) -> Tensor:
@@ -83,7 +87,9 @@ class MotionController:
         if before is None:
             before = torch.zeros(MOST_WINDOW_FRAMES, device=frames_TCHW.device)
         motion_T = motion_of(
-            torch.cat([frames_TCHW[:1] if last is None else last, frames_TCHW]), self.config.motion_full
+            torch.cat([frames_TCHW[:1] if last is None else last, frames_TCHW]),
+            self.config.motion_full,
+            self.config.motion_still,
         )
         self._last_1CHW = frames_TCHW[-1:].clone()
         self._motion_W = torch.cat([before, motion_T])[-MOST_WINDOW_FRAMES:]

@@ -22,12 +22,20 @@ class NoiseConfig:
     flickers less, for models trained on it."""
     motion_full: float = 0.2
     """RMS frame difference of pixels in [-1, 1] that counts as full motion. More than 0."""
+    motion_still: float = 0.0
+    """Such a difference that counts as none yet: the noise of a camera is no motion. 0 to less than
+    `motion_full`. Reference: 0."""
 
     def __post_init__(self) -> None:
         if self.kind not in ("fresh", "static"):
             raise ConfigError(f"noise.kind is {self.kind!r}; it must be 'fresh' or 'static'")
         if not self.motion_full > 0:
             raise ConfigError(f"noise.motion_full is {self.motion_full}; it must be more than 0")
+        if not 0 <= self.motion_still < self.motion_full:
+            raise ConfigError(
+                f"noise.motion_still is {self.motion_still}; it must be at least 0 and less than"
+                f" noise.motion_full ({self.motion_full})"
+            )
 
 
 class NoiseSource:

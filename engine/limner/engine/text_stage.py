@@ -21,7 +21,7 @@ class TextStage:
         self._unknown_words = encoded.unknown
         self._track = PromptTrack(encoded.text)
         self._context: TextContext | None = None
-        self._has_arrived = False
+        self._has_arrived = self._is_changing = False
 
     @property
     def unknown_words(self) -> tuple[str, ...]:
@@ -33,6 +33,11 @@ class TextStage:
         """What was asked for came into force with the last chunk."""
         return self._has_arrived
 
+    @property
+    def is_changing(self) -> bool:
+        """The last chunk has another text than the one before."""
+        return self._is_changing
+
     def adopt(self, before: StreamSettings, now: StreamSettings) -> None:
         """Go from the text that was asked for to the one that is."""
         if (before.prompt, before.mix) != (now.prompt, now.mix):
@@ -43,6 +48,7 @@ class TextStage:
     def push(self, frames: int) -> TextContext:
         """The text of the next chunk, of so many video frames."""
         change = self._track.push(frames)
+        self._is_changing = change is not None and self._context is not None
         self._has_arrived = change is not None and change.is_complete
         if change is not None or self._context is None:
             self._context = text_context(self._dit, self._track.now)
