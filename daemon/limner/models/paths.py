@@ -1,0 +1,36 @@
+"""Where models are on this machine: the XDG folders, or what LIMNER_MODELS_DIR says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+BUILT_IN = Path(__file__).with_name("builtin")
+
+
+def models_dir() -> Path:
+    """Return the folder of the models' files: LIMNER_MODELS_DIR, else limner/models/ in the data folder."""
+    if chosen := os.environ.get("LIMNER_MODELS_DIR"):
+        return Path(chosen)
+    return _xdg("XDG_DATA_HOME", ".local/share") / "limner" / "models"
+
+
+def config_dir() -> Path:
+    """Return the folder of the user's own settings."""
+    return _xdg("XDG_CONFIG_HOME", ".config") / "limner"
+
+
+def own_catalogue() -> Path:
+    """Return the folder of the user's own models, one TOML file each."""
+    return config_dir() / "models"
+
+
+def cache_dir() -> Path:
+    """Return the folder of what can be made again: embeddings of prompts, compiled kernels."""
+    return _xdg("XDG_CACHE_HOME", ".cache") / "limner"
+
+
+def _xdg(variable: str, default: str) -> Path:
+    chosen = os.environ.get(variable, "")
+    # The specification says to ignore paths that are not absolute.
+    return Path(chosen) if Path(chosen).is_absolute() else Path.home() / default
