@@ -1,0 +1,29 @@
+"""Pocket's autoencoder: predicted bytes are those that the engine allocates."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from limner.engine.vae import PocketVae, VaeConfig
+from limner.models.plan_small_vae import PocketVaeSizes, pocket_vae_buffers, pocket_vae_layers
+
+
+def test_the_defaults_are_the_engines() -> None:
+    theirs = {field.name: field.default for field in dataclasses.fields(VaeConfig)}
+    ours = {field.name: field.default for field in dataclasses.fields(PocketVaeSizes)}
+    assert ours == {name: theirs[name] for name in ours}
+
+
+@pytest.mark.parametrize(
+    "table", [{}, {"latent_channels": 5, "fine_width": 7, "coarse_width": 9, "frame_width": 3}]
+)
+def test_weights_and_caches_are_counted_exactly(table: dict[str, Any]) -> None:
+    vae, sizes = PocketVae(VaeConfig(**table)), PocketVaeSizes.from_table(table)
+    layers = list(pocket_vae_layers(sizes))
+    counted = sum(layer.parameters for layer in layers) + pocket_vae_buffers(sizes)
+    assert counted == sum(tensor.numel() for tensor in (*vae.parameters(), *vae.buffers()))
+    states = (*vae.encoder_state(1, 40, 56), *vae.decoder_state(1, 40, 56))
+    assert sum(layer.kept(56, 40) for layer in layers) == sum(state.numel() for state in states)
