@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from limner.engine.blend import SoftText, between
-from limner.engine.prompts import PromptTrack, TextChange, wanted_text
+from limner.engine.prompts import PromptTrack, TextChange, TextWish, wanted_shares
 from limner.engine.text import TextConfig, WordText
 from limner.engine.types import PromptShare, StreamSettings
 
@@ -132,7 +132,7 @@ def test_mixes_as_the_weights_say_and_only_their_ratio_matters(words: WordText) 
             PromptShare(prompt=prompt, weight=weight)
             for prompt, weight in zip(("oil", "neon", "warm", "dark"), weights, strict=False)
         )
-        return wanted_text(words, StreamSettings(prompt="painting", mix=shares)).text
+        return TextWish(words, wanted_shares(StreamSettings(prompt="painting", mix=shares))).text().text
 
     assert equal(mix(2.0), oil)
     assert equal(mix(1.0, 3.0), between(oil, neon, 0.75))
@@ -146,4 +146,5 @@ def test_mixes_as_the_weights_say_and_only_their_ratio_matters(words: WordText) 
 
 def test_unknown_words_of_all_prompts_are_named_once(words: WordText) -> None:
     mix = (PromptShare(prompt="neon fog"), PromptShare(prompt="fog in oil"), PromptShare(prompt=""))
-    assert wanted_text(words, StreamSettings(mix=mix)).unknown == ("fog", "in")
+    wish = TextWish(words, mix)
+    assert wish.is_there and wish.text().unknown == ("fog", "in")

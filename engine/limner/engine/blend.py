@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 SMALLEST = 1e-6
 FADE = math.log(1000)
@@ -28,6 +29,19 @@ class SoftText:
     """[..., L, E]; zeros where the weight is 0."""
     weight_L: Tensor
     """[..., L], 0..1."""
+    zeros: int = 0
+    """So many tokens of nothing but zeros follow, each of full weight: Wan attends to its padding. Not kept,
+    since they are most of a Wan text: 512 tokens of 4096 numbers."""
+
+    @classmethod
+    def blank(cls, dim: int, zeros: int) -> SoftText:
+        """Zeros alone: no prompt gives this; it stands in where there is no text."""
+        return cls(embedding_LE=torch.zeros(0, dim), weight_L=torch.zeros(0), zeros=zeros)
+
+    @property
+    def length(self) -> int:
+        """Tokens in all."""
+        return self.embedding_LE.shape[-2] + self.zeros
 
     def bias(self) -> Tensor:
         """[..., L] to add to attention scores: the logarithm of the weight, minus infinity for none."""
@@ -36,7 +50,8 @@ class SoftText:
     def tokens(self) -> tuple[Tensor, Tensor | None]:
         """Of one text: the tokens that count at all [S, E] and their bias [S], None when all count fully.
 
-        Padding is left out here, once, instead of being masked in every layer of every forward.
+        Padding is left out here, once, instead of being masked in every layer of every forward. The `zeros`
+        that follow are left to whoever takes the tokens to a device, to be made there.
         """
         counts_L = self.weight_L > 0
         all_fully = bool((self.weight_L[counts_L] == 1).all())
@@ -46,7 +61,8 @@ class SoftText:
 def slerp(a: Tensor, b: Tensor, share: Tensor | float) -> Tensor:
     """Spherical interpolation of vectors [..., E]: direction along the arc, length in proportion.
 
-    `share` 0 gives a, 1 gives b. Vectors of (nearly) one direction are interpolated along the straight line.
+    `share` 0 gives a, 1 gives b. Vectors of (nearly) one direction are interpolated along the straight line,
+    and so is what comes from zero or goes there: zero has no direction.
     """
     length_a, length_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
     unit_a, unit_b = a / length_a.clamp(min=SMALLEST), b / length_b.clamp(min=SMALLEST)
@@ -57,7 +73,9 @@ def slerp(a: Tensor, b: Tensor, share: Tensor | float) -> Tensor:
     share_a = torch.where(straight, 1 - share, ((1 - share) * angle).sin() / sine)
     share_b = torch.where(straight, torch.as_tensor(share).to(a), (share * angle).sin() / sine)
     direction: Tensor = share_a * unit_a + share_b * unit_b
-    return direction * torch.lerp(length_a, length_b, torch.as_tensor(share).to(a))
+    middle = direction * torch.lerp(length_a, length_b, torch.as_tensor(share).to(a))
+    from_zero = (length_a < SMALLEST) | (length_b < SMALLEST)
+    return torch.where(from_zero, torch.lerp(a, b, torch.as_tensor(share).to(a)), middle)
 
 
 def faded(a: Tensor, b: Tensor, share: float) -> Tensor:
@@ -71,13 +89,17 @@ def between(a: SoftText, b: SoftText, share: float) -> SoftText:
     """The text at `share` 0..1 of the way from a to b.
 
     A token that both have goes along the arc; one that only one of them has comes or goes by its weight.
+    Where one has a token and the other one of its `zeros`, it comes or goes by its length.
     """
+    kept = max(a.embedding_LE.shape[-2], b.embedding_LE.shape[-2])
+    a, b = _keeping(a, kept), _keeping(b, kept)
     only_a, only_b = (a.weight_L > 0) & (b.weight_L == 0), (b.weight_L > 0) & (a.weight_L == 0)
     middle = slerp(a.embedding_LE, b.embedding_LE, share)
     embedding = torch.where(only_b[..., None], b.embedding_LE, middle)
     embedding = torch.where(only_a[..., None], a.embedding_LE, embedding)
     weight = faded(a.weight_L, b.weight_L, share)
-    return SoftText(embedding_LE=torch.where(weight[..., None] > 0, embedding, 0.0), weight_L=weight)
+    embedding = torch.where(weight[..., None] > 0, embedding, 0.0)
+    return SoftText(embedding_LE=embedding, weight_L=weight, zeros=a.zeros)
 
 
 def mixed(texts: Sequence[SoftText], weights: Sequence[float]) -> SoftText:
@@ -90,3 +112,15 @@ def mixed(texts: Sequence[SoftText], weights: Sequence[float]) -> SoftText:
         total += weight
         result = between(result, text, weight / total)
     return result
+
+
+def _keeping(text: SoftText, kept: int) -> SoftText:
+    """The same text with so many of its tokens kept, at the cost of the `zeros`."""
+    more = kept - text.embedding_LE.shape[-2]
+    if not more:
+        return text
+    return SoftText(
+        embedding_LE=functional.pad(text.embedding_LE, (0, 0, 0, more)),
+        weight_L=functional.pad(text.weight_L, (0, more), value=1.0),
+        zeros=text.zeros - more,
+    )

@@ -154,6 +154,7 @@ class Denoiser:
                 strength=chunk.strength,
                 is_cut=chunk.is_cut,
                 unknown_words=chunk.unknown_words,
+                text_note=chunk.text_note,
                 trace=chunk.trace,
             )
         ]

@@ -92,7 +92,7 @@ class EncodeStage:
         latents_TCHW = self._encoder.push(frames_TCHW)
         trace = self._traced(frames_TCHW)
         encoded = clock.lap()
-        strength = self._motion.push(frames_TCHW, self._settings)
+        strength = self._motion.push(frames_TCHW, self._painting)
         chunk = self._noised(latents_TCHW, strength, text)
         self._index += 1
         return dataclasses.replace(chunk, is_cut=is_cut, trace=trace, encoded=encoded, noised=clock.lap())
@@ -143,7 +143,7 @@ class EncodeStage:
         self._follower.restore(state.part("follower"))
 
     def _noised(self, latents_TCHW: Tensor, strength: Tensor, text: TextContext) -> NoisedChunk:
-        settings, schedule = self._settings, self._config.schedule
+        settings, schedule = self._painting, self._config.schedule
         sigmas_N = step_sigmas(schedule, strength, settings.steps)
         noise = self._noise.draw(latents_TCHW.shape, seed=settings.seed, chunk=self._index, step=0)
         return NoisedChunk(
@@ -159,11 +159,12 @@ class EncodeStage:
             is_clean=settings.strength == 0,
             recache=settings.recache and self._text.has_arrived,
             unknown_words=self._text.unknown_words,
+            text_note=self._text.note,
         )
 
     def _traced(self, frames_TCHW: Tensor) -> Trace | None:
         """How the source moves; None where nothing is to be steadied."""
-        settings = self._settings
+        settings = self._painting
         if not settings.steadiness or not settings.strength:
             self._follower.reset()
             return None
@@ -172,6 +173,11 @@ class EncodeStage:
             self._follower.reset()
         most = STEADINESS_OF_A_CHANGE if self._text.is_changing else 1.0
         return self._follower.push(frames_TCHW, min(settings.steadiness, most))
+
+    @property
+    def _painting(self) -> StreamSettings:
+        """What the chunk at hand is painted by. Without any text nothing is: the source is shown."""
+        return dataclasses.replace(self._settings, strength=0.0) if self._text.is_blank else self._settings
 
     def _latents_of(self, settings: StreamSettings) -> int:
         return settings.chunk_latents or self._config.latent_frames_per_chunk

@@ -25,3 +25,7 @@ class WeightsError(EngineError):
 
 class StateError(EngineError, ValueError):
     """A stream's state is damaged or of another model, size or type. The stream stays as it was."""
+
+
+class TextError(EngineError):
+    """A prompt cannot be encoded. The stream goes on with the text that it has."""

@@ -23,6 +23,7 @@ _FACTS = {
     "is_clean": bool,
     "is_cut": bool,
     "recache": bool,
+    "text_note": str,
 }
 
 

@@ -5,6 +5,8 @@ Legend: T video frames, k latent frames, C latent channels, H×W pixels, h×w la
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Protocol
 
 import torch
@@ -36,6 +38,10 @@ class TextSizes(Protocol):
     @property
     def dim(self) -> int:
         """Width of a text token."""
+
+    @property
+    def length(self) -> int:
+        """Most text tokens of a prompt."""
 
 
 class VaeStream(Protocol):
@@ -73,7 +79,20 @@ class Vae(Protocol):
 
 
 class TextEncoder(Protocol):
-    """Prompts → embeddings."""
+    """Prompts → embeddings, for any thread. Whoever must not wait asks, and looks again later."""
 
     def encode(self, prompt: str) -> TextEmbedding:
-        """One prompt; any text will do, the empty one too."""
+        """One prompt; any text will do, the empty one too. Waits; TextError when it cannot be encoded."""
+
+    def ask(self, prompt: str) -> Future[TextEmbedding]:
+        """Never waits: done at once where that takes no time, else soon, the newest first.
+
+        The future fails with a TextError that says in one sentence what was in the way. Who no longer wants
+        it cancels it: what nobody wants is not encoded.
+        """
+
+    def prepare(self, prompts: Sequence[str]) -> list[Future[TextEmbedding]]:
+        """As `ask` for each, but after all that is asked for."""
+
+    def close(self) -> None:
+        """Encode nothing more; what is asked for and not encoded is cancelled."""

@@ -1,16 +1,18 @@
 """Which text is in force for each chunk: a prompt, a mix of prompts, or something on the way to them.
 
-Texts are a few kilobytes and change rarely, so all of this happens on the CPU, and nobody waits for a device.
+Texts are small and change rarely, so all of this happens on the CPU, and nobody waits for a device.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 
 import torch
 
 from limner.engine.blend import SoftText, between, mixed
+from limner.engine.errors import StateError, TextError
 from limner.engine.parts import TextEncoder
 from limner.engine.state import StreamState
 from limner.engine.text import TextEmbedding
@@ -27,14 +29,51 @@ class TextChange:
     """It is what was asked for, no longer on the way there."""
 
 
-def wanted_text(encoder: TextEncoder, settings: StreamSettings) -> TextEmbedding:
-    """What the settings ask for, and the words of all its prompts that do nothing."""
-    mix: Sequence[PromptShare] = settings.mix or (PromptShare(prompt=settings.prompt),)
-    encoded = [encoder.encode(share.prompt) for share in mix]
-    return TextEmbedding(
-        text=mixed([one.text for one in encoded], [share.weight for share in mix]),
-        unknown=tuple(dict.fromkeys(word for one in encoded for word in one.unknown)),
-    )
+class TextWish:
+    """A prompt or a mix that was asked for, from the asking until its text is there. It never waits."""
+
+    def __init__(self, encoder: TextEncoder, shares: Sequence[PromptShare]) -> None:
+        """At least one share."""
+        self._shares = tuple(shares)
+        self._asked = [encoder.ask(share.prompt) for share in self._shares]
+
+    @property
+    def shares(self) -> tuple[PromptShare, ...]:
+        """What was asked for."""
+        return self._shares
+
+    @property
+    def is_there(self) -> bool:
+        """`text` has an answer."""
+        return all(asked.done() for asked in self._asked)
+
+    def text(self) -> TextEmbedding:
+        """The text, and the words of all its prompts that do nothing; TextError when one cannot be encoded.
+
+        When it is there.
+        """
+        encoded = [_answer(asked) for asked in self._asked]
+        return TextEmbedding(
+            text=mixed([one.text for one in encoded], [share.weight for share in self._shares]),
+            unknown=tuple(dict.fromkeys(word for one in encoded for word in one.unknown)),
+        )
+
+    def cancel(self) -> None:
+        """Nobody wants it any more."""
+        for asked in self._asked:
+            asked.cancel()
+
+
+def wanted_shares(settings: StreamSettings) -> tuple[PromptShare, ...]:
+    """What the settings ask for: their mix, or the prompt alone."""
+    return settings.mix or (PromptShare(prompt=settings.prompt),)
+
+
+def _answer(asked: Future[TextEmbedding]) -> TextEmbedding:
+    try:
+        return asked.result(timeout=0)
+    except CancelledError as error:
+        raise TextError("the text encoder was closed") from error
 
 
 class PromptTrack:
@@ -87,10 +126,7 @@ class PromptTrack:
     def state(self) -> StreamState:
         """What it remembers."""
         texts = {"start": self._start, "now": self._now, "target": self._target}
-        parts = {
-            name: StreamState(tensors={"embedding": text.embedding_LE, "weight": text.weight_L})
-            for name, text in texts.items()
-        }
+        parts = {name: _text_state(text) for name, text in texts.items()}
         facts = {"frames": self._frames, "done": self._done, "is_new": self._is_new}
         return StreamState.joined(parts, facts)
 
@@ -103,9 +139,20 @@ class PromptTrack:
         self._is_new = state.fact("is_new", bool)
 
 
+def _text_state(text: SoftText) -> StreamState:
+    tensors = {"embedding": text.embedding_LE, "weight": text.weight_L}
+    return StreamState(tensors=tensors, facts={"zeros": text.zeros})
+
+
 def _restored(state: StreamState, like: SoftText) -> SoftText:
+    """How many tokens a text keeps is its own affair; their width and how many there are in all are not."""
+    zeros, kept = state.fact("zeros", int), len(state.tensor("embedding"))
+    if zeros < 0 or kept + zeros != like.length:
+        raise StateError(f"the state's text has {kept + zeros} tokens, this model's {like.length}")
     text = SoftText(
-        embedding_LE=torch.empty_like(like.embedding_LE), weight_L=torch.empty_like(like.weight_L)
+        embedding_LE=like.embedding_LE.new_empty(kept, like.embedding_LE.shape[-1]),
+        weight_L=like.weight_L.new_empty(kept),
+        zeros=zeros,
     )
     state.fill("embedding", text.embedding_LE)
     state.fill("weight", text.weight_L)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from limner.engine.errors import StateError
 
-FORMAT = 1
+FORMAT = 2
 """Of what `Stream.state` gives; a stream refuses any other."""
 
 _FACTS = "limner_stream_state"

@@ -148,6 +148,7 @@ class Stream:
             strength=float(chunks[-1].strength),
             is_cut=any(chunk.is_cut for chunk in chunks),
             unknown_words=chunks[-1].unknown_words,
+            text_note=chunks[-1].text_note,
             stage_ms=StageTimes(
                 encode=denoised.encoded.ms(),
                 noise=denoised.noised.ms(),

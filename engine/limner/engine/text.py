@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal
 
@@ -94,3 +95,16 @@ class WordText(nn.Module):
         # Float32 whatever the model computes in: texts are interpolated, and angles want digits.
         text = SoftText(embedding_LE=embedding_BLD[0].float().cpu(), weight_L=mask_BL[0].float().cpu())
         return TextEmbedding(text=text, unknown=unknown)
+
+    def ask(self, prompt: str) -> Future[TextEmbedding]:
+        """Done already."""
+        done: Future[TextEmbedding] = Future()
+        done.set_result(self.encode(prompt))
+        return done
+
+    def prepare(self, prompts: Sequence[str]) -> list[Future[TextEmbedding]]:
+        """Nothing to prepare: a look into a table."""
+        return [self.ask(prompt) for prompt in prompts]
+
+    def close(self) -> None:
+        """Nothing to end."""

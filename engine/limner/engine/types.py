@@ -139,6 +139,9 @@ class Painted:
     """A new context began with one of its chunks, since the scene changed."""
     unknown_words: tuple[str, ...] = ()
     """Words of its last chunk's prompts that do nothing, since the model was not taught them."""
+    text_note: str = ""
+    """Why its last chunk does not have the text that its settings ask for: that is not encoded yet, or cannot
+    be. Empty: it has."""
     stage_ms: StageTimes
     """Of the push that brought it."""
 
@@ -181,6 +184,8 @@ class NoisedChunk:
     """The context is to be made anew under its text."""
     unknown_words: tuple[str, ...] = ()
     """Words of its prompts that do nothing."""
+    text_note: str = ""
+    """Why it does not have the text that its settings ask for; empty: it has."""
     trace: Trace | None = None
     """How its source moved, for whoever steadies what is painted; None: nobody does."""
     encoded: Span = NO_TIME
@@ -213,6 +218,8 @@ class CleanChunk:
     """A new context began with it."""
     unknown_words: tuple[str, ...] = ()
     """Words of its prompts that do nothing."""
+    text_note: str = ""
+    """Why it does not have the text that its settings ask for; empty: it has."""
     trace: Trace | None = None
     """How its source moved."""
 
