@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from limner.engine.parts import Vae
+from limner.engine.replayed import NewRecorder, ReplayedVaeStream, no_recorder
 from limner.engine.scaling import scaled
 from limner.engine.state import StreamState
 from limner.engine.steady import Steadier
@@ -19,8 +20,15 @@ from limner.engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR
 class DecodeStage:
     """Decodes at the working size that the latents have; another size or scene begins a new context."""
 
-    def __init__(self, vae: Vae, *, size: tuple[int, int], working_size: tuple[int, int]) -> None:
-        self._vae, self._size = vae, size
+    def __init__(
+        self,
+        vae: Vae,
+        *,
+        size: tuple[int, int],
+        working_size: tuple[int, int],
+        new_recorder: NewRecorder = no_recorder,
+    ) -> None:
+        self._vae, self._size, self._new_recorder = vae, size, new_recorder
         self._work_at(working_size)
 
     def push(self, chunks: Sequence[CleanChunk]) -> Tensor:
@@ -67,7 +75,8 @@ class DecodeStage:
 
     def _work_at(self, working_size: tuple[int, int]) -> None:
         self._working_size = working_size
-        self._decoder = self._vae.decoder_stream(*working_size)
+        decoder = self._vae.decoder_stream(*working_size)
+        self._decoder = ReplayedVaeStream(decoder, self._new_recorder(), "the decoder")
         self._steadier = Steadier()
 
 

@@ -22,7 +22,9 @@ from limner.engine.dit.model import CausalDiT
 from limner.engine.dit.together import Result, Rows, Work, run
 from limner.engine.dit.window import Window
 from limner.engine.flights import Texts, flights_state, restored_flights
+from limner.engine.graphs import Recorder
 from limner.engine.noise import NoiseSource
+from limner.engine.replayed import ReplayedForward
 from limner.engine.schedule import add_noise, predict_clean
 from limner.engine.state import StreamState
 from limner.engine.types import CleanChunk, NoisedChunk
@@ -37,9 +39,16 @@ class Denoiser:
     """
 
     def __init__(
-        self, dit: CausalDiT, noise: NoiseSource, *, steps: int, latent_size: tuple[int, int]
+        self,
+        dit: CausalDiT,
+        noise: NoiseSource,
+        *,
+        steps: int,
+        latent_size: tuple[int, int],
+        recorder: Recorder | None = None,
     ) -> None:
         self._dit, self._noise = dit, noise
+        self._alone = ReplayedForward(dit, recorder)
         self._device = dit.patch_embedding.weight.device
         self._window = self._new_window(steps, latent_size)
         self._flights: deque[NoisedChunk] = deque()
@@ -130,10 +139,12 @@ class Denoiser:
         if chunk.latent_size != self._window.latent_size:
             self._window = self._new_window(chunk.steps, chunk.latent_size)
         elif chunk.steps != self.steps:
+            self._alone.clear()
             self._window.set_rows(chunk.steps)
 
     def _new_window(self, steps: int, latent_size: tuple[int, int]) -> Window:
         dit = self._dit
+        self._alone.clear()
         return Window(dit.config, rows=steps, latent_size=latent_size, device=self._device, dtype=dit.dtype)
 
     def _advance(self, first_row: int) -> Work[list[CleanChunk]]:
@@ -183,7 +194,7 @@ class Denoiser:
     ) -> Work[Tensor]:
         """Velocity of neighbouring rows, which the window takes in."""
         self._window.begin(range(rows[0], rows[-1] + 1), x_RTCHW, told_R)
-        velocity_RTCHW = yield Rows(x_RTCHW, told_R, texts, self._window.cache)
+        velocity_RTCHW = yield Rows(x_RTCHW, told_R, texts, self._window.cache, self._alone)
         self._window.commit()
         return velocity_RTCHW
 

@@ -17,6 +17,7 @@ from limner.engine.flights import Texts
 from limner.engine.model import Model
 from limner.engine.motion import MotionController
 from limner.engine.noise import NoiseSource
+from limner.engine.replayed import NewRecorder, ReplayedVaeStream, no_recorder
 from limner.engine.scaling import scaled
 from limner.engine.schedule import add_noise, step_sigmas, told_sigmas
 from limner.engine.state import StreamState
@@ -41,8 +42,10 @@ class EncodeStage:
         height: int,
         width: int,
         device: torch.device,
+        new_recorder: NewRecorder = no_recorder,
     ) -> None:
         self._model, self._config, self._device = model, model.config, device
+        self._new_recorder = new_recorder
         self.height, self.width = height, width
         self._check_settings(settings)
         self._settings = self._wanted = settings
@@ -190,7 +193,8 @@ class EncodeStage:
 
     def _work_at(self, working_size: tuple[int, int]) -> None:
         self._working_size = working_size
-        self._encoder = self._model.vae.encoder_stream(*working_size)
+        encoder = self._model.vae.encoder_stream(*working_size)
+        self._encoder = ReplayedVaeStream(encoder, self._new_recorder(), "the encoder")
         self._motion.reset()
         self._follower.reset()
 

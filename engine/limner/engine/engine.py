@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,7 +13,9 @@ from limner.engine.clock import StageClock
 from limner.engine.config import LARGEST_SIDE, ModelConfig
 from limner.engine.dit.together import run_together
 from limner.engine.errors import ConfigError, EngineError
+from limner.engine.graphs import CudaRecorder
 from limner.engine.model import Model
+from limner.engine.replayed import NewRecorder, no_recorder
 from limner.engine.stream import Stream, denoised
 from limner.engine.types import Painted, StreamSettings
 from limner.engine.weights import load_weights
@@ -29,12 +32,14 @@ class Engine:
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
         threads: int | None = None,
+        new_recorder: NewRecorder | None = None,
     ) -> None:
         """Load a model.
 
         `dtype`: what it computes in; None takes what is fast on the device. `threads`: CPU threads of this
-        process, 1 or more; None leaves them. Raises WeightsError when the weights are not this model's,
-        EngineError when the device is not there.
+        process, 1 or more; None leaves them. `new_recorder`: of the graphs that its streams replay; None
+        takes CUDA graphs where there is CUDA, `no_recorder` takes none. Raises WeightsError when the weights
+        are not this model's, EngineError when the device is not there.
         """
         if threads is not None:
             if threads < 1:
@@ -43,6 +48,7 @@ class Engine:
         self.config = config
         self.device = usable_device(device)
         self.dtype = dtype if dtype is not None else fast_dtype(self.device)
+        self._new_recorder = new_recorder or recorders_of(self.device)
         model = Model(config)
         load_weights(model, weights)
         self._model = model.to(self.device, self.dtype).eval().requires_grad_(False)
@@ -60,7 +66,14 @@ class Engine:
         width = self.config.default_size[0] if width is None else width
         if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
             raise ConfigError(f"{width}x{height} pixels will not do: sides must be 1 to {LARGEST_SIDE}")
-        return Stream(self._model, settings, height=height, width=width, device=self.device)
+        return Stream(
+            self._model,
+            settings,
+            height=height,
+            width=width,
+            device=self.device,
+            new_recorder=self._new_recorder,
+        )
 
     @torch.inference_mode()
     def push_together(self, pairs: Sequence[tuple[Stream, Tensor]]) -> list[Painted | None]:
@@ -103,6 +116,11 @@ def usable_device(device: str | torch.device) -> torch.device:
         reason = str(error).splitlines()[0]
         raise EngineError(f"device {device!s} cannot be used: {reason}; 'cpu' always can") from error
     return usable
+
+
+def recorders_of(device: torch.device) -> NewRecorder:
+    """CUDA graphs where there is CUDA."""
+    return partial(CudaRecorder, device) if device.type == "cuda" else no_recorder
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:

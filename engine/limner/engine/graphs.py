@@ -49,12 +49,12 @@ class CudaRecorder:
 
     def __init__(self, device: torch.device) -> None:
         self._pool = torch.cuda.graph_pool_handle()
-        self._stream = torch.cuda.Stream(device)
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
 
     def record(self, function: Callable[[], Tensor]) -> tuple[Graph, Tensor]:
         """Waits for the device (once a graph). Other threads may use the device meanwhile."""
         graph = torch.cuda.CUDAGraph()
-        recording = torch.cuda.graph(  # type: ignore[no-untyped-call]  # torch has no types here
+        recording = torch.cuda.graph(
             graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
         )
         with recording:

@@ -16,6 +16,7 @@ from limner.engine.errors import StateError
 from limner.engine.flights import Texts
 from limner.engine.model import Model
 from limner.engine.noise import NoiseSource
+from limner.engine.replayed import NewRecorder, no_recorder
 from limner.engine.state import FORMAT, StreamState
 from limner.engine.types import CleanChunk, Denoised, NoisedChunk, Painted, StageTimes, StreamSettings
 from limner.engine.vae import SPATIAL_FACTOR
@@ -31,11 +32,18 @@ class Stream:
     """
 
     def __init__(
-        self, model: Model, settings: StreamSettings, *, height: int, width: int, device: torch.device
+        self,
+        model: Model,
+        settings: StreamSettings,
+        *,
+        height: int,
+        width: int,
+        device: torch.device,
+        new_recorder: NewRecorder = no_recorder,
     ) -> None:
         self.model = model
         self.height, self.width = height, width
-        self._device = device
+        self._device, self._new_recorder = device, new_recorder
         self._encode, self._denoiser, self._decode = self._new_stages(settings)
 
     @property
@@ -166,13 +174,32 @@ class Stream:
         model, device, height, width = self.model, self._device, self.height, self.width
         # Two sources of the same noise, so that the stages share nothing.
         noises = [NoiseSource(model.config.noise, device) for _ in range(2)]
-        encode = EncodeStage(model, noises[0], settings, height=height, width=width, device=device)
+        encode = EncodeStage(
+            model,
+            noises[0],
+            settings,
+            height=height,
+            width=width,
+            device=device,
+            new_recorder=self._new_recorder,
+        )
         work_height, work_width = encode.working_size
         latent_size = (work_height // SPATIAL_FACTOR, work_width // SPATIAL_FACTOR)
         return (
             encode,
-            Denoiser(model.dit, noises[1], steps=settings.steps, latent_size=latent_size),
-            DecodeStage(model.vae, size=(height, width), working_size=encode.working_size),
+            Denoiser(
+                model.dit,
+                noises[1],
+                steps=settings.steps,
+                latent_size=latent_size,
+                recorder=self._new_recorder(),
+            ),
+            DecodeStage(
+                model.vae,
+                size=(height, width),
+                working_size=encode.working_size,
+                new_recorder=self._new_recorder,
+            ),
         )
 
 

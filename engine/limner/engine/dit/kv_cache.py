@@ -11,7 +11,9 @@ device, hence no synchronisation.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -56,6 +58,14 @@ class _View:
     """[R, 1, 1, tokens], true where a row's slot is filled; None when all are."""
 
 
+class Phase(NamedTuple):
+    """Forwards of one phase read and write the same memory, in the same way."""
+
+    key: Hashable
+    view: object
+    """Of that memory, all that is not the cache's own for ever."""
+
+
 class KVCache:
     """What the rows of one stream remember. Implements `History` for one chunk a row.
 
@@ -93,6 +103,19 @@ class KVCache:
     def slots(self) -> tuple[Slots, ...]:
         """Where the frames of the chunk that has begun go, for each of its rows."""
         return self._slots
+
+    @property
+    def steady_phase(self) -> Phase | None:
+        """Of the forward that has begun; None while a window fills.
+
+        Rows at the same place of their rings, as those of a stream are, have as many phases as the ring has
+        slots (over the chunk's frames, where those divide it).
+        """
+        tokens = self.config.window_frames * self.tokens
+        if self._view.tokens < tokens or self._view.mask is not None:
+            return None
+        places = tuple(self._places(self._counts[row] + len(self._slots[0])) for row in self._rows)
+        return Phase((self._rows, self._slots, places), self._view)
 
     def order(self, row: int) -> list[int]:
         """Filled slots of a row in the order of their places, so the newest is last."""

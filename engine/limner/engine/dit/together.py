@@ -8,7 +8,7 @@ Legend: R rows, T latent frames of a chunk, C channels, H×W latent pixels.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -34,6 +34,8 @@ class Rows:
     """One a row, each of one row."""
     history: History
     """A cache that is ready to take these rows in."""
+    alone: Callable[[Rows], Tensor] | None = None
+    """Gives their velocity in a way of its own where nobody shares the forward; None: as everyone."""
 
 
 Work = Generator[Rows, Tensor, Result]
@@ -57,6 +59,8 @@ class Histories:
 
 def velocities(dit: CausalDiT, parts: Sequence[Rows]) -> list[Tensor]:
     """Velocity of each part, float32, by one forward for all. All have the same shape but for the rows."""
+    if len(parts) == 1 and parts[0].alone is not None:
+        return [parts[0].alone(parts[0])]
     counts = [len(part.x_RTCHW) for part in parts]
     x_RTCHW = torch.cat([part.x_RTCHW for part in parts]) if len(parts) > 1 else parts[0].x_RTCHW
     told_R = torch.cat([part.told_R for part in parts])
