@@ -15,7 +15,8 @@ from tests.engine.tiny import tiny_engine
 from torch import Tensor
 
 from limner.engine.denoiser import Denoiser
-from limner.engine.dit.kv_cache import KVCache, slot_of
+from limner.engine.dit.kv_cache import KVCache
+from limner.engine.dit.places import slot_of
 from limner.engine.motion import MotionController
 from limner.engine.state import StreamState
 from limner.engine.types import NoisedChunk

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from limner.engine.dit.config import DiTConfig
-from limner.engine.dit.kv_cache import MOST_VIEWS, KVCache, slot_of, slot_places
+from limner.engine.dit.kv_cache import KVCache
+from limner.engine.dit.places import slot_of, slot_places
+from limner.engine.dit.view import MOST_INDICES
 
 GRID = (2, 3)
 TOKENS = GRID[0] * GRID[1]
@@ -81,7 +83,7 @@ def test_attention_sees_what_should_be_in_the_window_for_thousands_of_chunks(
         if chunk < 20 or chunk % 7 == 0:
             expected = in_window(count, sinks, 4)
             assert seen.item() == pytest.approx(sum(expected) / len(expected), rel=1e-5)
-    assert len(cache._views) <= MOST_VIEWS
+    assert len(cache._view._indices) <= MOST_INDICES
 
 
 def test_places_stay_inside_the_window_and_the_newest_is_last() -> None:

@@ -62,7 +62,7 @@ class ReplayedVaeStream:
 
 
 class ReplayedForward:
-    """The transformer's forward for rows of one stream; replayed for each phase of the full window's ring."""
+    """The transformer's forward for rows of one stream; replayed once its window is full."""
 
     def __init__(self, dit: CausalDiT, recorder: Recorder | None) -> None:
         self._dit = dit
@@ -83,8 +83,8 @@ class ReplayedForward:
             still = Rows(x_RTCHW, told_R, texts, rows.history)
             return velocities(self._dit, [still])[0]
 
-        key = (phase.key, rows.x_RTCHW.shape, shapes)
-        return self._replayer.run(key, forward, [rows.x_RTCHW, rows.told_R], alive=(phase, held))
+        key = (phase, rows.x_RTCHW.shape, shapes)
+        return self._replayer.run(key, forward, [rows.x_RTCHW, rows.told_R], alive=(rows.history, held))
 
     def clear(self) -> None:
         """Forget all graphs: there is another cache, or the weights lie elsewhere."""

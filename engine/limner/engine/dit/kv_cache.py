@@ -5,65 +5,24 @@ Legend: R rows, W window frames, L tokens of a latent frame, H heads, K width of
 Slots [0, sinks) hold the first latent frames of the stream, for ever unless a threshold of likeness says
 otherwise (see sinks.py); the others are a ring, first in first out. Keys are stored unturned and are turned
 when used, by their place in the window: sinks first, then the ring from the oldest to the newest. So
-positions never grow, however long the stream lasts. The slots are known on the host without asking the
-device, hence no synchronisation.
+positions never grow, however long the stream lasts. The host knows the slots without asking the device, hence
+no synchronisation; the device reads them from buffers that never move (see view.py), hence CUDA graphs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from limner.engine.dit.attention import attention
 from limner.engine.dit.config import DiTConfig
-from limner.engine.dit.rope import frame_turns, rotate
+from limner.engine.dit.places import Slots, slot_of, slot_places
+from limner.engine.dit.rope import rotate
 from limner.engine.dit.sinks import SinkMove, sink_to_replace
+from limner.engine.dit.view import View
 from limner.engine.state import StreamState
-
-Slots = tuple[int, ...]
-
-MOST_VIEWS = 32
-"""Views kept at once. Steady rows need as many as the ring has slots; only their start needs more."""
-
-
-def slot_of(frame: int, *, sinks: int, window: int) -> int:
-    """Slot that the stream's latent frame number `frame` goes to."""
-    return frame if frame < window else sinks + (frame - sinks) % (window - sinks)
-
-
-def slot_places(count: int, *, sinks: int, window: int) -> Slots:
-    """Place in the window of each filled slot after `count` latent frames; the newest has the last place."""
-    if count <= window:
-        return tuple(range(count))
-    ring = window - sinks
-    oldest = (count - sinks) % ring
-    return (*range(sinks), *(sinks + (slot - oldest) % ring for slot in range(ring)))
-
-
-@dataclass(frozen=True)
-class _View:
-    """How to look at the cache at one state of the rings; made once per state and kept."""
-
-    tokens: int
-    """Tokens of the filled slots, from the first slot on."""
-    key_turns: Tensor
-    """[R, tokens, P]"""
-    query_turns: Tensor
-    """[R, N, P]"""
-    mask: Tensor | None
-    """[R, 1, 1, tokens], true where a row's slot is filled; None when all are."""
-
-
-class Phase(NamedTuple):
-    """Forwards of one phase read and write the same memory, in the same way."""
-
-    key: Hashable
-    view: object
-    """Of that memory, all that is not the cache's own for ever."""
 
 
 class KVCache:
@@ -81,18 +40,11 @@ class KVCache:
         shape = (config.layers, rows, config.window_frames * self.tokens, config.heads, config.head_dim)
         self._keys = torch.zeros(shape, device=device, dtype=dtype)
         self._values = torch.zeros(shape, device=device, dtype=dtype)
-        self._turns_WLP = frame_turns(
-            frames=config.window_frames,
-            rows=grid[0],
-            columns=grid[1],
-            head_dim=config.head_dim,
-            theta=config.rope_theta,
-            device=device,
-        )
+        self._view = View(config, rows=rows, grid=grid, device=device)
+        self._on_host = device.type == "cpu"
         self._counts = [0] * rows
         self._rows = range(rows)
         self._slots: tuple[Slots, ...] = ()
-        self._views: dict[tuple[tuple[Slots, ...], tuple[Slots, ...]], _View] = {}
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -105,17 +57,21 @@ class KVCache:
         return self._slots
 
     @property
-    def steady_phase(self) -> Phase | None:
-        """Of the forward that has begun; None while a window fills.
+    def steady_phase(self) -> Hashable | None:
+        """Forwards of one phase, of one cache, do the same to the same memory. None while a window fills.
 
-        Rows at the same place of their rings, as those of a stream are, have as many phases as the ring has
-        slots (over the chunk's frames, where those divide it).
+        There is one phase for each range of rows and length of chunk; but where the host does the work, one
+        for each slot of the ring as well.
         """
-        tokens = self.config.window_frames * self.tokens
-        if self._view.tokens < tokens or self._view.mask is not None:
+        key = self._view.key
+        if key.masked or key.filled < self.config.window_frames:
             return None
-        places = tuple(self._places(self._counts[row] + len(self._slots[0])) for row in self._rows)
-        return Phase((self._rows, self._slots, places), self._view)
+        return (key, self._slots) if self._on_host else key
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that it allocates on its device, but for a few numbers."""
+        return self._keys.nbytes + self._values.nbytes + self._view.nbytes
 
     def order(self, row: int) -> list[int]:
         """Filled slots of a row in the order of their places, so the newest is last."""
@@ -129,13 +85,14 @@ class KVCache:
         self._rows = rows
         self._slots = tuple(self._slots_for(self._counts[row], frames) for row in rows)
         places = tuple(self._places(self._counts[row] + frames) for row in rows)
-        self._view = self._views.get((places, self._slots)) or self._make_view(places)
+        self._view.look(rows, self._slots, places)
 
     def attend(self, layer: int, q_RNHK: Tensor, k_RNHK: Tensor, v_RNHK: Tensor) -> Tensor:
         """Store the chunk's keys and values, and attend to the window with it: [R, N, H*K]."""
         rows, view = slice(self._rows.start, self._rows.stop), self._view
-        self._store(self._keys[layer, rows], k_RNHK)
-        self._store(self._values[layer, rows], v_RNHK)
+        store = self._store if self._on_host else self._store_by_index
+        store(self._keys[layer], k_RNHK)
+        store(self._values[layer], v_RNHK)
         keys = rotate(self._keys[layer, rows, : view.tokens], view.key_turns)
         queries = rotate(q_RNHK, view.query_turns)
         return attention(queries, keys, self._values[layer, rows, : view.tokens], view.mask)
@@ -220,32 +177,14 @@ class KVCache:
         return torch.cat([c[:, row, tokens].mean(1, dtype=torch.float32).flatten(1) for c in caches])
 
     def _store(self, cache_RNHK: Tensor, chunk_RNHK: Tensor) -> None:
-        for row, slots in enumerate(self._slots):
+        """By slices: the fastest where the host does the work."""
+        for row, slots, chunk in zip(self._rows, self._slots, chunk_RNHK, strict=True):
             for i, slot in enumerate(slots):
-                chunk = chunk_RNHK[row, i * self.tokens : (i + 1) * self.tokens]
-                cache_RNHK[row, slot * self.tokens : (slot + 1) * self.tokens].copy_(chunk)
+                frame = chunk[i * self.tokens : (i + 1) * self.tokens]
+                cache_RNHK[row, slot * self.tokens : (slot + 1) * self.tokens].copy_(frame)
 
-    def _make_view(self, places: tuple[Slots, ...]) -> _View:
-        filled = max(map(len, places))
-        padded = [(*row, *[0] * (filled - len(row))) for row in places]
-        mask = None
-        if any(len(row) < filled for row in places):
-            seen = torch.zeros(len(places), 1, 1, filled * self.tokens, dtype=torch.bool)
-            for i, row in enumerate(places):
-                seen[i, ..., : len(row) * self.tokens] = True
-            mask = seen.to(self._keys.device)
-        view = _View(
-            tokens=filled * self.tokens,
-            key_turns=self._turns(padded),
-            query_turns=self._turns(
-                [tuple(places[i][slot] for slot in slots) for i, slots in enumerate(self._slots)]
-            ),
-            mask=mask,
-        )
-        if len(self._views) >= MOST_VIEWS:
-            self._views.clear()
-        self._views[places, self._slots] = view
-        return view
-
-    def _turns(self, places: list[Slots]) -> Tensor:
-        return torch.stack([torch.cat([self._turns_WLP[place] for place in row]) for row in places])
+    def _store_by_index(self, cache_RNHK: Tensor, chunk_RNHK: Tensor) -> None:
+        """The same at the same addresses whatever the slots, for a device that replays what it did before."""
+        rows = len(chunk_RNHK)
+        frames_XLD = chunk_RNHK.flatten(2).view(rows, -1, self.tokens, self.config.dim).flatten(0, 1)
+        cache_RNHK.view(-1, *frames_XLD.shape[1:]).index_copy_(0, self._view.targets, frames_XLD)
