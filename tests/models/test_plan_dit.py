@@ -19,7 +19,7 @@ from limner.models.plan_dit import (
     dit_parameters,
     dit_weight_bytes,
     text_bytes,
-    turns_bytes,
+    view_bytes,
     window_bytes,
 )
 from limner.worker.model_engine import CONFIG
@@ -72,8 +72,8 @@ def test_a_streams_window_is_counted_exactly(
     )
     sizes, cache = DitSizes.from_table(table), window.cache
     keys_values = cache_bytes(sizes, rows=rows, width=width, height=height, number_bytes=dtype.itemsize)
-    turns = turns_bytes(sizes, width=width, height=height)
-    assert keys_values + turns == tensor_bytes(cache)
+    view = view_bytes(sizes, rows=rows, width=width, height=height)
+    assert keys_values + view == cache.nbytes
     assert window_bytes(sizes, rows=rows, width=width, height=height) == tensor_bytes(window)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 Weights = Literal["bf16", "fp8", "int8"]
 """How the large weights of the blocks are kept. fp8 and int8 have a scale a row."""
 
-FLOAT_BYTES, SCALE_BYTES = 4, 4
+FLOAT_BYTES, SCALE_BYTES, INDEX_BYTES = 4, 4, 8
 SPATIAL_FACTOR = 8
 FRAMES_PER_LATENT = 4
 
@@ -101,10 +101,16 @@ def window_bytes(dit: DitSizes, *, rows: int, width: int, height: int) -> int:
     return rows * dit.window_frames * (latent + 1) * FLOAT_BYTES
 
 
-def turns_bytes(dit: DitSizes, *, width: int, height: int) -> int:
-    """Bytes of the rotary turns of the window's places: a complex number a pair, in 2 × 4 bytes."""
-    pairs = dit.dim // dit.heads // 2
-    return dit.window_frames * dit.tokens(width, height) * pairs * 2 * FLOAT_BYTES
+def view_bytes(dit: DitSizes, *, rows: int, width: int, height: int) -> int:
+    """Bytes of the buffers through which forwards look at a window: rotary turns, slots and mask.
+
+    Turns are two numbers a pair: of all places, of each row's slots, and of the longest chunk of each row.
+    """
+    tokens, pairs = dit.tokens(width, height), dit.dim // dit.heads // 2
+    ring = dit.window_frames - dit.sink_frames
+    turned_frames = dit.window_frames + rows * (dit.window_frames + ring)
+    turns = turned_frames * tokens * pairs * 2 * FLOAT_BYTES
+    return turns + rows * ring * INDEX_BYTES + rows * dit.window_frames * tokens
 
 
 def text_bytes(dit: DitSizes, *, text_tokens: int, number_bytes: int = 2) -> int:
