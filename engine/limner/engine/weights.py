@@ -1,47 +1,64 @@
-"""Weights files: strict in, strict out. A file fits its model exactly or is refused by name and key."""
+"""Weights into modules: strict in, strict out. A file fits its module exactly or is refused by name and key.
+
+A module whose tensors are on the meta device takes each tensor from the mapped file straight to its device
+and type: beside the module, never more than one tensor is in memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from limner.engine.errors import WeightsError
+from limner.engine.wan.keys_kind import kind_of
+from limner.engine.weights_file import Tensors, read_file
+from limner.engine.weights_folder import read_folder
+from limner.engine.weights_names import Naming, Spelling, as_they_are, named
 
-_MOST_NAMED = 3
+Full = Callable[[str, nn.Module], None]
+"""Called with the name of a module and the module, once all its tensors and its children's are there."""
+Progress = Callable[[int, int], None]
+"""Called with the bytes that are loaded and those there are."""
 
 
-def load_weights(module: nn.Module, weights: Path | Mapping[str, Tensor]) -> None:
-    """Fill a module's parameters and buffers; the module's types and devices stay.
+def load_weights(
+    module: nn.Module,
+    weights: Path | Mapping[str, Tensor],
+    *,
+    part: str = "",
+    top_key: str | None = None,
+    naming: Naming = as_they_are,
+    device: torch.device | None = None,
+    on_full: Full | None = None,
+    on_progress: Progress | None = None,
+) -> None:
+    """Fill a module's parameters and buffers; the module's types stay.
+
+    Tensors that are on the meta device are made on `device` (the CPU when not given); others stay where they
+    are. `weights`, `part` and `top_key`: as `read_weights` has them. `naming` reads the names of the file.
+    `on_full` may change a module as soon as it is full, such as quantise it.
 
     Raises WeightsError, naming the file and the key, when the file is missing or damaged, when a key is
-    missing or surplus, or when a shape is wrong. The module is untouched then.
+    missing or surplus, or when a shape or type is wrong. The module is untouched then.
     """
     source = str(weights) if isinstance(weights, Path) else "the weights"
-    tensors = read_weights(weights) if isinstance(weights, Path) else weights
-    wanted = module.state_dict()
-    _check_keys(source, set(wanted), set(tensors))
-    for key, tensor in tensors.items():
-        if tensor.shape != wanted[key].shape:
-            raise WeightsError(
-                f"{source}: {key} has the shape {list(tensor.shape)},"
-                f" the model needs {list(wanted[key].shape)}; these are the weights of another model or size"
-            )
-    module.load_state_dict(dict(tensors))
+    given = read_weights(weights, part, top_key) if isinstance(weights, Path) else weights
+    tensors = _fitting(source, module, given, naming(given.keys()))
+    with torch.no_grad():
+        _Filling(tensors, device or torch.device("cpu"), on_full, on_progress).fill(module, "")
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file; WeightsError when it cannot be read."""
-    if not path.is_file():
-        raise WeightsError(f"{path}: there is no such weights file")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path}: damaged or no safetensors file ({error}); fetch it again") from error
+def read_weights(path: Path, part: str = "", top_key: str | None = None) -> Tensors:
+    """All tensors of a file or a folder, as views of the mapped files; WeightsError when they cannot be read.
+
+    `part`: folder in a folder that is meant where there is one, such as "transformer". `top_key`: under which
+    key of a checkpoint they are; None tries the usual ones.
+    """
+    return read_folder(path, part, top_key) if path.is_dir() else read_file(path, top_key)
 
 
 def save_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bfloat16) -> None:
@@ -55,9 +72,92 @@ def save_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bfloa
     partial.replace(path)
 
 
-def _check_keys(source: str, wanted: set[str], given: set[str]) -> None:
-    for label, keys in (("lacks", wanted - given), ("has unknown", given - wanted)):
+def _fitting(
+    source: str, module: nn.Module, given: Mapping[str, Tensor], spelling: Spelling
+) -> dict[str, Tensor]:
+    """The given tensors by the module's names, all checked; a tensor with two names may come under either."""
+    wanted: dict[str, Tensor] = module.state_dict(keep_vars=True)
+    names = {ours: name for name, ours in spelling.ours.items()}
+    held = {id(wanted[ours]): name for ours, name in names.items() if ours in wanted}
+    missing = {spelling.theirs(key) for key, value in wanted.items() if id(value) not in held}
+    surplus = {name for name, ours in spelling.ours.items() if ours not in wanted}
+    for what, keys in (("lacks", missing), ("has unknown", surplus)):
         if keys:
-            named = ", ".join(sorted(keys)[:_MOST_NAMED])
-            more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
-            raise WeightsError(f"{source}: {label} {named}{more}; these are the weights of another model")
+            hint = _hint(given, spelling)
+            raise WeightsError(
+                f"{source}: {what} {named(keys)}; these are the weights of another model{hint}"
+            )
+    if len(names) < len(spelling.ours):
+        twice = {name for name, ours in spelling.ours.items() if names[ours] != name}
+        raise WeightsError(f"{source}: has {named(twice)} under another name too; fetch another file")
+    for ours, name in names.items():
+        _check_fit(source, name, given[name], wanted[ours])
+    return {ours: given[held[id(value)]] for ours, value in wanted.items()}
+
+
+def _hint(given: Mapping[str, Tensor], spelling: Spelling) -> str:
+    kind = kind_of(given.keys())
+    return f" (it looks like {kind}{spelling.label and f' in {spelling.label}'})" if kind else ""
+
+
+def _check_fit(source: str, name: str, given: Tensor, wanted: Tensor) -> None:
+    if given.shape != wanted.shape:
+        raise WeightsError(
+            f"{source}: {name} has the shape {list(given.shape)}, the model needs {list(wanted.shape)};"
+            " these are the weights of another model or size"
+        )
+    if given.is_floating_point() != wanted.is_floating_point():
+        raise WeightsError(
+            f"{source}: {name} holds {given.dtype}, the model needs {wanted.dtype}; get unquantised ones"
+        )
+
+
+class _Filling:
+    """Fills modules from the leaves up, so that each can be changed as soon as it is full."""
+
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        device: torch.device,
+        on_full: Full | None,
+        on_progress: Progress | None,
+    ) -> None:
+        self._tensors, self._device = tensors, device
+        self._on_full, self._on_progress = on_full, on_progress
+        self._done_bytes = 0
+        self._total_bytes = sum({id(tensor): tensor.nbytes for tensor in tensors.values()}.values())
+        self._done: dict[int, tuple[Tensor, Tensor]] = {}
+        """By the id of a tensor (kept too, so that no other takes its id): what it has become, which all its
+        other names get as well."""
+        self._full: set[int] = set()
+
+    def fill(self, module: nn.Module, path: str) -> None:
+        if id(module) in self._full:
+            return  # A module with two names.
+        self._full.add(id(module))
+        for name, child in list(module.named_children()):
+            self.fill(child, f"{path}{name}.")
+        own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        for name, value in own:
+            # What is not among the tensors is no part of what is saved.
+            if path + name in self._tensors:
+                self._take(module, name, value, self._tensors[path + name])
+        if self._on_full is not None:
+            self._on_full(path.removesuffix("."), module)
+
+    def _take(self, module: nn.Module, name: str, value: Tensor, given: Tensor) -> None:
+        if id(value) not in self._done:
+            self._done[id(value)] = (value, self._filled(value, given))
+            self._done_bytes += given.nbytes
+            if self._on_progress is not None:
+                self._on_progress(self._done_bytes, self._total_bytes)
+        filled = self._done[id(value)][1]
+        if filled is not value:
+            setattr(module, name, filled)
+
+    def _filled(self, value: Tensor, given: Tensor) -> Tensor:
+        if not value.is_meta:
+            return value.copy_(given)
+        made = torch.empty(value.shape, dtype=value.dtype, device=self._device).copy_(given)
+        is_parameter = isinstance(value, nn.Parameter)
+        return nn.Parameter(made, requires_grad=value.requires_grad) if is_parameter else made
