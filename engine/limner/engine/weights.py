@@ -6,6 +6,7 @@ and type: beside the module, never more than one tensor is in memory.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from limner.engine.errors import WeightsError
 from limner.engine.wan.keys_kind import kind_of
 from limner.engine.weights_file import Tensors, read_file
-from limner.engine.weights_folder import read_folder
+from limner.engine.weights_folder import read_folder, read_shards
 from limner.engine.weights_names import Naming, Spelling, as_they_are, named
 
 Full = Callable[[str, nn.Module], None]
@@ -53,12 +54,15 @@ def load_weights(
 
 
 def read_weights(path: Path, part: str = "", top_key: str | None = None) -> Tensors:
-    """All tensors of a file or a folder, as views of the mapped files; WeightsError when they cannot be read.
+    """All tensors of a file, an index of shards or a folder, as views of the mapped files.
 
+    Raises WeightsError when they cannot be read.
     `part`: folder in a folder that is meant where there is one, such as "transformer". `top_key`: under which
     key of a checkpoint they are; None tries the usual ones.
     """
-    return read_folder(path, part, top_key) if path.is_dir() else read_file(path, top_key)
+    if path.is_dir():
+        return read_folder(path, part, top_key)
+    return read_shards(path) if path.name.endswith(".index.json") else read_file(path, top_key)
 
 
 def save_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bfloat16) -> None:
@@ -125,10 +129,11 @@ class _Filling:
         self._tensors, self._device = tensors, device
         self._on_full, self._on_progress = on_full, on_progress
         self._done_bytes = 0
+        names = Counter(id(tensor) for tensor in tensors.values())
         self._total_bytes = sum({id(tensor): tensor.nbytes for tensor in tensors.values()}.values())
-        self._done: dict[int, tuple[Tensor, Tensor]] = {}
-        """By the id of a tensor (kept too, so that no other takes its id): what it has become, which all its
-        other names get as well."""
+        self._shared: dict[int, Tensor | None] = {given: None for given, count in names.items() if count > 1}
+        """By the id of a given tensor that has several names: what the first of them has become. Of others
+        nothing may be kept: whoever changes a full module wants its memory back."""
         self._full: set[int] = set()
 
     def fill(self, module: nn.Module, path: str) -> None:
@@ -146,14 +151,16 @@ class _Filling:
             self._on_full(path.removesuffix("."), module)
 
     def _take(self, module: nn.Module, name: str, value: Tensor, given: Tensor) -> None:
-        if id(value) not in self._done:
-            self._done[id(value)] = (value, self._filled(value, given))
+        filled = self._shared.get(id(given))
+        if filled is None:
+            filled = self._filled(value, given)
             self._done_bytes += given.nbytes
             if self._on_progress is not None:
                 self._on_progress(self._done_bytes, self._total_bytes)
-        filled = self._done[id(value)][1]
         if filled is not value:
             setattr(module, name, filled)
+        if id(given) in self._shared:
+            self._shared[id(given)] = filled
 
     def _filled(self, value: Tensor, given: Tensor) -> Tensor:
         if not value.is_meta:

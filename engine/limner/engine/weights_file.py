@@ -83,17 +83,18 @@ def _read_safetensors(path: Path) -> Tensors:
 
 
 def _read_pickle(path: Path, *, mapped: bool) -> object:
+    if path.suffix == ".safetensors":  # torch.load goes by this name.
+        raise WeightsError(f"{path}: a PyTorch checkpoint in spite of its name; let the name end in .pt")
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError as error:
-        found = _FORBIDDEN.search(str(error))
-        what = f" ({found[1]})" if found else ""
-        raise WeightsError(
-            f"{path}: holds more than tensors{what}, which could run code here, so it was not opened;"
-            " get these weights as safetensors, or from their makers"
-        ) from error
     # What a damaged pickle raises depends on the byte that is wrong.
     except Exception as error:
+        forbidden = _FORBIDDEN.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if forbidden:
+            raise WeightsError(
+                f"{path}: holds more than tensors ({forbidden[1]}), which could run code here, so it was not"
+                " opened; get these weights as safetensors, or from their makers"
+            ) from error
         reason = (str(error).splitlines() or [""])[0]
         raise WeightsError(f"{path}: a damaged PyTorch checkpoint ({reason}); {_FETCH}") from error
 
@@ -112,7 +113,9 @@ def _plain(path: Path, content: object, top_key: str | None) -> Tensors:
     if not isinstance(chosen, Mapping):
         raise WeightsError(f"{path}: {top_key} is a {type(chosen).__name__}, not named tensors")
     for key, value in chosen.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
+        if not isinstance(key, str):
+            raise WeightsError(f"{path}: {key!r} is no name of a tensor; this is no plain set of weights")
+        if not isinstance(value, Tensor):
             raise WeightsError(
                 f"{path}: {key} is a {type(value).__name__}, not a tensor; this is no plain set of weights"
             )

@@ -25,7 +25,7 @@ def read_folder(folder: Path, part: str = "", top_key: str | None = None) -> Ten
     if len(indices) > 1:
         raise _unclear(folder, indices)
     if indices:
-        return _read_shards(indices[0])
+        return read_shards(indices[0])
     for ending in _ENDINGS:
         files = sorted(file for file in folder.glob(ending) if file.is_file())
         if len(files) > 1:
@@ -35,7 +35,8 @@ def read_folder(folder: Path, part: str = "", top_key: str | None = None) -> Ten
     raise WeightsError(f"{folder}: holds no weights (no {', '.join(_ENDINGS)}); choose another")
 
 
-def _read_shards(index: Path) -> Tensors:
+def read_shards(index: Path) -> Tensors:
+    """All tensors of the shards that an index names; WeightsError when it or they are damaged or missing."""
     places = _places(index)
     tensors: Tensors = {}
     for name in sorted(set(places.values())):

@@ -1,8 +1,9 @@
-"""Names key by key against the modules of diffusers and transformers, on the meta device: nothing is allocated."""
+"""Names key by key against the modules of diffusers and transformers, on the meta device."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -18,15 +19,16 @@ SIZES = {"1.3B": (1536, 8960, 12, 30), "14B": (5120, 13824, 40, 40)}
 Shapes = dict[str, tuple[int, ...]]
 
 
-def shapes(module: torch.nn.Module) -> Shapes:
+def shapes(module: Any) -> Shapes:
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
 def diffusers_dit(size: str) -> Shapes:
     dim, ffn_dim, heads, layers = SIZES[size]
     with torch.device("meta"):
+        make: Any = WanTransformer3DModel  # diffusers has no types here
         return shapes(
-            WanTransformer3DModel(
+            make(
                 num_attention_heads=heads, attention_head_dim=dim // heads, ffn_dim=ffn_dim, num_layers=layers
             )
         )
@@ -63,7 +65,7 @@ WRAPS: dict[str, Callable[[str], str]] = {
     "one file": lambda name: f"model.diffusion_model.{name}",
     "one file, shorter": lambda name: f"diffusion_model.{name}",
     "sharded in training": lambda name: f"model._fsdp_wrapped_module.{name}",
-    "some blocks sharded": lambda name: f"model.{name.replace('blocks.1.', 'blocks.1._fsdp_wrapped_module.')}",
+    "some blocks sharded": lambda name: name.replace("blocks.1.", "blocks.1._fsdp_wrapped_module."),
     "compiled": lambda name: f"module._orig_mod.{name}",
     "diffusers": lambda name: f"transformer.{keys.to_diffusers(name)}",
 }
@@ -114,18 +116,19 @@ def wan_vae_names() -> set[str]:
         names |= residual(f"encoder.downsamples.{place}", changes_width=place in (3, 6))
     for place in (0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14):
         names |= residual(f"decoder.upsamples.{place}", changes_width=place == 4)
-    for place in ("encoder.downsamples.2", "encoder.downsamples.5", "encoder.downsamples.8"):
-        names |= conv(f"{place}.resample.1")
-    for place in ("decoder.upsamples.3", "decoder.upsamples.7", "decoder.upsamples.11"):
-        names |= conv(f"{place}.resample.1")
-    for place in ("encoder.downsamples.5", "encoder.downsamples.8"):
-        names |= conv(f"{place}.time_conv")
+    for name in ("encoder.downsamples.2", "encoder.downsamples.5", "encoder.downsamples.8"):
+        names |= conv(f"{name}.resample.1")
+    for name in ("decoder.upsamples.3", "decoder.upsamples.7", "decoder.upsamples.11"):
+        names |= conv(f"{name}.resample.1")
+    for name in ("encoder.downsamples.5", "encoder.downsamples.8"):
+        names |= conv(f"{name}.time_conv")
     return names | conv("decoder.upsamples.3.time_conv") | conv("decoder.upsamples.7.time_conv")
 
 
 def test_the_autoencoders_names_go_both_ways() -> None:
+    make: Any = AutoencoderKLWan
     with torch.device("meta"):
-        theirs = shapes(AutoencoderKLWan())
+        theirs = shapes(make())
     ours = {keys_vae.from_diffusers(name): shape for name, shape in theirs.items()}
     assert set(ours) == wan_vae_names()
     assert_both_ways(theirs, ours, keys_vae.to_diffusers, keys_vae.from_diffusers)
@@ -138,7 +141,7 @@ def test_the_text_encoders_names_go_both_ways() -> None:
     with torch.device("meta"):
         ours = shapes(UMT5EncoderModel(config))
     second = ours.pop("encoder.embed_tokens.weight")
-    wan = {"token_embedding.weight": (11, 16), "norm.weight": (16,)}
+    wan: Shapes = {"token_embedding.weight": (11, 16), "norm.weight": (16,)}
     for n in range(3):
         wan |= {f"blocks.{n}.norm1.weight": (16,), f"blocks.{n}.norm2.weight": (16,)}
         wan |= {f"blocks.{n}.attn.{layer}.weight": (8, 16) for layer in "qkv"}
