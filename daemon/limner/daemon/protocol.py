@@ -143,7 +143,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     motion_low: MotionLow = 0.7
     motion_high: MotionHigh = 1.0
     motion_hysteresis: MotionHysteresis = 0.02
-    steadiness: Steadiness = 0.92
+    steadiness: Steadiness = 0.93
     cuts: Cuts = True
     bypass: Bypass = False
 

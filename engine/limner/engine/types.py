@@ -77,7 +77,7 @@ class StreamSettings:
     """Share of the strength when nothing moves, 1..1.5; the strength never passes 1."""
     motion_hysteresis: float = 0.02
     """Shares that differ less than this from the one in force change nothing. 0..0.5."""
-    steadiness: float = 0.92
+    steadiness: float = 0.93
     """How much of the painted frame before is kept where the source only moves or stands still. 0..0.95;
     0: none."""
     cuts: bool = True
