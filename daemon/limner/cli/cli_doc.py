@@ -8,6 +8,7 @@ from limner.cli.main import COMMANDS, app
 
 PAGES = [[], *([name] for name in COMMANDS)]
 BENCHES = (["bench", "bridge"], ["bench", "engine"])
+MODELS = [["models", name] for name in ("list", "show", "pull", "verify", "remove")]
 WIDTH = 100
 HEAD = """# The `limner` command
 
@@ -32,7 +33,7 @@ itself was), and what was lost: by design (`no_slot`, `overtaken`) or otherwise.
 def render() -> str:
     """Return the page."""
     parts = [HEAD]
-    for page in (*PAGES, *BENCHES):
+    for page in (*PAGES, *MODELS, *BENCHES):
         name = " ".join(["limner", *page])
         result = CliRunner().invoke(
             app, [*page, "--help"], prog_name="limner", terminal_width=WIDTH, max_content_width=WIDTH

@@ -17,6 +17,7 @@ COMMANDS = {
     "daemon": ("limner.cli.daemon_cmd", "daemon"),
     "status": ("limner.cli.status_cmd", "status"),
     "set": ("limner.cli.set_cmd", "set_settings"),
+    "models": ("limner.cli.models_cmd", "app"),
     "styles": ("limner.cli.styles_cmd", "styles"),
     "demo": ("limner.cli.demo.command", "demo"),
     "bench": ("limner.cli.bench.command", "app"),
@@ -91,8 +92,9 @@ def _explain(error: Exception) -> int:
     from limner.cli.console import fail
     from limner.daemon.client import ClientError, NoDaemonError
     from limner.daemon.paths import PathError
+    from limner.models.errors import ModelsError
 
-    if not isinstance(error, CliError | ClientError | PathError):
+    if not isinstance(error, CliError | ClientError | PathError | ModelsError):
         raise error
     fail(str(error))
     if isinstance(error, NoDaemonError):
