@@ -47,7 +47,7 @@ def test_one_card_that_cannot_be_used_does_not_take_the_others_away() -> None:
     [
         (
             18,
-            "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 535.1",
+            "Failed to initialize NVML: Driver/library version mismatch\nNVML: 535.1",
             "old",
         ),
         (4, "Failed to initialize NVML: Insufficient Permissions", "may not use"),

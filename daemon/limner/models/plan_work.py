@@ -1,0 +1,74 @@
+"""Bytes that a stage needs while it works, beside weights and memory: its activations at their peak.
+
+Counted by hand from what is alive at the fullest moment of a stage, and held by tests to what really is (the
+engine is run on shapes alone, and its live tensors are counted). The three stages of successive chunks run
+at the same time, each in memory of its own, so they add up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limner.models.plan_dit import FRAMES_PER_LATENT, DitSizes
+from limner.models.plan_small_vae import FOLD, PocketVaeSizes
+from limner.models.plan_vae import RGB, WanVaeSizes
+
+NUMBER_BYTES, FLOAT_BYTES = 2, 4
+RGBA = 4
+
+WAN_VAE_FRAMES = 22
+"""Frames alive in the last residual block of the full size, as that block has them (its input 4, the first
+convolution's output 4, that one normed 4, the same with the past before it 6, the second one's output 4)."""
+TAEHV_FRAMES = 16
+"""The same for TAEHV, at its last convolutions of the full size."""
+POCKET_FRAMES = 12
+CHUNKS_AROUND = 4
+"""Chunks of frames on the device at a time: of the source as it comes and as it is used, and painted ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Peaks of the stages, bytes."""
+
+    denoiser: int
+    autoencoder: int
+    """Of encoder and decoder together."""
+
+
+def dit_work_bytes(
+    dit: DitSizes, *, rows: int, latents: int, width: int, height: int, number_bytes: int = NUMBER_BYTES
+) -> int:
+    """Peak of one forward of `rows` rows, each a chunk of `latents` latent frames.
+
+    The fullest moment is in self-attention, when the keys of the whole window are turned in float32, or in
+    the feed-forward network.
+    """
+    tokens = rows * latents * dit.tokens(width, height)
+    window = rows * dit.window_frames * dit.tokens(width, height)
+    # Alive: the input, the same modulated, queries and keys before and after their norm, values;
+    # the window's keys in float32, the same turned, and those as numbers of the model.
+    attending = (7 * tokens * number_bytes + window * (2 * FLOAT_BYTES + number_bytes)) * dit.dim
+    # Alive: the input, the same modulated, the hidden layer before and after its GELU.
+    feeding = 2 * tokens * (dit.dim + dit.ffn_dim) * number_bytes
+    return max(attending, feeding)
+
+
+def wan_vae_work_bytes(vae: WanVaeSizes, width: int, height: int, number_bytes: int = NUMBER_BYTES) -> int:
+    """Peak of encoding or decoding one latent frame (they are alike)."""
+    return WAN_VAE_FRAMES * vae.base_dim * vae.dim_mult[0] * width * height * number_bytes
+
+
+def taehv_work_bytes(channels: int, width: int, height: int, number_bytes: int = NUMBER_BYTES) -> int:
+    """Peak of encoding or decoding one latent frame."""
+    return TAEHV_FRAMES * channels * width * height * number_bytes
+
+
+def pocket_vae_work_bytes(vae: PocketVaeSizes, width: int, height: int) -> int:
+    """Peak of encoding or decoding one latent frame."""
+    widest = max(vae.frame_width, vae.fine_width, RGB * FOLD**2)
+    return POCKET_FRAMES * widest * (width // FOLD) * (height // FOLD) * NUMBER_BYTES
+
+
+def frames_bytes(width: int, height: int, latents: int = 1) -> int:
+    """Bytes of the frames themselves, as they come and go."""
+    return CHUNKS_AROUND * latents * FRAMES_PER_LATENT * width * height * RGBA
