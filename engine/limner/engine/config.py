@@ -18,12 +18,13 @@ from limner.engine.parts import TextSizes, VaeSizes
 from limner.engine.schedule import ScheduleConfig
 from limner.engine.text import TextConfig
 from limner.engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR, VaeConfig
+from limner.engine.wan.vae_config import WanVaeConfig
 
 __all__ = ["DiTConfig", "ModelConfig", "NoiseConfig", "ScheduleConfig", "TextConfig", "VaeConfig"]
 
 LARGEST_SIDE = 4096
 
-VAES: dict[str, type] = {"pocket": VaeConfig}
+VAES: dict[str, type] = {"pocket": VaeConfig, "wan": WanVaeConfig}
 """Autoencoders by `vae.kind`; the first is meant where a config names none."""
 TEXTS: dict[str, type] = {"words": TextConfig}
 """Text encoders by `text.kind`."""

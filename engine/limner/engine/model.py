@@ -12,8 +12,9 @@ from limner.engine.dit.model import CausalDiT
 from limner.engine.parts import TextEncoder, Vae
 from limner.engine.text import WordText
 from limner.engine.vae import PocketVae
+from limner.engine.wan.vae import WanVae, WanVaeConfig
 
-_VAES: dict[type, Callable[[Any], Vae]] = {VaeConfig: PocketVae}
+_VAES: dict[type, Callable[[Any], Vae]] = {VaeConfig: PocketVae, WanVaeConfig: WanVae}
 _TEXTS: dict[type, Callable[[Any], TextEncoder]] = {TextConfig: WordText}
 
 

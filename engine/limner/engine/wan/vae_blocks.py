@@ -1,0 +1,165 @@
+"""The building blocks of Wan's autoencoder, under the names that they have in Wan's weights files.
+
+Layouts: x_BCTHW, T frames; x_NCHW, N single frames. A stream's memory is a list of buffers, the last input
+frames of each convolution over time, in the order in which the convolutions run; a forward pass walks
+through it by an iterator, reads each buffer and leaves in it what the next pass needs. Buffers are written in
+place and never replaced, and all but the first pass of a stream run the same operations on the same shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_LEAST_NORM = 1e-12
+
+
+class CausalConv3d(nn.Conv3d):
+    """Sees no later frame than the one that it gives: two earlier ones, and a stride over time."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: tuple[int, int, int], time_stride: int = 1
+    ) -> None:
+        _, rows, columns = kernel
+        padding = (0, rows // 2, columns // 2)
+        super().__init__(channels_in, channels_out, kernel, (time_stride, 1, 1), padding)
+
+    def forward(self, x_BCTHW: Tensor, past_BCTHW: Tensor) -> Tensor:  # type: ignore[override]
+        """`past` (zeros before the first) goes before x; it then holds the last frames of both."""
+        window = torch.cat([past_BCTHW, x_BCTHW], 2)
+        past_BCTHW.copy_(window[:, :, -past_BCTHW.shape[2] :])
+        return super().forward(window)
+
+
+class PointConv3d(nn.Conv3d):
+    """A 1×1×1 convolution. Runs frame by frame in two dimensions, for which the kernels are better."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, 1)
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        """Mixes channels alone."""
+        weight = self.weight.squeeze(2)
+        return by_frame(lambda x_NCHW: functional.conv2d(x_NCHW, weight, self.bias), x_BCTHW)
+
+
+class RmsNorm(nn.Module):
+    """Each position by the root of its channels' mean square, in float32; then a gain a channel."""
+
+    def __init__(self, channels: int, *, frames: bool = True) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(channels, *(1, 1, 1)[not frames :]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, ...] → the same shape and dtype."""
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=dtype)
+        gain = x.shape[1] ** 0.5 / norm.clamp_min(_LEAST_NORM)
+        out: Tensor = x * gain.to(x.dtype) * self.gamma
+        return out
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions around the identity, or around a 1×1×1 convolution where the width changes."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            RmsNorm(channels_in),
+            nn.SiLU(),
+            CausalConv3d(channels_in, channels_out, (3, 3, 3)),
+            RmsNorm(channels_out),
+            nn.SiLU(),
+            nn.Dropout(0.0),  # Nothing to do here, but the next one is number 6 in the weights file.
+            CausalConv3d(channels_out, channels_out, (3, 3, 3)),
+        )
+        widens = channels_in != channels_out
+        self.shortcut = PointConv3d(channels_in, channels_out) if widens else nn.Identity()
+
+    def forward(self, x_BCTHW: Tensor, past: Iterator[Tensor], first: bool) -> Tensor:
+        """[B, C_in, T, H, W] → [B, C_out, T, H, W]."""
+        norm1, _, conv1, norm2, _, _, conv2 = self.residual
+        hidden = conv1(functional.silu(norm1(x_BCTHW)), next(past))
+        hidden = conv2(functional.silu(norm2(hidden)), next(past))
+        return hidden + self.shortcut(x_BCTHW)  # type: ignore[no-any-return]  # modules give Any
+
+
+class AttentionBlock(nn.Module):
+    """Every position of a frame attends to all others of the same frame, with one head."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = RmsNorm(channels, frames=False)
+        self.to_qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.proj = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x_BCTHW: Tensor, past: Iterator[Tensor], first: bool) -> Tensor:
+        """Same shape out as in."""
+        return x_BCTHW + by_frame(self._attended, x_BCTHW)
+
+    def _attended(self, x_NCHW: Tensor) -> Tensor:
+        qkv_NPC = self.to_qkv(self.norm(x_NCHW)).flatten(2).transpose(1, 2)
+        q, k, v = qkv_NPC.unsqueeze(1).chunk(3, dim=-1)
+        mixed_NPC = functional.scaled_dot_product_attention(q, k, v).squeeze(1)
+        out: Tensor = self.proj(mixed_NPC.transpose(1, 2).view_as(x_NCHW))
+        return out
+
+
+class Downsample(nn.Module):
+    """Halves the side, and then time where `in_time`."""
+
+    def __init__(self, channels: int, *, in_time: bool) -> None:
+        super().__init__()
+        self.resample = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(channels, channels, 3, stride=2))
+        self.time_conv = CausalConv3d(channels, channels, (3, 1, 1), time_stride=2) if in_time else None
+
+    def forward(self, x_BCTHW: Tensor, past: Iterator[Tensor], first: bool) -> Tensor:
+        """[B, C, T, H, W] → [B, C, T/2 or T, H/2, W/2]; the first frame of a clip stays one frame."""
+        x_BCTHW = by_frame(self.resample, x_BCTHW)
+        if self.time_conv is None:
+            return x_BCTHW
+        before_BCTHW = next(past)
+        if first:
+            before_BCTHW.copy_(x_BCTHW)
+            return x_BCTHW
+        out: Tensor = self.time_conv(x_BCTHW, before_BCTHW)
+        return out
+
+
+class Upsample(nn.Module):
+    """Doubles time where `in_time`, then the side, and halves the channels."""
+
+    def __init__(self, channels: int, *, in_time: bool) -> None:
+        super().__init__()
+        self.resample = nn.Sequential(
+            nn.Upsample(scale_factor=(2.0, 2.0), mode="nearest-exact"),
+            nn.Conv2d(channels, channels // 2, 3, padding=1),
+        )
+        self.time_conv = CausalConv3d(channels, 2 * channels, (3, 1, 1)) if in_time else None
+
+    def forward(self, x_BCTHW: Tensor, past: Iterator[Tensor], first: bool) -> Tensor:
+        """[B, C, T, H, W] → [B, C/2, 2T or T, 2H, 2W]; the first frame of a clip stays one frame.
+
+        That frame leaves no trace in the memory: to Wan, time begins with the second latent frame here.
+        """
+        if self.time_conv is not None:
+            before_BCTHW = next(past)
+            if not first:
+                x_BCTHW = _two_frames_each(self.time_conv(x_BCTHW, before_BCTHW))
+        return by_frame(self.resample, x_BCTHW)
+
+
+def by_frame(layer: Callable[[Tensor], Tensor], x_BCTHW: Tensor) -> Tensor:
+    """Apply a layer of single frames to each; only views, if both sides lie channels last."""
+    batch, _, frames, _, _ = x_BCTHW.shape
+    y_NCHW = layer(x_BCTHW.transpose(1, 2).flatten(0, 1))
+    return y_NCHW.view(batch, frames, *y_NCHW.shape[1:]).transpose(1, 2)
+
+
+def _two_frames_each(x_BCTHW: Tensor) -> Tensor:
+    """[B, 2·C, T, H, W] → [B, C, 2·T, H, W]: the first half of the channels is the earlier frame."""
+    earlier, later = x_BCTHW.chunk(2, dim=1)
+    return torch.stack([earlier, later], 3).flatten(2, 3)
