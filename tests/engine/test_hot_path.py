@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,14 +12,19 @@ import torch
 from tests.engine.streaming import clip, frames_of, numbers_of, painted, settings_of, stream_of
 from tests.engine.tiny import random_weights, tiny_config, with_threshold
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
+from limner.engine.blend import SoftText
 from limner.engine.config import ModelConfig
+from limner.engine.cuts import CutDetector
 from limner.engine.dit.model import CausalDiT
 from limner.engine.engine import Engine
+from limner.engine.frames import Uploader
 from limner.engine.motion import MotionController
 from limner.engine.noise import NoiseConfig, NoiseSource
+from limner.engine.prompts import PromptTrack
+from limner.engine.text_stage import TextStage
 
 WAITING = ("_local_scalar_dense", "item", "is_nonzero", "nonzero", "masked_select", "unique", "equal")
 
@@ -50,6 +57,34 @@ def test_denoising_never_waits_for_the_device(config: ModelConfig, mode: dict[st
         noised = stream.encode(chunk)  # Texts and cuts are looked at on the host, before anything is sent.
         with nobody_waits():
             stream.denoise(noised)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_stage_waits_for_the_device(mode: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """From uploaded frames to frames on their way to the host, new texts included.
+
+    Thumbnails and texts are looked at on the host, where they are: of those alone numbers may be asked.
+    """
+    config = dataclasses.replace(tiny_config(kind="fresh"), steady=False)
+    stream = stream_of(Engine(config, random_weights(config), dtype=torch.float32), **mode)
+    for owner, method in ((CutDetector, "watch"), (TextStage, "adopt"), (PromptTrack, "push")):
+        monkeypatch.setattr(owner, method, on_the_host(getattr(owner, method)))
+    monkeypatch.setattr(SoftText, "tokens", on_the_host(SoftText.tokens))
+    uploader, chunks = Uploader(torch.device("cpu")), clip(12, frames=stream.frames_per_chunk)
+    for i, chunk in enumerate(chunks):
+        uploaded = uploader.push([*torch.nn.functional.pad(chunk.permute(0, 2, 3, 1), (0, 1))])
+        if i == 6:
+            stream.update(settings_of(prompt="neon", transition_frames=8, **mode))
+        with nobody_waits():
+            stream.painting(stream.denoise(stream.encode(uploaded)), download=True)
+
+
+def on_the_host(method: Callable[..., Any]) -> Callable[..., Any]:
+    def unwatched(*args: Any, **kwargs: Any) -> Any:
+        with _disable_current_modes():
+            return method(*args, **kwargs)
+
+    return unwatched
 
 
 def test_choosing_the_strength_never_waits_for_the_device() -> None:

@@ -11,14 +11,22 @@ from tests.engine.streaming import clip, frames_of, painted, settings_of, stream
 from tests.engine.tiny import tiny_engine
 from torch import Tensor
 
+from limner.engine.device_lanes import DeviceLanes, tensors_in
 from limner.engine.engine import Engine
 from limner.engine.errors import FrameError
-from limner.engine.overlap import MOST_INSIDE, Lanes, OverlappedStream, lane_threads
+from limner.engine.frames import Uploader
+from limner.engine.overlap import AnyLanes, Lanes, OverlappedStream, lane_threads
 from limner.engine.types import NoisedChunk, Painted
 
 
+@pytest.fixture(params=["threads", "queues"])
+def lanes(request: pytest.FixtureRequest) -> Iterator[AnyLanes]:
+    with Lanes(2) if request.param == "threads" else DeviceLanes(torch.device("cpu")) as lanes:
+        yield lanes
+
+
 @pytest.fixture
-def lanes() -> Iterator[Lanes]:
+def threads() -> Iterator[Lanes]:
     with Lanes(2) as lanes:
         yield lanes
 
@@ -33,7 +41,7 @@ def through(stream: OverlappedStream, chunks: list[Tensor]) -> list[Painted]:
 
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("stream_batch", [True, False])
-def test_the_frames_are_the_same(lanes: Lanes, engine: Engine, steps: int, stream_batch: bool) -> None:
+def test_the_frames_are_the_same(lanes: AnyLanes, engine: Engine, steps: int, stream_batch: bool) -> None:
     chunks = clip(8)
     wanted = painted(stream_of(engine, steps=steps, stream_batch=stream_batch), chunks)
     stream = OverlappedStream(stream_of(engine, steps=steps, stream_batch=stream_batch), lanes)
@@ -43,7 +51,7 @@ def test_the_frames_are_the_same(lanes: Lanes, engine: Engine, steps: int, strea
     assert stream.inside == 0
 
 
-def test_settings_count_from_the_next_chunk_pushed(lanes: Lanes, engine: Engine) -> None:
+def test_settings_count_from_the_next_chunk_pushed(lanes: AnyLanes, engine: Engine) -> None:
     chunks = clip(8)
     changed = settings_of(prompt="neon", steps=2, revision=7)
 
@@ -61,7 +69,7 @@ def test_settings_count_from_the_next_chunk_pushed(lanes: Lanes, engine: Engine)
     assert got[-1].revision == 7
 
 
-def test_stages_of_neighbouring_chunks_run_at_the_same_time(lanes: Lanes) -> None:
+def test_stages_of_neighbouring_chunks_run_at_the_same_time(threads: Lanes) -> None:
     """The second chunk is encoded while the first is held in the denoiser."""
     inner = stream_of(tiny_engine())
     encoded_twice, plain_encode, plain_denoise = threading.Event(), inner.encode, inner.denoise
@@ -78,13 +86,13 @@ def test_stages_of_neighbouring_chunks_run_at_the_same_time(lanes: Lanes) -> Non
         assert encoded_twice.wait(timeout=20), "the lanes take turns"
         return plain_denoise(chunk)
 
-    inner.encode = encode  # type: ignore[method-assign]
+    inner.encode = encode  # type: ignore[method-assign,assignment]
     inner.denoise = denoise  # type: ignore[method-assign,assignment]
-    got = through(OverlappedStream(inner, lanes), clip(3))
+    got = through(OverlappedStream(inner, threads), clip(3))
     assert [part.chunk for part in got] == [0, 1, 2]
 
 
-def test_push_waits_when_the_lanes_are_full(lanes: Lanes) -> None:
+def test_push_waits_when_the_lanes_are_full(lanes: AnyLanes) -> None:
     inner = stream_of(tiny_engine())
     go, plain = threading.Event(), inner.denoise
 
@@ -94,7 +102,7 @@ def test_push_waits_when_the_lanes_are_full(lanes: Lanes) -> None:
 
     inner.denoise = denoise  # type: ignore[method-assign,assignment]
     stream = OverlappedStream(inner, lanes)
-    chunks = clip(MOST_INSIDE + 1)
+    chunks = clip(lanes.most_inside + 1)
     for chunk in chunks[:-1]:
         stream.push(chunk)
     last = threading.Thread(target=stream.push, args=(chunks[-1],))
@@ -103,10 +111,10 @@ def test_push_waits_when_the_lanes_are_full(lanes: Lanes) -> None:
     assert last.is_alive()
     go.set()
     last.join(timeout=20)
-    assert [part.chunk for part in stream.drain()] == list(range(MOST_INSIDE + 1))
+    assert [part.chunk for part in stream.drain()] == list(range(lanes.most_inside + 1))
 
 
-def test_who_waits_is_told(lanes: Lanes) -> None:
+def test_who_waits_is_told(lanes: AnyLanes) -> None:
     told = threading.Semaphore(0)
     stream = OverlappedStream(stream_of(tiny_engine()), lanes, on_painted=told.release)
     stream.push(clip(1)[0])
@@ -114,7 +122,7 @@ def test_who_waits_is_told(lanes: Lanes) -> None:
     assert [part.chunk for part in stream.collect()] == [0]
 
 
-def test_a_fault_comes_out_of_collect_and_the_lanes_live_on(lanes: Lanes) -> None:
+def test_a_fault_comes_out_of_collect_and_the_lanes_live_on(lanes: AnyLanes) -> None:
     inner = stream_of(tiny_engine())
     plain = inner.denoise
 
@@ -131,14 +139,14 @@ def test_a_fault_comes_out_of_collect_and_the_lanes_live_on(lanes: Lanes) -> Non
     assert [part.chunk for part in through(stream, chunks[1:])] == [1, 2]
 
 
-def test_wrong_frames_are_refused_at_once(lanes: Lanes) -> None:
+def test_wrong_frames_are_refused_at_once(lanes: AnyLanes) -> None:
     stream = OverlappedStream(stream_of(tiny_engine()), lanes)
     with pytest.raises(FrameError):
         stream.push(torch.zeros(4, 3, 7, 5, dtype=torch.uint8))
     assert [part.chunk for part in through(stream, clip(2))] == [0, 1]
 
 
-def test_reset_begins_anew(lanes: Lanes, engine: Engine) -> None:
+def test_reset_begins_anew(lanes: AnyLanes, engine: Engine) -> None:
     stream = OverlappedStream(stream_of(engine, steps=2), lanes)
     for chunk in clip(3):
         stream.push(chunk)
@@ -153,3 +161,39 @@ def test_threads_are_shared_out(threads: int, lanes: tuple[int, int]) -> None:
     assert lane_threads(threads) == lanes
     with pytest.raises(ValueError, match="at least 1"):
         Lanes(0)
+
+
+def test_queues_bring_rgba_to_the_host(engine: Engine) -> None:
+    with DeviceLanes(torch.device("cpu")) as lanes:
+        done = through(OverlappedStream(stream_of(engine), lanes), clip(3))
+    for part in done:
+        assert part.rgba_THW4 is not None and part.rgba_THW4.is_contiguous()
+        assert torch.equal(part.rgba_THW4[..., :3], part.frames_TCHW.permute(0, 2, 3, 1))
+        assert (part.rgba_THW4[..., 3] == 255).all()
+
+
+def test_uploaded_frames_are_painted_alike(engine: Engine) -> None:
+    """Cuts too: they are found in thumbnails that came with them."""
+    chunks = [*clip(4), *[torch.zeros(4, 3, 32, 48, dtype=torch.uint8)] * 4, *clip(4, seed=6)]
+    wanted = painted(stream_of(engine), chunks)
+    uploader, stream = Uploader(torch.device("cpu")), stream_of(engine)
+    got = []
+    for chunk in chunks:
+        slots_T = [torch.nn.functional.pad(frame, (0, 0, 0, 0, 0, 1)).permute(1, 2, 0) for frame in chunk]
+        slots = [slot.contiguous() for slot in slots_T]
+        uploaded = uploader.push(slots)
+        for slot in slots:
+            slot.fill_(7)  # Their memory is their owner's again.
+        got.append(stream.push(uploaded))
+    assert torch.equal(frames_of([part for part in got if part is not None]), frames_of(wanted))
+    assert any(part.is_cut for part in wanted)
+
+
+def test_all_tensors_of_a_chunk_are_handed_on(engine: Engine) -> None:
+    chunk = stream_of(engine).encode(clip(1)[0])
+    found = {id(tensor) for tensor in tensors_in(chunk)}
+    for tensor in (chunk.x_TCHW, chunk.strength, chunk.told_N, *chunk.text.keys, *chunk.text.values):
+        assert id(tensor) in found
+    without_text = {id(tensor) for tensor in tensors_in(chunk, but=chunk.text)}
+    assert found - without_text >= {id(tensor) for tensor in chunk.text.keys}
+    assert id(chunk.x_TCHW) in without_text

@@ -44,10 +44,11 @@ class StageClock:
         return span
 
     def _mark(self) -> Mark:
-        return _cuda_event() if self._cuda else time.perf_counter()
+        return cuda_event() if self._cuda else time.perf_counter()
 
 
-def _cuda_event() -> torch.cuda.Event:
+def cuda_event() -> torch.cuda.Event:
+    """Where the current stream is now; also tells times."""
     event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch has no types here
     event.record()
     return event

@@ -57,6 +57,9 @@ class ModelConfig:
     """Working sizes that suit the model, (width, height) in pixels. Any multiple of `size_multiple` works."""
     default_size: tuple[int, int] = (320, 192)
     """(width, height) in pixels when nobody chooses."""
+    steady: bool = True
+    """Whether what is painted is held along the motion of the source, as far as the settings say. Costs time
+    on the host. False: for models whose pictures do not flicker anyway."""
     latent_frames_per_chunk: int = 1
     """Latent frames of a chunk, at least 1 and at most what the ring of the cache holds."""
 

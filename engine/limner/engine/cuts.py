@@ -46,7 +46,7 @@ FLASH_FRAMES = 2
 
 
 class CutDetector:
-    """Finds scene cuts in the chunks of one stream. On the host: frames on a device are waited for."""
+    """Finds scene cuts in the chunks of one stream. On the host: `push` waits for frames on a device."""
 
     def __init__(self) -> None:
         self._last_Chw: Tensor | None = None
@@ -58,20 +58,24 @@ class CutDetector:
         self._is_due = False
 
     def push(self, frames_TCHW: Tensor) -> int | None:
-        """Where in these uint8 frames (3 or more) a new scene begins, 0..T-1, for `aligned`; None: nowhere.
+        """`watch` of uint8 frames."""
+        return self.watch(thumbnails(frames_TCHW))
+
+    def watch(self, thumbnails_TChw: Tensor) -> int | None:
+        """Where in these frames (3 or more) a new scene begins, 0..T-1, for `aligned`; None: nowhere.
 
         In the first half of the chunk that is certain. In the second it is suspected, and it begins with the
         next chunk (0 then), unless it turns out to be a flash (None). Of several in a chunk the first counts.
         """
         at = 0 if self._is_due else None
         since = 0  # What was suspected in the chunk before begins with this one.
-        for t, frame_Chw in enumerate(thumbnails(frames_TCHW)):
+        for t, frame_Chw in enumerate(thumbnails_TChw):
             seen = self._watch(frame_Chw)
             if seen == "suspect":
                 since = t
             elif seen == "cut" and at is None:
                 at = since
-        self._is_due = at is not None and not is_early(at, len(frames_TCHW))
+        self._is_due = at is not None and not is_early(at, len(thumbnails_TChw))
         return since if at is None and self._before_Chw is not None else at
 
     def reset(self) -> None:

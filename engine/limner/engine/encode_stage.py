@@ -12,8 +12,9 @@ from torch import Tensor
 from limner.engine.clock import StageClock
 from limner.engine.cuts import CutDetector, aligned, is_early
 from limner.engine.dit.context import TextContext
-from limner.engine.errors import FrameError, SettingsError, StateError
+from limner.engine.errors import SettingsError, StateError
 from limner.engine.flights import Texts
+from limner.engine.frames import Uploaded, check_frames, pixels_of, thumbnails_of
 from limner.engine.model import Model
 from limner.engine.motion import MotionController
 from limner.engine.noise import NoiseSource
@@ -83,26 +84,28 @@ class EncodeStage:
         self._wanted = settings
 
     @torch.inference_mode()
-    def push(self, frames_TCHW: Tensor) -> NoisedChunk:
+    def push(self, frames: Tensor | Uploaded) -> NoisedChunk:
         """uint8 RGB frames [frames_per_chunk, 3, height, width] → a chunk; FrameError for any others."""
         wanted = self._wanted
-        self._check_frames(frames_TCHW, self._latents_of(wanted))
+        self.check_frames(frames)
         clock = StageClock(self._device)
         self._adopt(wanted)
-        frames_TCHW, is_cut = self._one_scene(frames_TCHW)
-        frames_TCHW = scaled(frames_TCHW.to(self._device, non_blocking=True), self._working_size)
+        frames_TCHW, is_cut = self._one_scene(frames)
         text = self._text.push(len(frames_TCHW))
-        latents_TCHW = self._encoder.push(frames_TCHW)
+        if self._is_steadied:  # What follows them does so on the host: before they leave it.
+            frames_TCHW = scaled(frames_TCHW, self._working_size)
         trace = self._traced(frames_TCHW)
+        frames_TCHW = scaled(frames_TCHW.to(self._device, non_blocking=True), self._working_size)
+        latents_TCHW = self._encoder.push(frames_TCHW)
         encoded = clock.lap()
         strength = self._motion.push(frames_TCHW, self._painting)
         chunk = self._noised(latents_TCHW, strength, text)
         self._index += 1
         return dataclasses.replace(chunk, is_cut=is_cut, trace=trace, encoded=encoded, noised=clock.lap())
 
-    def check_frames(self, frames_TCHW: Tensor) -> None:
+    def check_frames(self, frames: Tensor | Uploaded) -> None:
         """FrameError unless the next `push` would take these."""
-        self._check_frames(frames_TCHW, self._latents_of(self._wanted))
+        check_frames(frames, (self.frames_per_chunk, 3, self.height, self.width))
 
     @torch.inference_mode()
     def reset(self) -> None:
@@ -168,14 +171,23 @@ class EncodeStage:
     def _traced(self, frames_TCHW: Tensor) -> Trace | None:
         """How the source moves; None where nothing is to be steadied."""
         settings = self._painting
-        if not settings.steadiness or not settings.strength:
+        if not self._is_steadied:
             self._follower.reset()
             return None
         if self._text.has_arrived and not settings.transition_frames:
             # Another look at once: nothing of the old one is to be held. A transition ends where it is.
             self._follower.reset()
         most = STEADINESS_OF_A_CHANGE if self._text.is_changing else 1.0
-        return self._follower.push(frames_TCHW, min(settings.steadiness, most))
+        trace = self._follower.push(frames_TCHW, min(settings.steadiness, most))
+        return Trace(
+            flow_T2hw=trace.flow_T2hw.to(self._device, non_blocking=True),
+            keep_T1hw=trace.keep_T1hw.to(self._device, non_blocking=True),
+        )
+
+    @property
+    def _is_steadied(self) -> bool:
+        settings = self._painting
+        return self._config.steady and settings.steadiness > 0 and settings.strength > 0
 
     @property
     def _painting(self) -> StreamSettings:
@@ -204,12 +216,13 @@ class EncodeStage:
             self._work_at(self._size_of(wanted))
         self._settings = wanted
 
-    def _one_scene(self, frames_TCHW: Tensor) -> tuple[Tensor, bool]:
+    def _one_scene(self, frames: Tensor | Uploaded) -> tuple[Tensor, bool]:
         """The frames of one scene alone, and whether a new one begins with them."""
+        frames_TCHW = pixels_of(frames)
         if not self._settings.cuts:
             self._cuts.reset()
             return frames_TCHW, False
-        at = self._cuts.push(frames_TCHW)
+        at = self._cuts.watch(thumbnails_of(frames))
         if at is None:
             return frames_TCHW, False
         is_cut = is_early(at, len(frames_TCHW))
@@ -230,14 +243,6 @@ class EncodeStage:
             raise SettingsError(
                 f"chunk_latents is {settings.chunk_latents}; {self._config.name} takes up to {most}"
             )
-
-    def _check_frames(self, frames_TCHW: Tensor, latents: int) -> None:
-        wanted = (FRAMES_PER_LATENT * latents, 3, self.height, self.width)
-        if not isinstance(frames_TCHW, Tensor) or frames_TCHW.dtype != torch.uint8:
-            kind = getattr(frames_TCHW, "dtype", type(frames_TCHW).__name__)
-            raise FrameError(f"frames are {kind}; they must be a torch.uint8 tensor")
-        if tuple(frames_TCHW.shape) != wanted:
-            raise FrameError(f"frames have the shape {tuple(frames_TCHW.shape)}; this stream takes {wanted}")
 
 
 def _settings(facts: dict[str, Any]) -> StreamSettings:

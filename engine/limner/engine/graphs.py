@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,13 +53,21 @@ class CudaRecorder:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
 
     def record(self, function: Callable[[], Tensor]) -> tuple[Graph, Tensor]:
-        """Waits for the device (once a graph). Other threads may use the device meanwhile."""
+        """Record, while other threads go on using the device; nobody waits for it.
+
+        Not by `torch.cuda.graph`: that waits for the device and gives all its cached memory back first, which
+        a live stream would feel.
+        """
         graph = torch.cuda.CUDAGraph()
-        recording = torch.cuda.graph(
-            graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
-        )
-        with recording:
-            result = function()
+        with torch.cuda.stream(self._stream):
+            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+            try:
+                result = function()
+            except BaseException:
+                with suppress(RuntimeError):  # That it cannot be recorded has been said.
+                    graph.capture_end()
+                raise
+            graph.capture_end()
         return graph, result
 
 

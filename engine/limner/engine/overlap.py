@@ -3,7 +3,7 @@
 One lane encodes and decodes, the other denoises, each a thread that works off its jobs in order. While chunk
 n is denoised, n - 1 is decoded and n + 1 encoded; every frame is the same as without. Two lanes of one CPU
 thread each also stand a busy machine better than one lane of two threads, which wait for each other at every
-product.
+product. On a device the lanes are its queues: see device_lanes.py.
 """
 
 from __future__ import annotations
@@ -12,15 +12,39 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from limner.engine.frames import Uploaded
 from limner.engine.stream import Stream
-from limner.engine.types import Denoised, NoisedChunk, Painted, StreamSettings
+from limner.engine.types import Denoised, Painted, StreamSettings
 
 MOST_INSIDE = 2
 """Chunks between `push` and the end of their decoding: one a lane. More would only wait, and get old."""
+
+Result = TypeVar("Result")
+
+
+class AnyLanes(Protocol):
+    """Where the stages of chunks run: threads of the host, or queues of a device (see device_lanes.py)."""
+
+    @property
+    def most_inside(self) -> int:
+        """Chunks of a stream between `push` and the end of their decoding."""
+
+    def paint(
+        self, stream: Stream, frames_TCHW: Tensor | Uploaded, painted: Future[Painted | None]
+    ) -> Future[Any]:
+        """Begin with a chunk. `painted` gets what `Stream.push` would give; the other future ends with, or
+        soon after, its encoding: from then on the stream may be told of new settings."""
+
+    def alone(self, work: Callable[[], Result]) -> Result:
+        """Do something with streams that have no chunk on the lanes, and wait for it."""
+
+    def close(self) -> None:
+        """Finish what was begun and end all threads."""
 
 
 def lane_threads(threads: int) -> tuple[int, int]:
@@ -29,7 +53,9 @@ def lane_threads(threads: int) -> tuple[int, int]:
 
 
 class Lanes:
-    """The two lanes of an engine, for all its streams. Close it, or use it in a `with`."""
+    """The two lanes of an engine on the host, for all its streams. Close it, or use it in a `with`."""
+
+    most_inside = MOST_INSIDE
 
     def __init__(self, threads: int) -> None:
         """`threads`: CPU threads for both lanes together, at least 1."""
@@ -50,6 +76,27 @@ class Lanes:
         self.denoising.shutdown()
         self.coding.shutdown()
 
+    def paint(
+        self, stream: Stream, frames_TCHW: Tensor | Uploaded, painted: Future[Painted | None]
+    ) -> Future[Any]:
+        """As `AnyLanes` says."""
+        encoded = self.coding.submit(stream.encode, frames_TCHW)
+        denoised = self.denoising.submit(lambda: stream.denoise(encoded.result()))
+        # A lane never waits for the one that works for it: decoding queues up when there is what to decode.
+        denoised.add_done_callback(lambda done: self._decode(stream, done, painted))
+        return encoded
+
+    def alone(self, work: Callable[[], Result]) -> Result:
+        """As `AnyLanes` says: here, as nobody else uses the stream."""
+        return work()
+
+    def _decode(self, stream: Stream, denoised: Future[Denoised], painted: Future[Painted | None]) -> None:
+        if (fault := denoised.exception()) is not None:
+            painted.set_exception(fault)
+            return
+        decoded = self.coding.submit(stream.decode, denoised.result())
+        decoded.add_done_callback(lambda done: _pass_on(done, painted))
+
 
 class OverlappedStream:
     """A stream on lanes. For one thread at a time, as the stream itself; nobody else may use that meanwhile.
@@ -57,12 +104,14 @@ class OverlappedStream:
     `push` only hands over; what is painted waits for `collect`, and `on_painted` (called on a lane) says so.
     """
 
-    def __init__(self, stream: Stream, lanes: Lanes, on_painted: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, stream: Stream, lanes: AnyLanes, on_painted: Callable[[], None] = lambda: None
+    ) -> None:
         self.stream, self.on_painted = stream, on_painted
         self._lanes = lanes
-        self._room = threading.Semaphore(MOST_INSIDE)
+        self._room = threading.Semaphore(lanes.most_inside)
         self._inside: deque[Future[Painted | None]] = deque()
-        self._encoded: Future[NoisedChunk] | None = None
+        self._encoded: Future[Any] | None = None
 
     @property
     def inside(self) -> int:
@@ -72,7 +121,7 @@ class OverlappedStream:
     @property
     def is_full(self) -> bool:
         """The next `push` would wait, or soon so: nothing was collected yet."""
-        return len(self._inside) >= MOST_INSIDE
+        return len(self._inside) >= self._lanes.most_inside
 
     def update(self, settings: StreamSettings) -> None:
         """As `Stream.update`: from the next pushed chunk on, so it waits until the one before is encoded."""
@@ -80,19 +129,17 @@ class OverlappedStream:
             wait([self._encoded])
         self.stream.update(settings)
 
-    def push(self, frames_TCHW: Tensor) -> None:
+    def push(self, frames_TCHW: Tensor | Uploaded) -> None:
         """Take a chunk in, as `Stream.push` does; the frames are the lane's until the chunk is collected.
 
-        Waits while MOST_INSIDE chunks are on the lanes. Raises FrameError as `Stream.push` does.
+        Waits while as many chunks are on the lanes as may be. Raises FrameError as `Stream.push` does.
         """
         self.stream.check_frames(frames_TCHW)
         self._room.acquire()
         painted: Future[Painted | None] = Future()
+        painted.add_done_callback(self._end)
         self._inside.append(painted)
-        self._encoded = self._lanes.coding.submit(self.stream.encode, frames_TCHW)
-        denoised = self._lanes.denoising.submit(self._denoise, self._encoded)
-        # A lane never waits for the one that works for it: decoding queues up when there is what to decode.
-        denoised.add_done_callback(lambda done: self._decode(done, painted))
+        self._encoded = self._lanes.paint(self.stream, frames_TCHW, painted)
 
     def collect(self) -> list[Painted]:
         """What has been painted since, oldest first; never waits. Raises what a stage raised."""
@@ -110,35 +157,25 @@ class OverlappedStream:
     def flush(self) -> list[Painted]:
         """Finish all, those between their steps too; the stream can go on after."""
         ready = self.drain()
-        late = self.stream.flush()
+        late = self._lanes.alone(self.stream.flush)
         return ready if late is None else [*ready, late]
 
     def reset(self) -> None:
         """Forget all, what is on the lanes too; the next chunk is the first of a stream."""
         wait(self._inside)
         self._inside.clear()
-        self.stream.reset()
+        self._lanes.alone(self.stream.reset)
 
-    def _denoise(self, encoded: Future[NoisedChunk]) -> Denoised:
-        return self.stream.denoise(encoded.result())
-
-    def _decode(self, denoised: Future[Denoised], painted: Future[Painted | None]) -> None:
-        if denoised.exception() is not None:
-            self._end(denoised, painted)
-            return
-        decoded = self._lanes.coding.submit(self.stream.decode, denoised.result())
-        decoded.add_done_callback(lambda done: self._end(done, painted))
-
-    def _end(self, done: Future[Denoised] | Future[Painted | None], painted: Future[Painted | None]) -> None:
-        fault, result = done.exception(), None
-        if fault is None:
-            result = done.result()
-            assert not isinstance(result, Denoised)
-            painted.set_result(result)
-        else:
-            painted.set_exception(fault)
+    def _end(self, painted: Future[Painted | None]) -> None:
         self._room.release()
         self.on_painted()
+
+
+def _pass_on(done: Future[Painted | None], painted: Future[Painted | None]) -> None:
+    if (fault := done.exception()) is not None:
+        painted.set_exception(fault)
+    else:
+        painted.set_result(done.result())
 
 
 def _lane(name: str, threads: int) -> ThreadPoolExecutor:

@@ -120,7 +120,8 @@ def sampling_places(flow_T2HW: Tensor) -> Tensor:
     y = torch.linspace(-1, 1, height, device=flow_T2HW.device)
     x = torch.linspace(-1, 1, width, device=flow_T2HW.device)
     own_HW2 = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
-    step = torch.tensor([2 / max(1, width - 1), 2 / max(1, height - 1)], device=flow_T2HW.device)
+    step = x.new_full((2,), 2 / max(1, width - 1))  # Filled over there: nothing is sent, so nobody waits.
+    step[1] = 2 / max(1, height - 1)
     return own_HW2 + flow_T2HW.permute(0, 2, 3, 1) * step
 
 

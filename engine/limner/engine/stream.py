@@ -7,18 +7,20 @@ import hashlib
 import torch
 from torch import Tensor
 
-from limner.engine.clock import Span, StageClock
+from limner.engine.clock import Span, StageClock, cuda_event
 from limner.engine.decode_stage import DecodeStage
 from limner.engine.denoiser import Denoiser
 from limner.engine.dit.together import Work
 from limner.engine.encode_stage import EncodeStage
 from limner.engine.errors import StateError
 from limner.engine.flights import Texts
+from limner.engine.frames import Uploaded, on_host, to_show
 from limner.engine.model import Model
 from limner.engine.noise import NoiseSource
+from limner.engine.painting import Painting
 from limner.engine.replayed import NewRecorder, no_recorder
 from limner.engine.state import FORMAT, StreamState
-from limner.engine.types import CleanChunk, Denoised, NoisedChunk, Painted, StageTimes, StreamSettings
+from limner.engine.types import CleanChunk, Denoised, NoisedChunk, Painted, StreamSettings
 from limner.engine.vae import SPATIAL_FACTOR
 
 
@@ -69,8 +71,11 @@ class Stream:
         """
         self._encode.update(settings)
 
-    def push(self, frames_TCHW: Tensor) -> Painted | None:
+    def push(self, frames_TCHW: Tensor | Uploaded) -> Painted | None:
         """Paint one chunk of uint8 RGB frames [frames_per_chunk, 3, height, width].
+
+        On the host, or on the device: uploaded by an `Uploader`, or as a tensor there, whose thumbnails would
+        be waited for.
 
         None while the first chunks are on their way (a stream batch of more than one step). Raises FrameError
         when the frames are not of this kind; nothing has happened then, and the stream can go on.
@@ -120,11 +125,11 @@ class Stream:
         decode.restore(state.part("decode"))
         self._encode, self._denoiser, self._decode = encode, denoiser, decode
 
-    def encode(self, frames_TCHW: Tensor) -> NoisedChunk:
+    def encode(self, frames_TCHW: Tensor | Uploaded) -> NoisedChunk:
         """First stage: put the newest settings in force, encode, add noise. Raises as `push` does."""
         return self._encode.push(frames_TCHW)
 
-    def check_frames(self, frames_TCHW: Tensor) -> None:
+    def check_frames(self, frames_TCHW: Tensor | Uploaded) -> None:
         """Raise what `push` would raise for these frames; nothing else happens."""
         self._encode.check_frames(frames_TCHW)
 
@@ -142,27 +147,24 @@ class Stream:
     @torch.inference_mode()
     def decode(self, denoised: Denoised) -> Painted | None:
         """Third stage: pictures of what the second one finished, if anything. Waits for the device."""
-        chunks = denoised.chunks
-        if not chunks:
+        painting = self.painting(denoised)
+        return None if painting is None else painting.painted()
+
+    @torch.inference_mode()
+    def painting(self, denoised: Denoised, *, download: bool = False) -> Painting | None:
+        """Third stage, without waiting. `download`: what is painted comes to the host too, as RGBA."""
+        if not denoised.chunks:
             return None
         clock = StageClock(self._device)
-        frames_TCHW = self._decode.push(chunks)
+        frames_TCHW = self._decode.push(denoised.chunks)
         decoded = clock.lap()
-        return Painted(
+        return Painting(
+            denoised=denoised,
             frames_TCHW=frames_TCHW,
-            chunk=chunks[0].index,
-            chunks=len(chunks),
-            revision=chunks[-1].revision,
-            strength=float(chunks[-1].strength),
-            is_cut=any(chunk.is_cut for chunk in chunks),
-            unknown_words=chunks[-1].unknown_words,
-            text_note=chunks[-1].text_note,
-            stage_ms=StageTimes(
-                encode=denoised.encoded.ms(),
-                noise=denoised.noised.ms(),
-                denoise=denoised.denoised.ms(),
-                decode=decoded.ms(),
-            ),
+            decoded=decoded,
+            rgba_THW4=on_host(to_show(frames_TCHW)) if download else None,
+            strength=on_host(denoised.chunks[-1].strength),
+            done=cuda_event() if self._device.type == "cuda" else None,
         )
 
     def _identity(self) -> dict[str, str | int]:

@@ -144,6 +144,8 @@ class Painted:
     be. Empty: it has."""
     stage_ms: StageTimes
     """Of the push that brought it."""
+    rgba_THW4: Tensor | None = None
+    """The same frames on the host, as RGBA in rows without padding; None: nobody brought them there."""
 
 
 @dataclass(frozen=True, kw_only=True)
