@@ -39,7 +39,7 @@ def frame_turns(
 
 def rotate(x: Tensor, turns: Tensor) -> Tensor:
     """Turn the pairs of x [..., N, heads, 2P] by turns [..., N, P, 2]; keeps x's type."""
-    pairs = x.float().reshape(*x.shape[:-1], -1, 2)
+    pairs = x.float().reshape(*x.shape[:-1], turns.shape[-2], 2)
     turns = turns.unsqueeze(-3)
     # One complex product is one pass over memory, where the real form takes six. But a compiler can make no
     # code for complex numbers, and makes one pass of the real form.
