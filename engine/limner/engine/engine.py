@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,11 +13,10 @@ from limner.engine.config import LARGEST_SIDE, ModelConfig
 from limner.engine.dit.together import run_together
 from limner.engine.errors import ConfigError, EngineError
 from limner.engine.graphs import CudaRecorder
-from limner.engine.model import Model
+from limner.engine.loading import PartProgress, Weights, load_model
 from limner.engine.replayed import NewRecorder, no_recorder
 from limner.engine.stream import Stream, denoised
 from limner.engine.types import Painted, StreamSettings
-from limner.engine.weights import load_weights
 
 
 class Engine:
@@ -27,19 +25,21 @@ class Engine:
     def __init__(
         self,
         config: ModelConfig,
-        weights: Path | Mapping[str, Tensor],
+        weights: Weights,
         *,
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
         threads: int | None = None,
         new_recorder: NewRecorder | None = None,
+        on_progress: PartProgress | None = None,
     ) -> None:
         """Load a model.
 
         `dtype`: what it computes in; None takes what is fast on the device. `threads`: CPU threads of this
         process, 1 or more; None leaves them. `new_recorder`: of the graphs that its streams replay; None
-        takes CUDA graphs where there is CUDA, `no_recorder` takes none. Raises WeightsError when the weights
-        are not this model's, EngineError when the device is not there.
+        takes CUDA graphs where there is CUDA, `no_recorder` takes none. `on_progress` hears of the
+        loading of weights that come as ModelFiles. Raises WeightsError when the weights are not this model's,
+        EngineError when the device is not there.
         """
         if threads is not None:
             if threads < 1:
@@ -49,9 +49,9 @@ class Engine:
         self.device = usable_device(device)
         self.dtype = dtype if dtype is not None else fast_dtype(self.device)
         self._new_recorder = new_recorder or recorders_of(self.device)
-        model = Model(config)
-        load_weights(model, weights)
-        self._model = model.to(self.device, self.dtype).eval().requires_grad_(False)
+        self._model = load_model(
+            config, weights, device=self.device, dtype=self.dtype, on_progress=on_progress
+        )
         self._model.dit.pack()
 
     def open_stream(

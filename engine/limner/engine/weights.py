@@ -34,6 +34,7 @@ def load_weights(
     top_key: str | None = None,
     naming: Naming = as_they_are,
     device: torch.device | None = None,
+    mapped: bool = False,
     on_full: Full | None = None,
     on_progress: Progress | None = None,
 ) -> None:
@@ -41,7 +42,9 @@ def load_weights(
 
     Tensors that are on the meta device are made on `device` (the CPU when not given); others stay where they
     are. `weights`, `part` and `top_key`: as `read_weights` has them. `naming` reads the names of the file.
-    `on_full` may change a module as soon as it is full, such as quantise it.
+    `mapped`: tensors that are on the CPU in the right type anyway stay in the file, which must not change
+    then; the system takes their memory back when it needs it. `on_full` may change a module as soon as it is
+    full, such as quantise it.
 
     Raises WeightsError, naming the file and the key, when the file is missing or damaged, when a key is
     missing or surplus, or when a shape or type is wrong. The module is untouched then.
@@ -50,7 +53,7 @@ def load_weights(
     given = read_weights(weights, part, top_key) if isinstance(weights, Path) else weights
     tensors = _fitting(source, module, given, naming(given.keys()))
     with torch.no_grad():
-        _Filling(tensors, device or torch.device("cpu"), on_full, on_progress).fill(module, "")
+        _Filling(tensors, device or torch.device("cpu"), mapped, on_full, on_progress).fill(module, "")
 
 
 def read_weights(path: Path, part: str = "", top_key: str | None = None) -> Tensors:
@@ -123,10 +126,11 @@ class _Filling:
         self,
         tensors: Mapping[str, Tensor],
         device: torch.device,
+        mapped: bool,
         on_full: Full | None,
         on_progress: Progress | None,
     ) -> None:
-        self._tensors, self._device = tensors, device
+        self._tensors, self._device, self._mapped = tensors, device, mapped
         self._on_full, self._on_progress = on_full, on_progress
         self._done_bytes = 0
         names = Counter(id(tensor) for tensor in tensors.values())
@@ -165,6 +169,10 @@ class _Filling:
     def _filled(self, value: Tensor, given: Tensor) -> Tensor:
         if not value.is_meta:
             return value.copy_(given)
-        made = torch.empty(value.shape, dtype=value.dtype, device=self._device).copy_(given)
+        fits = given.dtype == value.dtype and given.device == self._device
+        if self._mapped and fits:
+            made = given
+        else:
+            made = torch.empty_like(value, device=self._device, requires_grad=False).copy_(given)
         is_parameter = isinstance(value, nn.Parameter)
         return nn.Parameter(made, requires_grad=value.requires_grad) if is_parameter else made

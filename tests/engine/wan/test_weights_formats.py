@@ -225,6 +225,16 @@ def test_a_layer_may_change_as_soon_as_it_is_full(tmp_path: Path) -> None:
     assert dit.get_parameter("blocks.1.ffn.2.bias").dtype == torch.float32
 
 
+def test_mapped_tensors_stay_in_the_file_where_the_type_is_right(tmp_path: Path) -> None:
+    tensors = dit_tensors()
+    tensors["head.head.bias"] = tensors["head.head.bias"].bfloat16()
+    given, dit = read_weights(write_one_file(tensors, tmp_path)), meta_dit()
+    load_weights(dit, given, naming=keys.dit_names, mapped=True)
+    assert_holds(dit, tensors | {"head.head.bias": tensors["head.head.bias"].float()})
+    for name, parameter in dit.named_parameters():
+        assert (parameter.data_ptr() == given[name].data_ptr()) == (name != "head.head.bias")
+
+
 # Damage: whatever is wrong, one error names file and key, and the module is as it was.
 
 

@@ -1,0 +1,83 @@
+"""A model from its files: one file for all parts, as pocket has it, or files for each, as Wan has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limner.engine.config import ModelConfig
+from limner.engine.files import ModelFiles
+from limner.engine.model import Model
+from limner.engine.wan.keys import dit_names
+from limner.engine.wan.keys_vae import vae_names
+from limner.engine.weights import Full, load_weights
+from limner.engine.weights_names import Naming, as_they_are
+
+Weights = Path | Mapping[str, Tensor] | ModelFiles
+"""Where the weights of a model are, or the weights themselves."""
+PartProgress = Callable[[str, int, int], None]
+"""Called with what is being loaded ("denoiser", "autoencoder"), its bytes that are there, and all it has."""
+
+_VAE_NAMES: Mapping[str, Naming] = {"wan": vae_names}
+"""By `vae.kind`; others' files have the names of our modules."""
+
+
+def load_model(
+    config: ModelConfig,
+    weights: Weights,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    on_full: Full | None = None,
+    on_progress: PartProgress | None = None,
+) -> Model:
+    """A model for inference on a device, in a type.
+
+    `on_full` is called with each part of the denoiser as soon as it is loaded, on its device and in its type,
+    and may change it, such as quantise it. Text encoders that come and go are not loaded here. Raises
+    WeightsError, naming file and key, when the weights are not this model's.
+    """
+    if not isinstance(weights, ModelFiles):
+        model = Model(config)
+        load_weights(model, weights)
+        return model.to(device, dtype).eval().requires_grad_(False)
+    with torch.device("meta"):
+        model = Model(config).to(dtype)
+    told = on_progress or _nobody
+    _fill(
+        model.vae,
+        weights.vae,
+        part="vae",
+        naming=_VAE_NAMES.get(config.vae.kind, as_they_are),
+        device=device,
+        on_progress=partial(told, "autoencoder"),
+    )
+    if isinstance(model.text, nn.Module):
+        _fill(model.text, weights.text_encoder, part="text_encoder", device=device)
+    _fill(
+        model.dit,
+        weights.dit,
+        part="transformer",
+        top_key=weights.dit_key,
+        naming=dit_names,
+        device=device,
+        on_full=on_full,
+        on_progress=partial(told, "denoiser"),
+    )
+    return model.eval().requires_grad_(False)
+
+
+def _fill(part_of_model: object, path: Path, **options: Any) -> None:
+    assert isinstance(part_of_model, nn.Module), "what has weights is a module"
+    load_weights(part_of_model, path, **options)
+    left = [name for name, tensor in part_of_model.state_dict().items() if tensor.is_meta]
+    assert not left, f"without memory: {left}"
+
+
+def _nobody(_part: str, _done_bytes: int, _total_bytes: int) -> None:
+    """Nobody wants to hear of progress."""
