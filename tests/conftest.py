@@ -16,8 +16,10 @@ PATIENCE_S = 5.0
 
 
 def pytest_configure() -> None:
-    """Let the threads of torch sleep while they wait, as in the worker: test machines are busy."""
+    """Let the threads of torch sleep while they wait, as in the worker; hide the user's own settings."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Whoever runs the tests may have styles and rules of their own.
+    os.environ["LIMNER_CONFIG_DIR"] = "/nonexistent/limner"
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from limner.daemon import worker_protocol as w
 from limner.daemon.hub import Hub
 from limner.daemon.metrics import NS_PER_S
 from limner.daemon.sizes import POCKET
-from limner.daemon.styles import load
+from limner.daemon.style_file import load
 from limner.daemon.wire import Message, encode
 
 T = TypeVar("T", bound=Message)

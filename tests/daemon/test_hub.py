@@ -16,7 +16,7 @@ from limner.daemon.hub import SILENCE_NS
 from limner.daemon.metrics import NS_PER_S
 from limner.daemon.painting import RETRY_NS
 from limner.daemon.sizes import POCKET
-from limner.daemon.styles import load
+from limner.daemon.style_file import load
 from limner.daemon.wire import encode
 from limner.daemon.worker_view import HANG_NS
 

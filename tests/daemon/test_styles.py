@@ -10,7 +10,8 @@ import pytest
 
 from limner.daemon.protocol import Change, Settings
 from limner.daemon.settings import resolve
-from limner.daemon.styles import CUSTOM, Style, Styles, StylesError, UnknownStyleError, load
+from limner.daemon.style_file import StylesError, load
+from limner.daemon.styles import CUSTOM, Style, Styles, UnknownStyleError
 from limner.worker.model_engine import CONFIG
 
 STYLES = Styles(
@@ -81,14 +82,14 @@ def test_pocket_knows_a_word_of_every_built_in_prompt() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[[style]\n", "line 1"),
-        ('[[style]]\nname = "a"\n', "prompt"),
-        ('[[style]]\nname = "a"\nprompt = "b"\n[[style]]\nname="c"\nprompt="d"\nsteps = 9\n', "line 4"),
-        ('[[style]]\nname = "a"\nprompt = "b"\nstrenght = 1\n', "strenght"),
-        ('[[style]]\nname = "a"\nprompt = "b"\nstrength = 1.5\n', "strength"),
-        ('[[style]]\nname = ""\nprompt = "b"\n', "name"),
-        ('[[style]]\nname = "a"\nprompt = "b"\n[[style]]\nname="A"\nprompt="d"\n', "twice"),
-        ('[[style]]\nname = "Custom"\nprompt = "b"\n', "taken"),
+        ("[[styles]\n", "line 1"),
+        ('[[styles]]\nname = "a"\n', "prompt"),
+        ('[[styles]]\nname = "a"\nprompt = "b"\n[[styles]]\nname="c"\nprompt="d"\nsteps = 9\n', "line 7"),
+        ('[[styles]]\nname = "a"\nprompt = "b"\nstrenght = 1\n', "strenght"),
+        ('[[styles]]\nname = "a"\nprompt = "b"\nstrength = 1.5\n', "strength"),
+        ('[[styles]]\nname = ""\nprompt = "b"\n', "name"),
+        ('[[styles]]\nname = "a"\nprompt = "b"\n[[styles]]\nname="A"\nprompt="d"\n', "twice"),
+        ('[[styles]]\nname = "Custom"\nprompt = "b"\n', "taken"),
         ("x = 1\n", "x"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.pocket.real_clips import CLIPS, pocket, real_clip
 
-from limner.daemon.styles import load
+from limner.daemon.style_file import load
 from limner.engine.types import StreamSettings
 from limner.pocket.look import paint, score
 from limner.pocket.teachers import STYLES, teach

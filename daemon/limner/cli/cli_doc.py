@@ -9,6 +9,9 @@ from limner.cli.main import COMMANDS, app
 PAGES = [[], *([name] for name in COMMANDS)]
 BENCHES = (["bench", "bridge"], ["bench", "engine"])
 MODELS = [["models", name] for name in ("list", "show", "pull", "verify", "remove")]
+STYLES = [
+    ["styles", name] for name in ("list", "show", "add", "edit", "remove", "import", "export", "thumbnails")
+]
 WIDTH = 100
 HEAD = """# The `limner` command
 
@@ -19,7 +22,8 @@ Exit codes: 0 done; 1 something went wrong, in one sentence on stderr; 2 the opt
 daemon is running; 4 (`limner daemon`) one is running already; 130 Ctrl-C. Progress and errors go to
 stderr, results to stdout. Without a terminal there are plain lines instead of bars and tables that redraw.
 
-`LIMNER_RUNTIME_DIR` chooses the folder of the daemon's sockets, so that several daemons can run apart.
+`LIMNER_RUNTIME_DIR` chooses the folder of the daemon's sockets, so that several daemons can run apart;
+`LIMNER_CONFIG_DIR` that of your own settings (`~/.config/limner`).
 
 Reports (`--report FILE`) are JSON with `frames_in`, `frames_out` (painted), `dropped`, `fps`,
 `first_frame_ms`, `latency_ms` (p50, p95, p99: from handing a frame over to its painted one), `stages_ms`,
@@ -33,7 +37,7 @@ itself was), and what was lost: by design (`no_slot`, `overtaken`) or otherwise.
 def render() -> str:
     """Return the page."""
     parts = [HEAD]
-    for page in (*PAGES, *MODELS, *BENCHES):
+    for page in (*PAGES, *MODELS, *STYLES, *BENCHES):
         name = " ".join(["limner", *page])
         result = CliRunner().invoke(
             app, [*page, "--help"], prog_name="limner", terminal_width=WIDTH, max_content_width=WIDTH

@@ -18,7 +18,7 @@ COMMANDS = {
     "status": ("limner.cli.status_cmd", "status"),
     "set": ("limner.cli.set_cmd", "set_settings"),
     "models": ("limner.cli.models_cmd", "app"),
-    "styles": ("limner.cli.styles_cmd", "styles"),
+    "styles": ("limner.cli.styles_cmd", "app"),
     "demo": ("limner.cli.demo.command", "demo"),
     "bench": ("limner.cli.bench.command", "app"),
     "doctor": ("limner.cli.doctor.command", "doctor"),

@@ -73,6 +73,8 @@ def render(overview: Overview) -> Group:
         f"Limner {overview.version}: daemon {overview.pid} has been running for {_span(overview.uptime_s)}"
     )
     worker = Text(_worker_line(overview), style="red" if overview.worker.state == "failed" else "")
+    if overview.styles_problem:
+        head.append(f"\nStyles: {overview.styles_problem}", style="red")
     if not overview.sessions:
         return Group(head, worker, Text("No session: add the Limner filter to a source in OBS."))
     sessions = [part for session in overview.sessions for part in (Text(), *_session(session))]

@@ -8,7 +8,7 @@ from limner.daemon import protocol as p
 from limner.daemon.floor import Floor
 from limner.daemon.registry import ALL, UnknownSessionError
 from limner.daemon.session import Session
-from limner.daemon.settings import resolve
+from limner.daemon.settings import resolve, restyled
 from limner.daemon.styles import Styles
 from limner.daemon.worker_protocol import Done
 
@@ -38,6 +38,18 @@ class Changes:
     def first(self, own: p.Change) -> tuple[p.Settings, list[str]]:
         """Return what a new session starts with, and notes; raises UnknownStyleError."""
         return resolve(self._defaults, own, self._styles)
+
+    def restyle(self, styles: Styles) -> list[Session]:
+        """Take other styles, and return the sessions whose look that changes: those in a style that did."""
+        old, self._styles = self._styles, styles
+        self._defaults = _in_new_style(self._defaults, old, styles)
+        changed = []
+        for session in self._floor.sessions:
+            settings = _in_new_style(session.settings, old, styles)
+            if settings != session.settings:
+                session.settings, session.rev = settings, self._floor.next_rev()
+                changed.append(session)
+        return changed
 
     def opened(self, session: Session) -> None:
         """Let the client of a new session hear when its first settings are in the picture, as rev 0."""
@@ -102,3 +114,8 @@ class Changes:
     def forget(self, session: Session) -> None:
         """Nobody waits for a session that is closed."""
         self._pending = [x for x in self._pending if x.session != session.name]
+
+
+def _in_new_style(settings: p.Settings, old: Styles, new: Styles) -> p.Settings:
+    before, after = old.get(settings.style), new.get(settings.style)
+    return restyled(settings, before, after) if before and after and before != after else settings

@@ -19,6 +19,14 @@ _LONGEST_SHOWN = 60
 _Path = list[str | int]
 
 
+def path_of(fault: str) -> list[str | int]:
+    """Return where the value is that msgspec's `fault` speaks of; of an unknown key, the key itself."""
+    place = _PLACE.match(fault)
+    path = _parts(place["path"]) if place else []
+    unknown = _UNKNOWN_KEY.match(place["what"] if place else fault)
+    return [*path, unknown["key"]] if unknown else path
+
+
 def explain(fault: str, kind: type, value: object) -> str:
     """Return msgspec's `fault` of `value`, which was to be a `kind`, with field, value and range in it.
 
@@ -26,7 +34,7 @@ def explain(fault: str, kind: type, value: object) -> str:
     """
     place = _PLACE.match(fault)
     what, path_text = (place["what"], place["path"]) if place else (fault, "")
-    path: _Path = [int(index) if index else name for index, name in _PART.findall(path_text)]
+    path = _parts(path_text)
     if "[...]" in path_text:
         return fault
     try:
@@ -40,6 +48,10 @@ def explain(fault: str, kind: type, value: object) -> str:
         return _unknown_key(unknown["key"], path_text, base) if is_map else fault
     wanted = must_be(hint)
     return f"{path_text} {_shown(value)}; it must be {wanted}" if path and wanted else fault
+
+
+def _parts(path_text: str) -> _Path:
+    return [int(index) if index else name for index, name in _PART.findall(path_text)]
 
 
 def must_be(kind: Any) -> str:

@@ -58,6 +58,7 @@ class Hub:
         self._version = version
         self._started_ns = self._ticked_ns = now_ns()
         self._complained_ns = self._started_ns - COMPLAIN_NS
+        self._styles_problem = ""
         # A message for segments of an earlier daemon must not fit ours.
         self._generation = secrets.randbelow(1 << 31)
         self._observers: set[bytes] = set()
@@ -255,7 +256,18 @@ class Hub:
             worker=self.floor.worker.info,
             sessions=[s.info(self.floor.status(s)) for s in sessions],
             styles=self._styles.names,
+            styles_problem=self._styles_problem,
         )
+
+    def styles_changed(self, styles: Styles, problem: str) -> None:
+        """Take other styles; `problem` says why the user's file is not among them, if it is not."""
+        self._styles_problem = problem
+        if styles == self._styles:
+            return
+        self._styles = styles
+        for session in self._changes.restyle(styles):
+            self.painting.update(session)
+            self.floor.say_status(session)
 
     # ---- time
 

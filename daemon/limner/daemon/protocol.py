@@ -326,6 +326,9 @@ class Overview(Message, frozen=True, kw_only=True):
     worker: WorkerInfo
     sessions: list[SessionInfo]
     styles: list[Name]
+    styles_problem: Annotated[
+        str, Meta(description="what is wrong with the user's file of styles; the last good ones are in force")
+    ] = ""
 
 
 class Error(Message, frozen=True, kw_only=True):

@@ -30,8 +30,8 @@ from limner.daemon.paths import (
 )
 from limner.daemon.segment import remove_stale
 from limner.daemon.sizes import traits_of
-from limner.daemon.styles import StylesError
-from limner.daemon.styles import load as load_styles
+from limner.daemon.style_file import StylesError, built_in, own_file
+from limner.daemon.style_watch import StyleWatch
 from limner.daemon.supervisor import WORKER_LOG, Death, Supervisor
 from limner.daemon.wire import MAX_MESSAGE_BYTES, Message, encode
 
@@ -92,7 +92,7 @@ class Daemon:
 
     def __init__(self, config: DaemonConfig) -> None:
         self.config = config
-        styles = load_styles()
+        self._styles = StyleWatch(built_in(config.engine), own_file())
         # Before the sockets: whoever sees them may send a signal.
         self._wake_read, self._wake_write = socket.socketpair()
         self._parent = _watch_parent(config.parent_pid) if config.parent_pid else -1
@@ -105,9 +105,10 @@ class Daemon:
             prefix=segment_prefix(config.runtime_dir),
             engine=config.engine,
             traits=traits_of(config.engine),
-            styles=styles,
+            styles=self._styles.styles,
             version=_version,
         )
+        self._hub.styles_changed(self._styles.styles, self._styles.problem)
         self._worker_pidfd = -1
         self._poller = zmq.Poller()
         for source in (self._sockets.clients, self._sockets.worker, self._wake_read):
@@ -142,6 +143,8 @@ class Daemon:
             if now_s >= next_tick_s:
                 next_tick_s = now_s + TICK_S
                 self._hub.tick()
+                if self._styles.poll():
+                    self._hub.styles_changed(self._styles.styles, self._styles.problem)
             self._watch_worker()
             self._wait(next_tick_s)
             self._drain(self._sockets.clients, self._client_said)

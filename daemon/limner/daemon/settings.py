@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
-from limner.daemon.protocol import MAX_PROMPT_CHARS, Change, PromptShare, Settings
-from limner.daemon.styles import CUSTOM, Style, Styles
+from limner.daemon.protocol import Change, Settings
+from limner.daemon.styles import CUSTOM, Style, Styles, joined
 
 # What a change says in words of its own; every other field is carried over as it is.
 _LOOK = ("style", "prompt", "mix")
@@ -25,9 +23,25 @@ def resolve(settings: Settings, change: Change, styles: Styles) -> tuple[Setting
         values["style"] = CUSTOM
     elif change.style is not None:
         values = _of_style(styles.find(change.style))
+    style = styles.get(str(values.get("style", CUSTOM)))
     values |= _own_words(change, before=str(values.get("prompt", settings.prompt)), styled="mix" in values)
     values |= {name: value for name in _PLAIN if (value := getattr(change, name)) is not None}
-    return _fitting(msgspec.structs.replace(settings, **values))
+    fitting, notes = _fitting(msgspec.structs.replace(settings, **values))
+    return fitting, [*notes, *_missing(style)]
+
+
+def restyled(settings: Settings, old: Style, new: Style) -> Settings:
+    """Return the settings of a session in the style `old`, which is `new` from now on.
+
+    What was changed by hand since the style was chosen stays.
+    """
+    before, after = _of_style(old), _of_style(new)
+    values = {
+        name: value
+        for name, value in after.items()
+        if name not in before or getattr(settings, name) == before[name]
+    }
+    return _fitting(msgspec.structs.replace(settings, **values))[0]
 
 
 def _of_style(style: Style) -> dict[str, object]:
@@ -39,7 +53,7 @@ def _of_style(style: Style) -> dict[str, object]:
         "strength": style.strength,
         "steps": style.steps,
     }
-    optional = {"transition_ms": style.transition_ms, "least_steps": style.least_steps}
+    optional = {"transition_ms": style.transition_ms, "least_steps": style.least_steps, "seed": style.seed}
     return values | {name: value for name, value in optional.items() if value is not None}
 
 
@@ -49,16 +63,19 @@ def _own_words(change: Change, *, before: str, styled: bool) -> dict[str, object
     The prompt as it was `before` is nothing new: a filter that knows no mixes says it when it comes back.
     """
     if change.mix:
-        return {"style": CUSTOM, "mix": change.mix, "prompt": _joined(change.mix)}
+        return {"style": CUSTOM, "mix": change.mix, "prompt": joined(change.mix)}
     values: dict[str, object] = {} if change.mix is None else {"mix": []}
     if change.prompt is not None and change.prompt != before:
         values |= {"mix": [], "prompt": change.prompt}
     return values if styled or not values else values | {"style": CUSTOM}
 
 
-def _joined(mix: Sequence[PromptShare]) -> str:
-    """Return a mix as one prompt, for whoever shows or keeps only that."""
-    return ", ".join(share.prompt for share in mix)[:MAX_PROMPT_CHARS]
+def _missing(style: Style | None) -> list[str]:
+    """Return what a style asks for and does not get."""
+    if style is None or not style.lora:
+        return []
+    names = ", ".join(lora.name for lora in style.lora)
+    return [f"style {style.name!r} asks for the LoRA {names}: painted without, this version loads none"]
 
 
 def _fitting(settings: Settings) -> tuple[Settings, list[str]]:

@@ -1,102 +1,153 @@
-"""Styles: names for a prompt with its strength and steps."""
+"""Styles: named looks. What one is, how one is found, and how a file's entries lie over those in the box."""
 
 from __future__ import annotations
 
 import difflib
-import re
-import tomllib
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from limner.daemon.protocol import MAX_NAME_CHARS, LeastSteps, Mix, Prompt, Steps, Strength, TransitionMs
+from limner.daemon.protocol import (
+    MAX_NAME_CHARS,
+    MAX_PROMPT_CHARS,
+    U32,
+    LeastSteps,
+    Mix,
+    Prompt,
+    PromptShare,
+    Steps,
+    Strength,
+    TransitionMs,
+)
 
-BUILT_IN = Path(__file__).with_name("styles.toml")
 # What a look without a style is called; never the name of a style.
 CUSTOM = "custom"
+MAX_LORAS = 8
+MAX_NOTES_CHARS = 10_000
 
-
-class StylesError(Exception):
-    """A file of styles that cannot be used; the message names the file, the place and the fault."""
+StyleName = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS, pattern="^[^\\x00-\\x1f]*$")]
 
 
 class UnknownStyleError(Exception):
     """Nobody knows this style; the message suggests the nearest and lists all."""
 
 
+class Lora(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A LoRA that a style paints with."""
+
+    name: StyleName
+    weight: Annotated[float, Meta(ge=-10, le=10)] = 1.0
+
+
+Loras = Annotated[list[Lora], Meta(max_length=MAX_LORAS)]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A style as a file has it: what it leaves out is as in the style of this name below it, or a default."""
+
+    name: StyleName
+    prompt: Prompt | None = None
+    mix: Mix | None = None
+    strength: Strength | None = None
+    steps: Steps | None = None
+    least_steps: LeastSteps | None = None
+    seed: U32 | None = None
+    transition_ms: TransitionMs | None = None
+    lora: Loras | None = None
+    notes: Annotated[str, Meta(max_length=MAX_NOTES_CHARS)] | None = None
+    thumbnail: Annotated[str, Meta(max_length=1000)] | None = None
+
+
 class Style(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One style. Strength 0..1 (0 the source, 1 all invented), steps 1..4."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
-    prompt: Prompt
+    name: StyleName
+    prompt: Prompt = ""
     mix: Mix = []
     """Painted instead of the prompt, which then only says in words what it is."""
     strength: Strength = 0.5
     steps: Steps = 1
     least_steps: LeastSteps | None = None
     """None: as it was."""
+    seed: U32 | None = None
+    """None: as it was."""
     transition_ms: TransitionMs | None = None
     """None: as it was."""
-
-
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    style: list[Style]
+    lora: Loras = []
+    notes: str = ""
+    """For people."""
+    thumbnail: str = ""
+    """A picture of it: a path, relative to the file of the styles."""
+    is_own: bool = False
+    """From the user's file, be it only a part of it."""
 
 
 class Styles:
     """All styles, in the order to show them. Names are matched without regard to case."""
 
-    def __init__(self, styles: list[Style]) -> None:
-        self._by_key = {style.name.casefold(): style for style in styles}
+    def __init__(self, styles: Iterable[Style]) -> None:
+        self._by_key = {key_of(style.name): style for style in styles}
 
     def __iter__(self) -> Iterator[Style]:
         return iter(self._by_key.values())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Styles) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # equal by content
 
     @property
     def names(self) -> list[str]:
         """Names, in the order to show them."""
         return [style.name for style in self]
 
+    def get(self, name: str) -> Style | None:
+        """Return the style called `name`, if there is one."""
+        return self._by_key.get(key_of(name))
+
     def find(self, name: str) -> Style:
         """Return the style called `name`; raises UnknownStyleError."""
-        style = self._by_key.get(name.strip().casefold())
-        if style is None:
-            near = difflib.get_close_matches(name.strip().casefold(), self._by_key, n=1)
-            hint = f"did you mean {self._by_key[near[0]].name!r}? " if near else ""
+        if (style := self.get(name)) is None:
             raise UnknownStyleError(
-                f"unknown style {name!r}; {hint}there are: {', '.join(self.names) or 'none'}"
+                f"unknown style {name!r}; {self.near(name)}there are: {', '.join(self.names) or 'none'}"
             )
         return style
 
-
-def load(path: Path = BUILT_IN) -> Styles:
-    """Read a file of styles; raises StylesError that names file, line or entry, and key."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StylesError(f"cannot read the styles in {path}: {error}") from error
-    try:
-        file = msgspec.convert(tomllib.loads(text), _File)
-    except tomllib.TOMLDecodeError as error:
-        raise StylesError(f"{path}: {error}") from error
-    except msgspec.ValidationError as error:
-        raise StylesError(f"{path}{_line_of(text, str(error))}: {error}") from error
-    keys = [style.name.casefold() for style in file.style]
-    for key in keys:
-        if keys.count(key) > 1 or key == CUSTOM:
-            raise StylesError(
-                f"{path}: the style name {key!r} is {'taken' if key == CUSTOM else 'there twice'}"
-            )
-    return Styles(file.style)
+    def near(self, name: str) -> str:
+        """Return "did you mean 'Noir'? " for a name that is almost one of these, else nothing."""
+        near = difflib.get_close_matches(key_of(name), self._by_key, n=1)
+        return f"did you mean {self._by_key[near[0]].name!r}? " if near else ""
 
 
-def _line_of(text: str, message: str) -> str:
-    """Return ", line N" of the entry that msgspec's message speaks of ("$.style[2].steps"), if it does."""
-    found = re.search(r"\$\.style\[(\d+)\]", message)
-    starts = [n for n, line in enumerate(text.splitlines(), 1) if line.strip() == "[[style]]"]
-    if not found or int(found[1]) >= len(starts):
-        return ""
-    return f", entry at line {starts[int(found[1])]}"
+def key_of(name: str) -> str:
+    """Return what two ways to write the same name have in common."""
+    return name.strip().casefold()
+
+
+def merged(
+    below: Styles, entries: Sequence[Entry], *, order: Sequence[str] = (), hide: Sequence[str] = ()
+) -> Styles:
+    """Lay entries over styles: changed ones stay in their place, new ones follow, `order` comes first."""
+    found = {key_of(style.name): style for style in below}
+    for entry in entries:
+        found[key_of(entry.name)] = _laid_over(found.get(key_of(entry.name)), entry)
+    first = [key_of(name) for name in order if key_of(name) in found]
+    keys = [key for key in dict.fromkeys([*first, *found]) if key not in {key_of(name) for name in hide}]
+    return Styles(found[key] for key in keys)
+
+
+def _laid_over(below: Style | None, entry: Entry) -> Style:
+    said = {name: value for name in Entry.__struct_fields__ if (value := getattr(entry, name)) is not None}
+    if entry.mix:
+        said.setdefault("prompt", joined(entry.mix))
+    elif entry.prompt is not None:
+        # An own prompt is meant to be seen: not behind the mix of the style below.
+        said.setdefault("mix", [])
+    return msgspec.structs.replace(below or Style(name=entry.name), **said, is_own=True)
+
+
+def joined(mix: Sequence[PromptShare]) -> str:
+    """Return a mix as one prompt, for whoever shows or keeps only that."""
+    return ", ".join(share.prompt for share in mix)[:MAX_PROMPT_CHARS]

@@ -16,7 +16,9 @@ def models_dir() -> Path:
 
 
 def config_dir() -> Path:
-    """Return the folder of the user's own settings."""
+    """Return the folder of the user's own settings: LIMNER_CONFIG_DIR, else limner/ in the config folder."""
+    if chosen := os.environ.get("LIMNER_CONFIG_DIR"):
+        return Path(chosen)
     return _xdg("XDG_CONFIG_HOME", ".config") / "limner"
 
 
