@@ -71,3 +71,40 @@ def test_weights_fade_in_steps_of_one_ratio_both_ways() -> None:
     assert faded(all_of_it, all_of_it, 0.3).item() == 1
     third = torch.tensor([0.3])
     assert faded(third, none, 0.0).item() == pytest.approx(0.3, rel=1e-4)
+
+
+def wan_text(tokens: int, length: int = 6, seed: int = 0) -> SoftText:
+    """As Wan has it: a prompt's tokens, then zeros that count as well."""
+    rows = torch.randn(tokens, 3, generator=torch.Generator().manual_seed(seed))
+    return SoftText(embedding_LE=rows, weight_L=torch.ones(tokens), zeros=length - tokens)
+
+
+def whole(text: SoftText) -> torch.Tensor:
+    return torch.cat([text.embedding_LE, torch.zeros(text.zeros, text.embedding_LE.shape[1])])
+
+
+@pytest.mark.parametrize(("a", "b"), [(2, 4), (4, 2), (3, 3), (6, 1), (6, 6)])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_zeros_that_are_not_kept_are_as_zeros_that_are(a: int, b: int, share: float) -> None:
+    short, long = wan_text(a), wan_text(b, seed=1)
+    kept = [SoftText(embedding_LE=whole(one), weight_L=torch.ones(6)) for one in (short, long)]
+    got, wanted = between(short, long, share), between(kept[0], kept[1], share)
+    assert got.length == 6 and torch.equal(whole(got), wanted.embedding_LE)
+    assert got.weight_L.eq(1).all() and got.tokens()[1] is None
+    for end, one in ((0.0, short), (1.0, long)):
+        if share == end:
+            assert torch.allclose(whole(got), whole(one), atol=1e-6)
+
+
+def test_what_comes_from_zero_comes_evenly_by_its_length() -> None:
+    zero, token = torch.zeros(2, 3), torch.tensor([[3.0, 0.0, 4.0], [0.0, 0.0, 0.0]])
+    for share in (0.0, 0.25, 0.5, 1.0):
+        assert torch.equal(slerp(zero, token, share), share * token)
+        assert torch.allclose(slerp(token, zero, share), (1 - share) * token)
+
+
+def test_a_mix_of_four_lengths_has_all_their_tokens() -> None:
+    texts = [wan_text(tokens, seed=tokens) for tokens in (1, 5, 2, 3)]
+    got = mixed(texts, [1.0, 1.0, 1.0, 1.0])
+    assert (len(got.embedding_LE), got.zeros) == (5, 1)
+    assert got.embedding_LE.norm(dim=1).min() > 0 and got.embedding_LE.isfinite().all()

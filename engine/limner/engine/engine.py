@@ -14,6 +14,7 @@ from limner.engine.dit.together import run_together
 from limner.engine.errors import ConfigError, EngineError
 from limner.engine.graphs import CudaRecorder
 from limner.engine.loading import PartProgress, Weights, load_model
+from limner.engine.parts import TextEncoder
 from limner.engine.replayed import NewRecorder, no_recorder
 from limner.engine.stream import Stream, denoised
 from limner.engine.types import Painted, StreamSettings
@@ -53,6 +54,15 @@ class Engine:
             config, weights, device=self.device, dtype=self.dtype, on_progress=on_progress
         )
         self._model.dit.pack()
+
+    @property
+    def text(self) -> TextEncoder:
+        """Encodes the prompts of all its streams; to prepare some, say."""
+        return self._model.text
+
+    def close(self) -> None:
+        """End what it started. Its streams can go on with the texts that they have."""
+        self._model.text.close()
 
     def open_stream(
         self, settings: StreamSettings, height: int | None = None, width: int | None = None

@@ -1,0 +1,198 @@
+"""Wan's text encoder, UMT5-XXL: 11 GB that are there only while a prompt has to be encoded.
+
+What was encoded once is kept, in memory and on disk. The rest happens on a thread that lives as long as there
+is something to encode and some time after; nobody who asks ever waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+
+from limner.engine.errors import EngineError, TextError
+from limner.engine.text import TextEmbedding
+from limner.engine.wan.text_cache import TextCache
+from limner.engine.wan.text_clean import cleaned
+from limner.engine.wan.text_jobs import Job, Jobs, Known
+
+log = logging.getLogger(__name__)
+IDLE_S = 30.0
+"""The encoder stays loaded so long after the last prompt: who tries prompts, tries several."""
+_CLOSE_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Umt5Config:
+    """What the rest of the model must know of the text encoder; its own sizes are those of its weights."""
+
+    kind: Literal["umt5"] = "umt5"
+    """Which text encoder: this one."""
+    dim: int = 4096
+    """Width of a token, ≥ 1."""
+    length: int = 512
+    """Tokens of a text, the zeros after a prompt's own included; words beyond it are dropped. ≥ 1."""
+
+    def __post_init__(self) -> None:
+        for name in ("dim", "length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"text.{name} must be at least 1, not {getattr(self, name)}")
+
+
+class PromptEncoder(Protocol):
+    """A loaded text encoder, for one thread."""
+
+    def encode(self, prompt: str) -> TextEmbedding:
+        """A cleaned prompt. TextError, or what a lack of memory raises."""
+
+    def free(self) -> None:
+        """Give its memory back; nobody calls it after."""
+
+
+class Umt5Text:
+    """A `TextEncoder` (see parts.py) that encodes on a thread of its own and keeps what it did.
+
+    A failure is told to everyone who waits for that prompt; the next who asks makes it try again.
+    """
+
+    def __init__(self, config: Umt5Config) -> None:
+        """It knows no prompt until it is connected."""
+        self.config = config
+        self._load: Callable[[], PromptEncoder] = _nothing_to_load
+        self._cache: TextCache | None = None
+        self._idle_s = IDLE_S
+        self._changed = threading.Condition()
+        # All below under this condition.
+        self._jobs, self._known = Jobs(), Known()
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+
+    def connect(
+        self,
+        load: Callable[[], PromptEncoder],
+        *,
+        cache: TextCache | None = None,
+        idle_s: float = IDLE_S,
+    ) -> None:
+        """Say how to load the encoder, where to keep texts, how long the encoder stays. Before any use."""
+        self._load, self._cache, self._idle_s = load, cache, idle_s
+
+    def encode(self, prompt: str) -> TextEmbedding:
+        """Encode and wait. Raises TextError."""
+        return self.ask(prompt).result()
+
+    def ask(self, prompt: str) -> Future[TextEmbedding]:
+        """Encode before all that was asked for earlier. At once where the text is in memory."""
+        return self._ask(prompt, is_urgent=True)
+
+    def prepare(self, prompts: Sequence[str]) -> list[Future[TextEmbedding]]:
+        """Encode in this order, after all that is asked for."""
+        return [self._ask(prompt, is_urgent=False) for prompt in prompts]
+
+    def close(self) -> None:
+        """Encode nothing more; ends the thread, or leaves it to end with what it is at."""
+        with self._changed:
+            self._is_closed = True
+            left, thread = self._jobs.take_all(), self._thread
+            self._changed.notify_all()
+        for job in left:
+            job.cancel()
+        if thread is not None:
+            thread.join(_CLOSE_S)
+
+    def _ask(self, prompt: str, *, is_urgent: bool) -> Future[TextEmbedding]:
+        asked: Future[TextEmbedding] = Future()
+        text = cleaned(prompt)
+        with self._changed:
+            known = self._known.get(text)
+            if known is not None:
+                asked.set_result(known)
+            elif self._is_closed:
+                asked.set_exception(TextError("the text encoder was closed"))
+            else:
+                self._jobs.add(text, asked, is_urgent=is_urgent)
+                self._wake()
+        return asked
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="limner-text", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+
+    # ---- on the thread
+
+    def _work(self) -> None:
+        encoder: PromptEncoder | None = None
+        while True:
+            job = self._next_job(wait=encoder is not None)
+            if job is not None:
+                encoder = self._do(job, encoder)
+            elif encoder is not None:
+                encoder.free()
+                encoder = None
+            elif self._may_end():
+                return
+
+    def _next_job(self, *, wait: bool) -> Job | None:
+        """The next thing to do; with `wait`, something may come within the idle time."""
+        with self._changed:
+            if wait:
+                self._changed.wait_for(lambda: self._jobs or self._is_closed, self._idle_s)
+            return self._jobs.next()
+
+    def _may_end(self) -> bool:
+        with self._changed:
+            if self._jobs:
+                return False
+            self._thread = None
+            return True
+
+    def _do(self, job: Job, encoder: PromptEncoder | None) -> PromptEncoder | None:
+        """One job; the encoder, if it is loaded after that."""
+        try:
+            embedding = None if self._cache is None else self._cache.get(job.prompt)
+            if embedding is None:
+                encoder = self._load() if encoder is None else encoder
+                embedding = encoder.encode(job.prompt)
+                if self._cache is not None:
+                    self._cache.put(job.prompt, embedding)
+        # The top of this thread: whatever it is, those who wait are told, and the stream goes on.
+        except Exception as error:
+            self._fail(job, error, is_loaded=encoder is not None)
+            if encoder is not None:
+                encoder.free()
+            return None
+        with self._changed:
+            self._known.put(job.prompt, embedding)
+            self._jobs.done(job)
+        job.answer(embedding)
+        return encoder
+
+    def _fail(self, job: Job, error: Exception, *, is_loaded: bool) -> None:
+        """What cannot be loaded fails for all: trying again for each would keep the machine busy."""
+        log.error("cannot encode a prompt", exc_info=error)
+        with self._changed:
+            self._jobs.done(job)
+            failed = [job] if is_loaded else [job, *self._jobs.take_all()]
+        for one in failed:
+            one.fail(_named(error))
+
+
+def _named(error: Exception) -> TextError:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
+        return TextError(
+            "there is not enough memory for the text encoder; close other programs and try again"
+        )
+    if isinstance(error, EngineError):
+        return TextError(str(error))
+    return TextError(f"the text encoder failed ({type(error).__name__}: {error})")
+
+
+def _nothing_to_load() -> PromptEncoder:
+    raise TextError("the model was loaded without a text encoder; give its files")
