@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.engine.dit.linear import Linear, PackedLinear, can_pack
+from limner.engine.dit.linear import Linear, fused
 
 
 class History(Protocol):
@@ -72,7 +72,8 @@ class _Projections(nn.Module):
 class SelfAttention(_Projections):
     """Attention of the tokens at hand over their history and themselves."""
 
-    _packed_qkv: PackedLinear | None = None
+    _qkv: tuple[Linear] | None = None
+    """Queries, keys and values by one product. (In a tuple: it is no part of its own of the weights.)"""
 
     def forward(self, x_RND: Tensor, layer: int, history: History) -> Tensor:
         """[R, N, D] → [R, N, D]."""
@@ -82,17 +83,16 @@ class SelfAttention(_Projections):
         return out
 
     def pack(self) -> None:
-        """One product for queries, keys and values instead of three, where that works; for inference."""
-        if can_pack(self.q.weight):
-            parts = (self.q, self.k, self.v)
-            weight = torch.cat([part.weight for part in parts])
-            self._packed_qkv = PackedLinear(weight, torch.cat([part.bias for part in parts]))
+        """One product for queries, keys and values instead of three, and faster ones; for inference."""
+        qkv = fused((self.q, self.k, self.v))
+        qkv.pack()
+        self._qkv = (qkv,)
         self.o.pack()
 
     def _project(self, x_RND: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        if self._packed_qkv is None:
+        if self._qkv is None:
             return self.q(x_RND), self.k(x_RND), self.v(x_RND)
-        q_RND, k_RND, v_RND = self._packed_qkv(x_RND).chunk(3, dim=-1)
+        q_RND, k_RND, v_RND = self._qkv[0](x_RND).chunk(3, dim=-1)
         return q_RND, k_RND, v_RND
 
 

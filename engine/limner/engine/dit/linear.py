@@ -1,4 +1,4 @@
-"""Linear layers that can be packed for inference on a CPU.
+"""Linear layers that can be packed for inference on a CPU, quantised, and fused.
 
 PyTorch's own bfloat16 linear on a CPU copies the bias and reorders the weight at every call, and its GELU
 takes longer than the product before it. Packed, oneDNN keeps the weight in its own order and adds bias and
@@ -7,11 +7,14 @@ GELU while the result is in registers. These are the operators that torch.compil
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from limner.engine.dit.quantised import WeightKind, product, quantised
 
 
 class PackedLinear:
@@ -39,9 +42,25 @@ def can_pack(weight: Tensor) -> bool:
 
 
 class Linear(nn.Linear):
-    """nn.Linear, and faster after `pack`."""
+    """nn.Linear with a bias; smaller after `quantise`, faster after `pack`. Both are for final weights."""
 
+    scale: Tensor | None
+    """Of each row of a quantised weight, float32."""
     _packed: PackedLinear | None = None
+
+    def __init__(self, dim_in: int, dim_out: int) -> None:
+        super().__init__(dim_in, dim_out)
+        self.register_buffer("scale", None, persistent=False)
+
+    def quantise(self, kind: WeightKind) -> None:
+        """Keep the weight in another type from now on; on its final device, before `pack`.
+
+        Raises EngineError when the device or the shape cannot have this kind.
+        """
+        assert self.scale is None and self._packed is None, "quantised or packed already"
+        if kind != "bf16":
+            weight, self.scale = quantised(self.weight.detach(), kind)
+            self.weight = nn.Parameter(weight, requires_grad=False)
 
     def pack(self) -> None:
         """Use a packed copy of the weight from now on. Later changes of the weight do not show."""
@@ -50,13 +69,47 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] → [..., out]."""
-        return super().forward(x) if self._packed is None else self._packed(x)
+        if self._packed is not None:
+            return self._packed(x)
+        if self.scale is not None:
+            return product(x, self.weight, self.scale, self.bias)
+        return super().forward(x)
 
     def forward_gelu(self, x: Tensor) -> Tensor:
         """The same, then GELU in its tanh form."""
         if self._packed is not None:
             return self._packed(x, gelu=True)
-        return functional.gelu(super().forward(x), approximate="tanh")
+        return functional.gelu(self(x), approximate="tanh")
+
+
+def fused(parts: Sequence[Linear]) -> Linear:
+    """One layer that gives side by side what several give of the same input, by one product.
+
+    The tensors of the parts become views of its own, so that nothing is there twice.
+    """
+    with torch.device("meta"):
+        whole = Linear(parts[0].in_features, sum(part.out_features for part in parts))
+    _share(whole, parts, "weight", lambda view: nn.Parameter(view, requires_grad=False))
+    _share(whole, parts, "bias", lambda view: nn.Parameter(view, requires_grad=False))
+    if parts[0].scale is not None:
+        _share(whole, parts, "scale", lambda view: view)
+    return whole
+
+
+def _share(whole: Linear, parts: Sequence[Linear], name: str, kept: Callable[[Tensor], Tensor]) -> None:
+    """Give the whole a tensor that is the parts' joined, and each part its piece of that."""
+    joined = _joined([getattr(part, name) for part in parts])
+    pieces = joined.split_with_sizes([part.out_features for part in parts])
+    for layer, tensor in zip((whole, *parts), (joined, *pieces), strict=True):
+        setattr(layer, name, kept(tensor))
+
+
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    """Joined along the first dimension. As bytes: not every device joins every small type."""
+    dtype = tensors[0].dtype
+    if dtype.itemsize > 1:
+        return torch.cat([tensor.detach() for tensor in tensors])
+    return torch.cat([tensor.detach().view(torch.uint8) for tensor in tensors]).view(dtype)
 
 
 class Mlp(nn.Sequential):
