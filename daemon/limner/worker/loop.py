@@ -12,7 +12,7 @@ from limner.daemon.segment import SegmentError
 from limner.daemon.wire import Message
 from limner.daemon.worker_protocol import Done, Failed, Give, Open, Opened, Return, Update
 from limner.engine.slo_plan import Plan
-from limner.worker.desk import CloseJob, CollectJob, Desk, FlushJob, Job, OpenJob, PaintJob
+from limner.worker.desk import CloseJob, CollectJob, Desk, FlushJob, Job, OpenJob, PaintJob, ResetJob
 from limner.worker.engines import FatalEngineError, Painted, PaintEngine
 from limner.worker.governor import Governor
 from limner.worker.measure import NS_PER_MS, measured
@@ -53,6 +53,8 @@ class Loop:
                     self._open(job.opening)
                 case CloseJob():
                     self._close(session)
+                case ResetJob():
+                    self._reset(session)
                 case PaintJob():
                     self._paint(job)
                 case FlushJob():
@@ -196,9 +198,15 @@ class Loop:
         last_ns, first_ns = stream.last_pts_ns, frames[0].pts_ns
         if last_ns is not None and not 0 <= first_ns - last_ns < GAP_NS:
             # Who jumps in time has given these frames, and nobody counted them as dropped.
-            self._flush(stream.opening.session)
-            stream.begin_anew()
+            self._reset(stream.opening.session)
         stream.last_pts_ns = frames[-1].pts_ns
+
+    def _reset(self, session: str) -> None:
+        """Begin anew, after what is inside has come out."""
+        self._flush(session)
+        stream = self._streams.get(session)
+        if stream is not None:
+            stream.begin_anew()
 
     def _flush(self, session: str) -> None:
         stream = self._streams.get(session)
