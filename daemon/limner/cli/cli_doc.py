@@ -8,7 +8,7 @@ from limner.cli.main import COMMANDS, app
 
 PAGES = [[], *([name] for name in COMMANDS)]
 BENCHES = (["bench", "bridge"], ["bench", "engine"])
-MODELS = [["models", name] for name in ("list", "show", "pull", "verify", "remove")]
+MODELS = [["models", name] for name in ("list", "show", "pull", "use", "verify", "remove")]
 STYLES = [
     ["styles", name] for name in ("list", "show", "add", "edit", "remove", "import", "export", "thumbnails")
 ]
