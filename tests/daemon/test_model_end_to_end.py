@@ -36,7 +36,8 @@ def home(tmp_path: Path) -> dict[str, str]:
     own = tmp_path / "config" / "limner" / "models"
     own.mkdir(parents=True)
     (own / "tiny.toml").write_text(tomlkit.dumps(document))
-    return {f"XDG_{kind}_HOME": str(tmp_path / kind.lower()) for kind in ("DATA", "CONFIG", "CACHE")}
+    folders = {f"XDG_{kind}_HOME": str(tmp_path / kind.lower()) for kind in ("DATA", "CACHE")}
+    return folders | {"LIMNER_CONFIG_DIR": str(own.parent)}
 
 
 def test_a_model_that_is_not_here_is_said_and_the_daemon_stays(home: dict[str, str]) -> None:
