@@ -30,6 +30,7 @@ class Home:
             "HF_ENDPOINT": self.address,
             "HF_HOME": str(self.folder / "hf"),
             "LIMNER_MODELS_DIR": "",
+            "LIMNER_CONFIG_DIR": str(self.folder / "config" / "limner"),
         }
 
     @property
