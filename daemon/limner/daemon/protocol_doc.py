@@ -21,8 +21,6 @@ _NESTED = (
     protocol.Percentiles,
     protocol.WorkerInfo,
     protocol.SessionInfo,
-    protocol.ObsInfo,
-    protocol.ObsFilter,
 )
 
 
