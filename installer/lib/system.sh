@@ -47,7 +47,6 @@ missing_packages() {
     fi
     if [ "$1" = test ]; then
         have clang-format || echo clang-format
-        have xdotool || echo xdotool
     fi
 }
 

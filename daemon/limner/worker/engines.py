@@ -111,9 +111,6 @@ class PaintEngine(Protocol):
     def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
         """Make a stream for a session; raises ValueError where its size does not fit the model."""
 
-    def free_memory(self) -> None:
-        """Give back to the device what no stream holds any more: another one could not have it."""
-
     def close(self) -> None:
         """End what it started."""
 
@@ -168,9 +165,6 @@ class EchoEngine:
     def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
         """Make a stream that echoes."""
         return _EchoStream(opening.rev)
-
-    def free_memory(self) -> None:
-        """Nothing is held."""
 
     def close(self) -> None:
         """Nothing was started."""

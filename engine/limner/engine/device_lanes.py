@@ -61,6 +61,10 @@ class DeviceLanes:
         """As `AnyLanes` says; no queue overtakes it."""
         return self._submitting.submit(self._alone, work).result()
 
+    def between(self, work: Callable[[], Result]) -> Result:
+        """As `AnyLanes` says: no queue overtakes it, and it overtakes none."""
+        return self.alone(work)
+
     def _submit(
         self,
         stream: Stream,

@@ -12,12 +12,14 @@ from limner.engine.clock import StageClock
 from limner.engine.config import LARGEST_SIDE, ModelConfig
 from limner.engine.dit.together import run_together
 from limner.engine.errors import ConfigError, EngineError
+from limner.engine.files import LoraShare
 from limner.engine.graphs import CudaRecorder
 from limner.engine.loading import PartProgress, Weights, load_model
 from limner.engine.parts import TextEncoder
 from limner.engine.replayed import NewRecorder, no_recorder
 from limner.engine.stream import Stream, denoised
 from limner.engine.types import Painted, StreamSettings
+from limner.engine.wan.lora import LoraSwitch, Prepared
 
 
 class Engine:
@@ -54,6 +56,7 @@ class Engine:
             config, weights, device=self.device, dtype=self.dtype, on_progress=on_progress
         )
         self._model.dit.pack()
+        self._loras = LoraSwitch(self._model.dit)
 
     @property
     def text(self) -> TextEncoder:
@@ -65,17 +68,11 @@ class Engine:
         self._model.text.close()
 
     def open_stream(
-        self,
-        settings: StreamSettings,
-        height: int | None = None,
-        width: int | None = None,
-        *,
-        graphs: bool = True,
+        self, settings: StreamSettings, height: int | None = None, width: int | None = None
     ) -> Stream:
         """A new stream of pictures of height×width pixels (the model's default size when not given).
 
-        `graphs`: replay what can be replayed; False calls everything, to compare or to count. Raises
-        ConfigError when the model cannot work at this size; with `settings.size`, pictures of any
+        Raises ConfigError when the model cannot work at this size; with `settings.size`, pictures of any
         size will do.
         """
         height = self.config.default_size[1] if height is None else height
@@ -88,7 +85,7 @@ class Engine:
             height=height,
             width=width,
             device=self.device,
-            new_recorder=self._new_recorder if graphs else no_recorder,
+            new_recorder=self._new_recorder,
         )
 
     @torch.inference_mode()
@@ -114,6 +111,25 @@ class Engine:
             stream.decode(denoised(chunk, clean, spent))
             for (stream, _), chunk, clean in zip(pairs, chunks, done, strict=True)
         ]
+
+    def read_loras(self, shares: Sequence[LoraShare]) -> Prepared:
+        """LoRAs for `use_loras`: the slow half of `set_loras`, on any thread; nothing changes.
+
+        Raises WeightsError, naming file and key, when one is no LoRA for this model.
+        """
+        return self._loras.read(shares)
+
+    def use_loras(self, prepared: Prepared) -> None:
+        """Put these LoRAs, and no others, in force for all streams. Between pushes; on lanes, `between`.
+
+        The past that streams remember stays as it was painted, as with a change of prompt. Without LoRAs a
+        new stream paints exactly as if there had never been any.
+        """
+        self._loras.use(prepared)
+
+    def set_loras(self, shares: Sequence[LoraShare]) -> None:
+        """Read LoRAs and put them in force; none: the model alone. Raises as `read_loras`."""
+        self.use_loras(self.read_loras(shares))
 
     def warm_up(self, height: int | None = None, width: int | None = None, *, steps: int = 1) -> None:
         """Run a throwaway stream, so that first real chunks do not pay for the libraries' preparations."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from limner.engine.errors import SettingsError
+
+LARGEST_LORA_WEIGHT = 10.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFiles:
@@ -25,3 +29,21 @@ class ModelFiles:
     dit_key: str | None = None
     """Under which key of the checkpoint the denoiser is, such as "generator_ema"; None tries the usual ones,
     `weights_file.TOP_KEYS`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraShare:
+    """One LoRA and how much of it. LoRAs are the engine's: all its streams have the same."""
+
+    path: Path
+    """A safetensors file."""
+    weight: float = 1.0
+    """1 is as it was trained, 0 nothing, less turns it round. -10..10."""
+
+    def __post_init__(self) -> None:
+        # A NaN is in no range.
+        if not -LARGEST_LORA_WEIGHT <= self.weight <= LARGEST_LORA_WEIGHT:
+            raise SettingsError(
+                f"{self.path}: the weight is {self.weight}; it must be a number from"
+                f" {-LARGEST_LORA_WEIGHT:g} to {LARGEST_LORA_WEIGHT:g}"
+            )

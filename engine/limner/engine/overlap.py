@@ -43,6 +43,13 @@ class AnyLanes(Protocol):
     def alone(self, work: Callable[[], Result]) -> Result:
         """Do something with streams that have no chunk on the lanes, and wait for it."""
 
+    def between(self, work: Callable[[], Result]) -> Result:
+        """Do something with the model itself, between two chunks of whatever streams, and wait for it.
+
+        Called by the thread that pushes: chunks that it pushed before are encoded and denoised before it,
+        later ones after it.
+        """
+
     def close(self) -> None:
         """Finish what was begun and end all threads."""
 
@@ -89,6 +96,17 @@ class Lanes:
     def alone(self, work: Callable[[], Result]) -> Result:
         """As `AnyLanes` says: here, as nobody else uses the stream."""
         return work()
+
+    def between(self, work: Callable[[], Result]) -> Result:
+        """As `AnyLanes` says."""
+        # The coding lane makes the keys of texts, so it stands still meanwhile, behind what it was given
+        # before; the denoising lane waits for nothing that comes after.
+        done = threading.Event()
+        self.coding.submit(done.wait)
+        try:
+            return self.denoising.submit(work).result()
+        finally:
+            done.set()
 
     def _decode(self, stream: Stream, denoised: Future[Denoised], painted: Future[Painted | None]) -> None:
         if (fault := denoised.exception()) is not None:

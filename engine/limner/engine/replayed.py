@@ -83,7 +83,7 @@ class ReplayedForward:
             still = Rows(x_RTCHW, told_R, texts, rows.history)
             return velocities(self._dit, [still])[0]
 
-        key = (phase, rows.x_RTCHW.shape, shapes)
+        key = (phase, rows.x_RTCHW.shape, shapes, self._dit.launches)
         return self._replayer.run(key, forward, [rows.x_RTCHW, rows.told_R], alive=(rows.history, held))
 
     def clear(self) -> None:

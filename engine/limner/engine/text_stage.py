@@ -38,6 +38,8 @@ class TextStage:
         self._unknown_words: tuple[str, ...] = ()
         self._transition_frames = 0
         self._context: TextContext | None = None
+        self._made_by = self._dit.revision
+        """Revision of the transformer that the context is of."""
         self._has_arrived = self._is_changing = False
         self._wish_for(wanted_shares(settings))
 
@@ -80,7 +82,9 @@ class TextStage:
         change = self._track.push(frames) if self._track else None
         self._is_changing = change is not None and self._context is not None
         self._has_arrived = change is not None and change.is_complete
-        if change is not None or self._context is None:
+        is_stale = self._made_by != self._dit.revision
+        if change is not None or self._context is None or is_stale:
+            self._made_by = self._dit.revision
             self._context = text_context(self._dit, self._track.now if self._track else self._blank)
         return self._context
 

@@ -45,6 +45,17 @@ def read_file(path: Path, top_key: str | None = None) -> Tensors:
     return _plain(path, _read_pickle(path, mapped=kind == "zip"), top_key)
 
 
+def read_metadata(path: Path) -> Mapping[str, str]:
+    """What a safetensors file says of itself; nothing for other files."""
+    if not path.is_file() or _kind(path) != "safetensors":
+        return {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: a damaged safetensors file ({error}); {_FETCH}") from error
+
+
 def _kind(path: Path) -> str:
     """ "safetensors", "zip" or "pickle"; WeightsError for all else."""
     try:

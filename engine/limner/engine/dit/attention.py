@@ -93,7 +93,8 @@ class SelfAttention(_Projections):
         if self._qkv is None:
             return self.q(x_RND), self.k(x_RND), self.v(x_RND)
         q_RND, k_RND, v_RND = self._qkv[0](x_RND).chunk(3, dim=-1)
-        return q_RND, k_RND, v_RND
+        with_extra = (self.q.with_extra(q_RND, x_RND), self.k.with_extra(k_RND, x_RND))
+        return *with_extra, self.v.with_extra(v_RND, x_RND)
 
 
 class CrossAttention(_Projections):

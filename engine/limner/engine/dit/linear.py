@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.engine.dit.lowrank import LowRank
 from limner.engine.dit.quantised import WeightKind, product, quantised
 
 
@@ -46,6 +47,8 @@ class Linear(nn.Linear):
 
     scale: Tensor | None
     """Of each row of a quantised weight, float32."""
+    extra: LowRank | None = None
+    """What LoRAs add to the product; whoever fuses products adds it by `with_extra`."""
     _packed: PackedLinear | None = None
 
     def __init__(self, dim_in: int, dim_out: int) -> None:
@@ -69,17 +72,24 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] → [..., out]."""
+        return self.with_extra(self._product(x), x)
+
+    def forward_gelu(self, x: Tensor) -> Tensor:
+        """The same, then GELU in its tanh form."""
+        if self._packed is not None and self.extra is None:
+            return self._packed(x, gelu=True)
+        return functional.gelu(self(x), approximate="tanh")
+
+    def with_extra(self, out: Tensor, x: Tensor) -> Tensor:
+        """The product of x, [..., out], and what LoRAs add to it."""
+        return out if self.extra is None else self.extra.added_to(out, x)
+
+    def _product(self, x: Tensor) -> Tensor:
         if self._packed is not None:
             return self._packed(x)
         if self.scale is not None:
             return product(x, self.weight, self.scale, self.bias)
         return super().forward(x)
-
-    def forward_gelu(self, x: Tensor) -> Tensor:
-        """The same, then GELU in its tanh form."""
-        if self._packed is not None:
-            return self._packed(x, gelu=True)
-        return functional.gelu(self(x), approximate="tanh")
 
 
 def fused(parts: Sequence[Linear]) -> Linear:
