@@ -15,6 +15,7 @@ from limner.engine.dit.model import CausalDiT
 from limner.engine.dit.window import Window
 from limner.models.plan_dit import (
     DitSizes,
+    Weights,
     cache_bytes,
     dit_parameters,
     dit_weight_bytes,
@@ -49,6 +50,22 @@ def test_parameters_are_counted_exactly(table: dict[str, Any]) -> None:
     ]
     assert dit_parameters(sizes).large == sum(parameter.numel() for parameter in large)
     assert dit_parameters(sizes).large_rows == sum(len(parameter) for parameter in large)
+
+
+@pytest.mark.parametrize("kind", ["bf16", "fp8", "int8"])
+def test_weights_of_a_byte_are_counted_exactly(kind: Weights) -> None:
+    table = {"latent_channels": 4, "dim": 64, "ffn_dim": 96, "heads": 2, "layers": 3, "text_dim": 32}
+    dit = CausalDiT(DiTConfig(**table)).bfloat16().requires_grad_(requires_grad=False)
+    dit.quantise(kind)
+    dit.pack()
+    unique = {
+        tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes() for tensor in tensors_of(dit)
+    }
+    assert dit_weight_bytes(DitSizes.from_table(table), kind) == sum(unique.values())
+
+
+def tensors_of(module: torch.nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *module.buffers()]
 
 
 def test_wans_sizes_are_the_published_ones() -> None:

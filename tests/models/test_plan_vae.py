@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from typing import Any
 
 import pytest
 import torch
 
-from limner.models.plan_vae import WanVaeSizes, decoder_layers, encoder_layers, vae_parameters
+from limner.engine.wan.vae import WanVae
+from limner.engine.wan.vae_config import WanVaeConfig
+from limner.models.plan_vae import (
+    WanVaeSizes,
+    decoder_layers,
+    encoder_layers,
+    vae_cache_numbers,
+    vae_parameters,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,3 +55,21 @@ def test_what_every_causal_convolution_of_the_independent_implementation_is_fed(
 def independent() -> Any:
     """The module of diffusers, which has no types."""
     return importlib.import_module("diffusers.models.autoencoders.autoencoder_kl_wan")
+
+
+@pytest.mark.parametrize("table", [{}, {"base_dim": 8, "res_blocks": 1}])
+def test_the_engines_own_is_counted_exactly(table: dict[str, int]) -> None:
+    config = WanVaeConfig(**table)  # type: ignore[arg-type]  # numbers alone
+    with torch.device("meta"):
+        vae = WanVae(config).bfloat16()
+    sizes = WanVaeSizes.from_table({"kind": "wan"} | table)
+    tensors = [*vae.parameters(), *vae.buffers()]
+    assert vae_parameters(sizes) == sum(tensor.numel() for tensor in tensors)
+    past = [*vae.encoder_past(40, 56), *vae.decoder_past(40, 56)]
+    assert vae_cache_numbers(sizes, 56, 40) == sum(buffer.numel() for buffer in past)
+
+
+def test_the_defaults_are_the_engines() -> None:
+    theirs = {field.name: field.default for field in dataclasses.fields(WanVaeConfig)}
+    ours = {field.name: field.default for field in dataclasses.fields(WanVaeSizes)}
+    assert ours == {name: theirs[name] for name in ours}

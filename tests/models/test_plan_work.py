@@ -12,12 +12,16 @@ from tests.models.sizes import WAN_1_3B, WAN_14B
 from torch import Tensor
 from torch.nn import functional
 
+from limner.engine.dit import quantised
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.model import CausalDiT
 from limner.engine.dit.window import Window
+from limner.engine.wan.vae import WanVae
+from limner.engine.wan.vae_config import WanVaeConfig
 from limner.models.plan_bytes import UMT5_BYTES
-from limner.models.plan_dit import DitSizes
-from limner.models.plan_work import dit_work_bytes
+from limner.models.plan_dit import DitSizes, Weights
+from limner.models.plan_vae import WanVaeSizes
+from limner.models.plan_work import dit_work_bytes, wan_vae_work_bytes
 
 META = torch.device("meta")
 
@@ -48,24 +52,45 @@ def test_live_bytes_are_counted() -> None:
     ("rows", "latents", "size"), [(1, 1, (832, 480)), (4, 1, (512, 512)), (1, 2, (832, 480))]
 )
 def test_a_forward(table: dict[str, Any], rows: int, latents: int, size: tuple[int, int]) -> None:
+    peak = peak_of_forward(table, rows, latents, size)
+    assert peak == pytest.approx(predicted_work(table, rows, latents, size), rel=0.05)
+
+
+@pytest.mark.parametrize("size", [(832, 480), (512, 512), (512, 288)])
+def test_wans_autoencoder(size: tuple[int, int]) -> None:
     width, height = size
-    table = table | {"layers": 2}
     with META:
-        dit = CausalDiT(DiTConfig(**table)).bfloat16()
-    latent_size = (height // 8, width // 8)
-    window = Window(dit.config, rows=rows, latent_size=latent_size, device=META, dtype=torch.bfloat16)
-    x = torch.empty(rows, latents, 16, *latent_size, device=META, dtype=torch.bfloat16)
-    told = torch.empty(rows, device=META)
+        vae = WanVae(WanVaeConfig(), channels_last=True).bfloat16()
+        vae.prepare()
+        frames = torch.empty(1, 3, 4, height, width, dtype=torch.bfloat16)
+        latents = torch.empty(1, 16, 1, height // 8, width // 8, dtype=torch.bfloat16)
+    predicted = wan_vae_work_bytes(WanVaeSizes(), width, height)
+    past = vae.encoder_past(height, width), vae.decoder_past(height, width)
     with torch.inference_mode():
-        text = dit.text_context(torch.empty(1, 512, 4096, device=META, dtype=torch.bfloat16))
-        for _ in range(dit.config.window_frames // latents + 1):
-            window.begin(range(rows), x, told)
-            with LiveBytes() as live:
-                dit.denoise(x, told[:, None].expand(-1, latents), text, window.cache)
-            window.commit()
-    sizes = DitSizes.from_table(table)
-    predicted = dit_work_bytes(sizes, rows=rows, latents=latents, width=width, height=height)
-    assert live.peak == pytest.approx(predicted, rel=0.05)
+        with LiveBytes() as encoding:
+            vae.encode_unit(frames, past[0])
+        with LiveBytes() as decoding:
+            vae.decode_unit(latents, past[1])
+    assert encoding.peak == pytest.approx(predicted, rel=0.05)
+    assert decoding.peak == pytest.approx(predicted, rel=0.05)
+
+
+@pytest.mark.parametrize("table", [WAN_1_3B, WAN_14B])
+@pytest.mark.parametrize(("rows", "window"), [(1, 6), (3, 6), (1, 3)])
+@pytest.mark.parametrize("kind", ["int8", "fp8"])
+def test_a_forward_with_weights_of_a_byte(
+    table: dict[str, Any], rows: int, window: int, kind: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantised, "fp8_form", lambda _: "rows")
+    monkeypatch.setattr(torch, "_scaled_mm", multiplied)
+    table = table | {"window_frames": window, "sink_frames": 1}
+    predicted = predicted_work(table, rows, 1, (832, 480), kind)
+    assert peak_of_forward(table, rows, 1, (832, 480), kind) == pytest.approx(predicted, rel=0.05)
+
+
+def multiplied(a_MK: Tensor, b_KN: Tensor, *, out_dtype: torch.dtype, **_: object) -> Tensor:
+    """Torch's product of bytes needs no more than its result; it does not run on shapes alone everywhere."""
+    return a_MK.new_empty(len(a_MK), b_KN.shape[1], dtype=out_dtype)
 
 
 def test_the_text_encoder() -> None:
@@ -77,3 +102,34 @@ def test_the_text_encoder() -> None:
     with META:
         encoder = transformers.UMT5EncoderModel(config)
     assert 2 * sum(parameter.numel() for parameter in encoder.parameters()) == UMT5_BYTES
+
+
+def predicted_work(
+    table: dict[str, Any], rows: int, latents: int, size: tuple[int, int], kind: Weights = "bf16"
+) -> int:
+    width, height = size
+    sizes = DitSizes.from_table(table)
+    return dit_work_bytes(sizes, kind, rows=rows, latents=latents, width=width, height=height)
+
+
+def peak_of_forward(
+    table: dict[str, Any], rows: int, latents: int, size: tuple[int, int], kind: Weights = "bf16"
+) -> int:
+    """Bytes alive at the fullest moment of a forward over a full window. Two layers: they are alike."""
+    width, height = size
+    with META:
+        dit = CausalDiT(DiTConfig(**table | {"layers": 2})).bfloat16()
+    dit.quantise(kind)
+    dit.pack()
+    latent_size = (height // 8, width // 8)
+    window = Window(dit.config, rows=rows, latent_size=latent_size, device=META, dtype=torch.bfloat16)
+    x = torch.empty(rows, latents, 16, *latent_size, device=META, dtype=torch.bfloat16)
+    told = torch.empty(rows, device=META)
+    with torch.inference_mode():
+        text = dit.text_context(torch.empty(1, 512, 4096, device=META, dtype=torch.bfloat16))
+        for _ in range(dit.config.window_frames // latents + 1):
+            window.begin(range(rows), x, told)
+            with LiveBytes() as live:
+                dit.denoise(x, told[:, None].expand(-1, latents), text, window.cache)
+            window.commit()
+    return int(live.peak)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limner.models.plan_dit import FRAMES_PER_LATENT, DitSizes
+from limner.models.plan_dit import FRAMES_PER_LATENT, DitSizes, Weights
 from limner.models.plan_small_vae import FOLD, PocketVaeSizes
 from limner.models.plan_vae import RGB, WanVaeSizes
 
@@ -36,7 +36,14 @@ class Work:
 
 
 def dit_work_bytes(
-    dit: DitSizes, *, rows: int, latents: int, width: int, height: int, number_bytes: int = NUMBER_BYTES
+    dit: DitSizes,
+    weights: Weights = "bf16",
+    *,
+    rows: int,
+    latents: int,
+    width: int,
+    height: int,
+    number_bytes: int = NUMBER_BYTES,
 ) -> int:
     """Peak of one forward of `rows` rows, each a chunk of `latents` latent frames.
 
@@ -48,8 +55,15 @@ def dit_work_bytes(
     # Alive: the input, the same modulated, queries and keys before and after their norm, values;
     # the window's keys in float32, the same turned, and those as numbers of the model.
     attending = (7 * tokens * number_bytes + window * (2 * FLOAT_BYTES + number_bytes)) * dit.dim
-    # Alive: the input, the same modulated, the hidden layer before and after its GELU.
-    feeding = 2 * tokens * (dit.dim + dit.ffn_dim) * number_bytes
+    # Alive: the block's input, what both attentions made of it, the same modulated; the hidden layer before
+    # and after its GELU.
+    feeding = tokens * (4 * dit.dim + 2 * dit.ffn_dim) * number_bytes
+    if weights == "int8":
+        # One weight at a time is widened for its product.
+        feeding += dit.dim * dit.ffn_dim * number_bytes
+    if weights == "fp8":
+        # The hidden layer is scaled in float32 before it becomes bytes.
+        feeding = tokens * (4 * dit.dim + dit.ffn_dim) * number_bytes + 2 * tokens * dit.ffn_dim * FLOAT_BYTES
     return max(attending, feeding)
 
 
