@@ -47,6 +47,7 @@ missing_packages() {
     fi
     if [ "$1" = test ]; then
         have clang-format || echo clang-format
+        have xdotool || echo xdotool
     fi
 }
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -63,39 +63,38 @@ class Run:
 
 
 def endure(
-    engine: Engine,
-    settings: StreamSettings,
-    *,
-    frames: int,
-    probe_every: int,
-    probe_THWC: Frames,
-    on_probe: Callable[[Probe], None] = lambda _: None,
+    engine: Engine, settings: StreamSettings, *, frames: int, probe_every: int, probe_THWC: Frames
 ) -> Run:
     """Push `frames` frames through one stream, a probe first and after every `probe_every` of them.
 
-    `probe_THWC`: its first `LEAD_IN_FRAMES` only bring the stream there. `on_probe` hears of each at once.
+    `probe_THWC`: its first `LEAD_IN_FRAMES` only bring the stream there. What is painted of the probes is
+    looked at in the end: what that takes of memory is not the stream's.
     """
     height, width = probe_THWC.shape[1:3]
     run = Run(memory_every=max(100, min(600, frames // 20)))
     runner = _Runner(engine.open_stream(settings, height, width), run)
     footage = endless_footage((width, height))
     chunk_THWC = next(footage)  # all clips are read and made here, not while memory is watched
-    first = runner.probe(probe_THWC)
-    run.probes.append(Probe(at_frame=0, look=look_of(first), change=0.0, psnr_db=float("inf")))
+    album_PTHWC = np.ones((2 + frames // probe_every, *probe_THWC[LEAD_IN_FRAMES:].shape), np.uint8)
+    runner.probe(probe_THWC, album_PTHWC[0])
+    at_frames = [0]
     while runner.pushed < frames:
         until = min(frames, runner.pushed + probe_every) - len(probe_THWC) - FADE_FRAMES
         while runner.pushed < until:
             chunk_THWC = next(footage)
             runner.push(chunk_THWC)
-        at_frame = runner.pushed
+        at_frames.append(runner.pushed)
         # Faded in like all else: a hard cut would begin a new context and hide what the old one has become.
         runner.push(faded(chunk_THWC, probe_THWC[:FADE_FRAMES], done=0, until=1))
-        now = runner.probe(probe_THWC)
-        look = look_of(now)
-        change = worst_change(run.probes[0].look, look)
-        run.probes.append(Probe(at_frame=at_frame, look=look, change=change, psnr_db=psnr_db(now, first)))
-        on_probe(run.probes[-1])
+        runner.probe(probe_THWC, album_PTHWC[len(at_frames) - 1])
+    run.probes = [_compared(at, now, album_PTHWC[0]) for at, now in zip(at_frames, album_PTHWC, strict=False)]
     return run
+
+
+def _compared(at_frame: int, now_THWC: Frames, first_THWC: Frames) -> Probe:
+    look = look_of(now_THWC)
+    change = worst_change(look_of(first_THWC), look)
+    return Probe(at_frame=at_frame, look=look, change=change, psnr_db=psnr_db(now_THWC, first_THWC))
 
 
 class _Runner:
@@ -106,11 +105,14 @@ class _Runner:
         self._process = psutil.Process()
         self.pushed = 0
 
-    def probe(self, probe_THWC: Frames) -> Frames:
-        """Push the probe; what is painted after its lead-in."""
+    def probe(self, probe_THWC: Frames, painted_THWC: Frames) -> None:
+        """Push the probe; write what is painted after its lead-in."""
         count = self._stream.frames_per_chunk
-        painted = [self.push(probe_THWC[t : t + count]) for t in range(0, len(probe_THWC), count)]
-        return np.concatenate(painted)[LEAD_IN_FRAMES:]
+        for start in range(0, len(probe_THWC), count):
+            frames_THWC = self.push(probe_THWC[start : start + count])
+            place = start - LEAD_IN_FRAMES
+            if place >= 0:
+                painted_THWC[place : place + count] = frames_THWC
 
     def push(self, chunk_THWC: Frames) -> Frames:
         """Paint one chunk."""
@@ -182,12 +184,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         broken_bars(run),
         options.report,
     )
-
-
-def row(probe: Probe) -> str:
-    """One probe, as `main` prints it."""
-    change = f"change {probe.change:.1%}, {probe.psnr_db:.1f} dB to the first"
-    return f"frame {probe.at_frame:6}: {probe.look}   {change}"
 
 
 def summary(run: Run) -> list[str]:

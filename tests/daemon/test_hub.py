@@ -412,6 +412,18 @@ def test_one_session_by_name_leaves_the_other_alone(room: Room) -> None:
     assert room.error(b"cli").code == "unknown_session"
 
 
+def test_reset_reaches_whom_it_names(room: Room) -> None:
+    room.painting("one", b"a")
+    room.painting("two", b"b")
+    room.say(p.Reset(), b"a")
+    room.say(p.Reset(session="two"), b"cli")
+    room.say(p.Reset(session="*"), b"cli")
+    assert [reset.session for reset in room.told(w.Reset)] == ["one", "two", "one", "two"]
+    room.say(p.Reset(session="three"), b"cli")
+    error = room.error(b"cli")
+    assert (error.code, error.about) == ("unknown_session", "reset")
+
+
 def test_an_unknown_style_changes_nothing(room: Room) -> None:
     room.painting()
     room.say(p.Set(rev=5, change=p.Change(style="noire", seed=3), session="*"))

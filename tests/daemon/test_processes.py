@@ -366,6 +366,25 @@ def test_a_worker_that_dies_over_a_session_says_why_and_comes_back(prompt: str, 
             assert painted_value(session, newest=True) == 7
 
 
+def test_a_session_that_is_out_of_memory_goes_on_with_less_and_says_why() -> None:
+    with running_daemon(engine="tests.worker.fakes:narrow", LIMNER_TEST_ENGINES="1") as daemon:
+        pid = daemon.wait_ready().worker.pid
+        with echo_session(daemon, "camera", Change(seed=5, steps=3, mode="latency")) as session:
+            assert painted_value(session) == 5
+
+            def told() -> bool:
+                send_black(session)
+                event = session.receive(0.05)
+                if isinstance(event, PaintedFrame):
+                    event.release()
+                return isinstance(event, Status) and "out of memory, so 1 of 3 steps" in event.sentence
+
+            wait_for(told, "a sentence that says why", log=daemon.log)
+            session.set(Change(seed=6), rev=1)
+            assert painted_value(session, newest=True) == 6
+        assert daemon.query().worker.pid == pid
+
+
 @pytest.mark.slow
 def test_a_worker_that_hangs_is_replaced() -> None:
     with running_daemon(engine="tests.worker.fakes:fake", LIMNER_TEST_ENGINES="1") as daemon:

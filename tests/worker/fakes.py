@@ -69,6 +69,9 @@ class FakeEngine:
             raise ValueError(f"{opening.width}×{opening.height} does not fit")
         return FakeStream(opening.settings, opening.rev)
 
+    def free_memory(self) -> None:
+        pass
+
     def close(self) -> None:
         self.is_closed = True
 
@@ -89,3 +92,33 @@ def random_pocket() -> TorchPaintEngine:
 
     weights = Model(ModelConfig.from_toml(CONFIG)).state_dict()
     return load(threads=2, progress=lambda *_: None, weights=weights)
+
+
+class NarrowStream(FakeStream):
+    """Paints what `FakeStream` does, and has no memory for more than one step."""
+
+    def __init__(self, opening: Open, plan: Plan) -> None:
+        super().__init__(opening.settings, opening.rev)
+        self.plan = plan
+
+    def push(self, frames: Sequence[Pixels], taken: Callable[[], None]) -> Painted | None:
+        if self.plan.steps > 1:
+            raise MemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super().push(frames, taken)
+
+    def update(self, settings: Settings, rev: int, plan: Plan | None) -> None:
+        assert plan is not None
+        super().update(settings, rev, plan)
+        self.plan = plan
+
+
+class NarrowEngine(FakeEngine):
+    abilities = Abilities(sizes=((320, 176),))
+
+    def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
+        assert plan is not None
+        return NarrowStream(opening, plan)
+
+
+def narrow() -> PaintEngine:
+    return NarrowEngine()

@@ -67,6 +67,9 @@ class LaboringEngine:
         assert plan is not None
         return LaboringStream(opening, plan)
 
+    def free_memory(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -14,7 +14,7 @@ from limner.daemon.protocol import SegmentRef, Settings
 from limner.daemon.segment import Segment
 from limner.daemon.session import SegmentPair
 from limner.daemon.wire import Message
-from limner.daemon.worker_protocol import Close, Done, Failed, Give, Open, Opened, Return, Update
+from limner.daemon.worker_protocol import Close, Done, Failed, Give, Open, Opened, Reset, Return, Update
 from limner.engine.slo_plan import Plan
 from limner.worker.desk import Desk
 from limner.worker.engines import EchoEngine, FatalEngineError, Painted, PaintStream, Pixels
@@ -247,6 +247,24 @@ def test_a_lagging_engine_gives_each_frame_its_own_time_and_the_last_ones_too(
     ]
 
 
+class RecordingEngine(FakeEngine):
+    """Counts how often a stream was reset."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resets = 0
+
+    def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
+        engine = self
+
+        class Stream(FakeStream):
+            def reset(self) -> None:
+                engine.resets += 1
+                super().reset()
+
+        return Stream(opening.settings, opening.rev)
+
+
 def test_after_a_gap_the_stream_starts_anew_and_chunks_are_counted_on(make_segments: MakeSegments) -> None:
     opening = open_message(make_segments())
     late = [
@@ -255,27 +273,25 @@ def test_after_a_gap_the_stream_starts_anew_and_chunks_are_counted_on(make_segme
     ]
     frames: list[Message] = [give(opening, slot, slot) for slot in range(4)]
     update = Update(session="camera", rev=5, settings=Settings(seed=1))
-
-    class Recording(FakeEngine):
-        resets = 0
-
-        def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
-            engine = self
-
-            class Stream(FakeStream):
-                def reset(self) -> None:
-                    engine.resets += 1
-                    super().reset()
-
-            return Stream(opening.settings, opening.rev)
-
-    engine = Recording()
+    engine = RecordingEngine()
     messages = [opening, *outputs(opening), *frames, update]
     # The second chunk must not be thinned together with the first: it comes when the first is done.
     sent = run_loop_in_two(engine, messages, list(late))
     assert engine.resets == 1
     assert [done.chunk for done in of(Done, sent)] == [0, 1]
     assert [shown.sequence for shown in of(Give, sent)] == [0, 1, 2, 3, 104, 105, 106, 107]
+
+
+def test_a_reset_starts_the_stream_anew_and_chunks_are_counted_on(make_segments: MakeSegments) -> None:
+    opening = open_message(make_segments())
+    first, second = ([give(opening, slot, slot) for slot in range(at, at + 4)] for at in (0, 4))
+    update = Update(session="camera", rev=5, settings=Settings(seed=1))
+    engine = RecordingEngine()
+    messages = [opening, *outputs(opening), *first, update]
+    sent = run_loop_in_two(engine, messages, [Reset(session="camera"), Reset(session="gone"), *second])
+    assert engine.resets == 1
+    assert [done.chunk for done in of(Done, sent)] == [0, 1]
+    assert [shown.sequence for shown in of(Give, sent)] == list(range(8))
 
 
 def run_loop_in_two(engine: FakeEngine, first: list[Message], second: list[Message]) -> list[Message]:

@@ -19,6 +19,7 @@ COMMANDS = {
     "set": ("limner.cli.set_cmd", "set_settings"),
     "models": ("limner.cli.models_cmd", "app"),
     "styles": ("limner.cli.styles_cmd", "app"),
+    "reset": ("limner.cli.reset_cmd", "reset"),
     "demo": ("limner.cli.demo.command", "demo"),
     "bench": ("limner.cli.bench.command", "app"),
     "doctor": ("limner.cli.doctor.command", "doctor"),

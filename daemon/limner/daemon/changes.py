@@ -60,7 +60,7 @@ class Changes:
 
         Raises UnknownStyleError, UnknownSessionError; nothing has changed then.
         """
-        sessions, where = self._targets(client, message.session)
+        sessions, where = self.targets(client, message.session)
         changed = [(s, *resolve(s.settings, message.change, self._styles)) for s in sessions]
         if message.session == ALL:
             self._defaults, notes = self.first(message.change)
@@ -75,7 +75,8 @@ class Changes:
             self._put_in_force(session, its_settings, client, message.rev)
         return sessions
 
-    def _targets(self, client: bytes, name: str) -> tuple[list[Session], str]:
+    def targets(self, client: bytes, name: str) -> tuple[list[Session], str]:
+        """Return whom a client means by a name, and what to call them; raises UnknownSessionError."""
         if name:
             return self._floor.sessions.find(name), name
         own = self._floor.sessions.of(client)

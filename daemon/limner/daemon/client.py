@@ -32,6 +32,7 @@ from limner.daemon.protocol import (
     Hello,
     Overview,
     Query,
+    Reset,
     Set,
     Status,
     Welcome,
@@ -110,6 +111,13 @@ class Client:
         number = time.time_ns() // 1_000_000 if rev is None else rev
         self._link.send(Set(rev=number, change=change, session=session))
         return self._answer(Accepted, lambda message: message.rev == number, "set", ANSWER_S)
+
+    def reset(self, session: str = "*") -> None:
+        """Let `session` (an id, a name, "*" for all) forget its past; raises RefusedError with the reason."""
+        self._link.send(Reset(session=session))
+        # There is no answer to it, but there is one to what is said after it.
+        self._link.send(Query())
+        self._answer(Overview, lambda _: True, "reset", ANSWER_S)
 
     def receive_message(self, timeout_s: float) -> Message | None:
         """Return the next message, or None after `timeout_s`; raises DaemonLostError."""

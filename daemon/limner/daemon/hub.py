@@ -68,6 +68,7 @@ class Hub:
             p.Frame: self._frame,
             p.Free: self._free,
             p.Set: self._set,
+            p.Reset: self._reset,
             p.Query: self._query,
             p.Ping: self._ping,
             p.Bye: self._bye,
@@ -238,6 +239,15 @@ class Hub:
             for session in changed:
                 self.painting.update(session)
                 self.floor.say_status(session)
+
+    def _reset(self, client: bytes, message: p.Reset) -> None:
+        try:
+            sessions, _ = self._changes.targets(client, message.session)
+        except UnknownSessionError as error:
+            self.refuse(client, "unknown_session", str(error), "reset")
+            return
+        for session in sessions:
+            self.painting.reset(session)
 
     def _query(self, client: bytes, _: p.Query) -> None:
         self.floor.out.to_client(client, self.overview())

@@ -72,6 +72,11 @@ class Painting:
             update = w.Update(session=session.name, rev=session.rev, settings=session.settings)
             self._floor.out.to_worker(update)
 
+    def reset(self, session: Session) -> None:
+        """Let the worker forget what it painted of a session."""
+        if session.asked:
+            self._floor.out.to_worker(w.Reset(session=session.name))
+
     def retry(self, session: Session) -> None:
         """Try a failed session again when it is time."""
         wait_ns = min(MAX_RETRY_NS, RETRY_NS * session.failures)

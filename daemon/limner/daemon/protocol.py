@@ -223,6 +223,12 @@ class Set(Message, frozen=True, kw_only=True):
     session: Annotated[str, Meta(description='"" own session; "*" all; else an id or a name')] = ""
 
 
+class Reset(Message, frozen=True, kw_only=True):
+    """Forget the past of one session or of all: the picture begins anew, with the same settings."""
+
+    session: Annotated[str, Meta(description='"" own session; "*" all; else an id or a name')] = ""
+
+
 class Query(Message, frozen=True, kw_only=True):
     """Ask for one `overview`."""
 
@@ -339,7 +345,7 @@ class Error(Message, frozen=True, kw_only=True):
     about: Annotated[str, Meta(description="type of the message refused, or empty")] = ""
 
 
-CLIENT_TO_DAEMON = (Hello, Frame, Free, Set, Query, Ping, Bye)
+CLIENT_TO_DAEMON = (Hello, Frame, Free, Set, Reset, Query, Ping, Bye)
 DAEMON_TO_CLIENT = (Welcome, Frame, Free, Accepted, Applied, Status, Overview, Error)
 
 from_client: Codec[Message] = Codec(*CLIENT_TO_DAEMON)

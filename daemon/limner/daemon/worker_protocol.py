@@ -52,6 +52,12 @@ class Update(Message, frozen=True, kw_only=True):
     settings: Settings
 
 
+class Reset(Message, frozen=True, kw_only=True):
+    """Forget what was painted: the next chunk is the first of a stream."""
+
+    session: Name
+
+
 class Give(Message, frozen=True, kw_only=True):
     """To the worker: an input frame. To the daemon: a painted frame. The slot changes hands."""
 
@@ -129,7 +135,7 @@ class Failed(Message, frozen=True, kw_only=True):
     generation: Annotated[int, Meta(ge=0, description="of the session's segments, 0: of the worker")] = 0
 
 
-DAEMON_TO_WORKER = (Open, Close, Update, Give, Return, Stop)
+DAEMON_TO_WORKER = (Open, Close, Update, Reset, Give, Return, Stop)
 WORKER_TO_DAEMON = (Loading, Ready, Opened, Give, Return, Done, Report, Failed)
 
 from_daemon: Codec[Message] = Codec(*DAEMON_TO_WORKER)

@@ -67,7 +67,7 @@ def _work(arguments: argparse.Namespace, desk: Desk, stats: Stats, link: Link) -
         Loop(engine=engine, desk=desk, stats=stats, send=link.send).run()
     except (FatalEngineError, MemoryError) as error:
         log.exception("cannot go on")
-        text = "not enough memory" if isinstance(error, MemoryError) else str(error)
+        text = str(error) or "not enough memory"
         link.send(Failed(session="", message=_short(f"The painter stopped: {text}")))
         return EXIT_FATAL
     finally:

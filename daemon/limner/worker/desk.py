@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from limner.daemon.wire import Message
-from limner.daemon.worker_protocol import Close, Give, Open, Return, Stop, Update
+from limner.daemon.worker_protocol import Close, Give, Open, Reset, Return, Stop, Update
 from limner.worker.intake import Intake
 
 
@@ -22,6 +22,13 @@ class OpenJob:
 @dataclass(frozen=True)
 class CloseJob:
     """Let a session's stream and segments go."""
+
+    session: str
+
+
+@dataclass(frozen=True)
+class ResetJob:
+    """Let a session's stream forget its past."""
 
     session: str
 
@@ -50,7 +57,7 @@ class CollectJob:
     session: str
 
 
-Job = OpenJob | CloseJob | PaintJob | FlushJob | CollectJob
+Job = OpenJob | CloseJob | ResetJob | PaintJob | FlushJob | CollectJob
 
 
 class Desk:
@@ -94,6 +101,8 @@ class Desk:
             case Close():
                 self._drop(message.session)
                 self._commands.append(CloseJob(message.session))
+            case Reset():
+                self._commands.append(ResetJob(message.session))
             case Stop():
                 self._stopped = True
         return []

@@ -111,6 +111,9 @@ class PaintEngine(Protocol):
     def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
         """Make a stream for a session; raises ValueError where its size does not fit the model."""
 
+    def free_memory(self) -> None:
+        """Give back to the device what no stream holds any more: another one could not have it."""
+
     def close(self) -> None:
         """End what it started."""
 
@@ -165,6 +168,9 @@ class EchoEngine:
     def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
         """Make a stream that echoes."""
         return _EchoStream(opening.rev)
+
+    def free_memory(self) -> None:
+        """Nothing is held."""
 
     def close(self) -> None:
         """Nothing was started."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from limner.daemon import protocol
 from limner.daemon.protocol import Settings
@@ -14,6 +14,8 @@ from limner.engine.slo_plan import FRAMES_PER_LATENT, Limits, Plan, reductions, 
 from limner.engine.slo_room import rooms
 from limner.worker.engines import Abilities
 from limner.worker.intake import SPARE_SLOTS
+from limner.worker.memory import MemoryCaps, capped, lowered
+from limner.worker.memory import words as memory_words
 
 # A session that painted nothing for so long takes no share of the device.
 ACTIVE_S = 2.0
@@ -24,8 +26,11 @@ LEAST_FPS, MOST_FPS = 1.0, 240.0
 @dataclass
 class _Session:
     opening: Open
+    wished: Limits
+    """Whatever memory says."""
     limits: Limits
     state: SloState
+    caps: MemoryCaps = field(default_factory=MemoryCaps)
     painted_s: float = -math.inf
 
 
@@ -39,7 +44,8 @@ class Governor:
     def open(self, opening: Open) -> Plan:
         """Begin a session; return its first plan."""
         limits = limits_of(opening, opening.settings, self._abilities)
-        self._sessions[opening.session] = _Session(opening, limits, begin(limits, self._abilities.profile))
+        state = begin(limits, self._abilities.profile)
+        self._sessions[opening.session] = _Session(opening, limits, limits, state)
         return self.plan(opening.session)
 
     def close(self, session: str) -> None:
@@ -53,7 +59,30 @@ class Governor:
     def wish(self, session: str, settings: Settings) -> Plan:
         """Take new settings; what they do not limit otherwise goes on as it was. Return the plan."""
         one = self._sessions[session]
-        limits = limits_of(one.opening, settings, self._abilities)
+        wished = limits_of(one.opening, settings, self._abilities)
+        if wished.steps != one.wished.steps:
+            # Who asks for another number of steps may have made room, and means to try.
+            one.caps = MemoryCaps()
+        one.wished = wished
+        return self._keep_within(session)
+
+    def out_of_memory(self, session: str) -> Plan | None:
+        """Note that the plan in force was too much; return one that takes less, None when there is none."""
+        one = self._sessions[session]
+        caps = lowered(one.caps, one.state.plan, one.limits)
+        if caps is None:
+            return None
+        one.caps = caps
+        return self._keep_within(session)
+
+    def memory_words(self, session: str) -> str:
+        """Return what a session goes without for want of memory; empty: nothing."""
+        one = self._sessions[session]
+        return memory_words(one.caps, one.wished)
+
+    def _keep_within(self, session: str) -> Plan:
+        one = self._sessions[session]
+        limits = capped(one.wished, one.caps)
         if limits != one.limits:
             one.limits = limits
             one.state = control(one.state, limits, room=self._room(session, one.painted_s))

@@ -12,10 +12,11 @@ from limner.daemon.segment import SegmentError
 from limner.daemon.wire import Message
 from limner.daemon.worker_protocol import Done, Failed, Give, Open, Opened, Return, Update
 from limner.engine.slo_plan import Plan
-from limner.worker.desk import CloseJob, CollectJob, Desk, FlushJob, Job, OpenJob, PaintJob
+from limner.worker.desk import CloseJob, CollectJob, Desk, FlushJob, Job, OpenJob, PaintJob, ResetJob
 from limner.worker.engines import FatalEngineError, Painted, PaintEngine
 from limner.worker.governor import Governor
 from limner.worker.measure import NS_PER_MS, measured
+from limner.worker.room import Room
 from limner.worker.stats import Stats
 from limner.worker.streams import SessionStream, map_segments
 
@@ -31,8 +32,9 @@ class Loop:
     def __init__(
         self, *, engine: PaintEngine, desk: Desk, stats: Stats, send: Callable[[Message], None]
     ) -> None:
-        self._engine, self._desk, self._stats, self._send = engine, desk, stats, send
+        self._desk, self._stats, self._send = desk, stats, send
         self._governor = None if engine.abilities is None else Governor(engine.abilities)
+        self._room = Room(engine, self._governor, stats)
         self._streams: dict[str, SessionStream] = {}
 
     def run(self) -> None:
@@ -48,17 +50,8 @@ class Loop:
         session = job.opening.session if isinstance(job, OpenJob) else job.session
         generation = self._generation_of(job)
         try:
-            match job:
-                case OpenJob():
-                    self._open(job.opening)
-                case CloseJob():
-                    self._close(session)
-                case PaintJob():
-                    self._paint(job)
-                case FlushJob():
-                    self._flush(session)
-                case CollectJob():
-                    self._collect(session)
+            if not self._had_memory_for(job, session):
+                self._make_room(self._streams[session])
         except (FatalEngineError, MemoryError):
             raise
         except SegmentError as error:
@@ -67,6 +60,34 @@ class Loop:
             # Whatever the engine met in this stream: the other sessions go on.
             log.exception("session %r failed", session)
             self._fail(session, generation, f"Painting failed: {type(error).__name__}: {error}")
+
+    def _had_memory_for(self, job: Job, session: str) -> bool:
+        """Do a job; return whether memory was enough. Raises MemoryError where it is not a stream's fault."""
+        try:
+            match job:
+                case OpenJob():
+                    self._open(job.opening)
+                case CloseJob():
+                    self._close(session)
+                case ResetJob():
+                    self._reset(session)
+                case PaintJob():
+                    self._paint(job)
+                case FlushJob():
+                    self._flush(session)
+                case CollectJob():
+                    self._collect(session)
+        except MemoryError as error:
+            if session not in self._streams:
+                raise
+            log.warning("session %r is out of memory: %s", session, error)
+            return False
+        return True
+
+    def _make_room(self, stream: SessionStream) -> None:
+        self._room.make(stream)
+        stream.painter.on_painted = partial(self._desk.painted, stream.opening.session)
+        self._set_pace(stream)
 
     def _generation_of(self, job: Job) -> int:
         """Return the generation of the segments that a job is about, 0 when there are none (any more)."""
@@ -84,9 +105,8 @@ class Loop:
 
     def _open(self, opening: Open) -> None:
         source, painted = map_segments(opening)
-        plan = self._governor.open(opening) if self._governor else None
         try:
-            painter = self._engine.open_stream(opening, plan)
+            painter, plan = self._room.open(opening)
         except BaseException:
             source.close()
             painted.close()
@@ -122,7 +142,11 @@ class Loop:
             self._give_back(on_loan, dropped=False)
             on_loan.clear()
 
-        painted = stream.painter.push(stream.take_in(job.frames), taken)
+        try:
+            painted = stream.painter.push(stream.take_in(job.frames), taken)
+        except MemoryError:
+            self._give_back(on_loan, dropped=True)
+            raise
         if painted:
             self._come_out(stream, painted, began_ns, is_collected=False)
         taken()
@@ -164,6 +188,7 @@ class Loop:
         plan = stream.plan
         if self._governor and plan:
             wanted = self._governor.wish(update.session, update.settings)
+            self._stats.limited(update.session, self._governor.memory_words(update.session))
             plan = replace(wanted, chunk_latents=plan.chunk_latents)
             self._let_out(stream, plan)
         stream.plan = plan
@@ -196,9 +221,15 @@ class Loop:
         last_ns, first_ns = stream.last_pts_ns, frames[0].pts_ns
         if last_ns is not None and not 0 <= first_ns - last_ns < GAP_NS:
             # Who jumps in time has given these frames, and nobody counted them as dropped.
-            self._flush(stream.opening.session)
-            stream.begin_anew()
+            self._reset(stream.opening.session)
         stream.last_pts_ns = frames[-1].pts_ns
+
+    def _reset(self, session: str) -> None:
+        """Begin anew, after what is inside has come out."""
+        self._flush(session)
+        stream = self._streams.get(session)
+        if stream is not None:
+            stream.begin_anew()
 
     def _flush(self, session: str) -> None:
         stream = self._streams.get(session)

@@ -6,6 +6,7 @@ Legend: T frames of a chunk, C channels, H×W pixels, 4 = RGBA bytes of a slot.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -91,7 +92,8 @@ class TorchPaintEngine:
 
         assert plan is not None, "an engine with abilities is given a plan"
         settings = _for_engine(opening.settings, opening.rev, opening.fps, plan)
-        stream = self._engine.open_stream(settings, opening.height, opening.width)
+        with _memory_errors_named():
+            stream = self._engine.open_stream(settings, opening.height, opening.width)
         return _TorchStream(OverlappedStream(stream, self._lanes), opening.fps)
 
     def warm_up(self, height: int, width: int, chunks: int) -> None:
@@ -105,6 +107,14 @@ class TorchPaintEngine:
         for _ in range(chunks):
             stream.push(torch.zeros(stream.stream.frames_per_chunk, 3, height, width, dtype=torch.uint8))
         stream.flush()
+
+    def free_memory(self) -> None:
+        """Give back to the device what no stream holds any more."""
+        import torch
+
+        gc.collect()  # Streams and their lanes' last chunks hold one another.
+        if self._engine.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def close(self) -> None:
         """End the lanes."""
@@ -153,7 +163,8 @@ class _TorchStream:
             frame_CHW.copy_(self._from_numpy(frame_HW4[..., :3]).permute(2, 0, 1))
         taken()
         self._taking_ms.append((time.perf_counter() - began_s) * 1000)
-        self._overlapped.push(chunk_TCHW)
+        with _memory_errors_named():
+            self._overlapped.push(chunk_TCHW)
         return None
 
     def collect(self) -> list[Painted]:

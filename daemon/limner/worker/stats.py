@@ -21,6 +21,7 @@ class Stats:
         self._counts: dict[str, int] = {}
         self._means: dict[str, dict[str, float]] = {}
         self._notes: dict[str, str] = {}
+        self._limits: dict[str, str] = {}
         self._strengths: dict[str, float] = {}
         self._plans: dict[str, Plan] = {}
 
@@ -40,6 +41,11 @@ class Stats:
         with self._lock:
             self._plans[session] = plan
 
+    def limited(self, session: str, words: str) -> None:
+        """Note what a session goes without, to be told until it is over; empty: nothing (any more)."""
+        with self._lock:
+            self._limits[session] = words
+
     def painted(
         self, session: str, stages_ms: dict[str, float], note: str, strength: float | None = None
     ) -> None:
@@ -57,7 +63,7 @@ class Stats:
         """Drop a session's figures."""
         with self._lock:
             tables: tuple[dict[str, Any], ...] = (self._sums, self._counts, self._means, self._notes)
-            for table in (*tables, self._strengths, self._plans):
+            for table in (*tables, self._limits, self._strengths, self._plans):
                 table.pop(session, None)
 
     def report(self) -> Report:
@@ -73,7 +79,12 @@ class Stats:
                 busy=self._busy,
                 memory_bytes=memory_bytes(),
                 stages_ms=dict(self._means),
-                notes={session: note for session, note in self._notes.items() if note},
+                notes=self._told(),
                 strengths=dict(self._strengths),
                 plans=dict(self._plans),
             )
+
+    def _told(self) -> dict[str, str]:
+        sessions = self._notes.keys() | self._limits.keys()
+        told = {name: (self._limits.get(name, ""), self._notes.get(name, "")) for name in sessions}
+        return {name: "; ".join(filter(None, words)) for name, words in told.items() if any(words)}

@@ -18,6 +18,7 @@ from limner.engine.parts import TextSizes, VaeSizes
 from limner.engine.schedule import ScheduleConfig
 from limner.engine.text import TextConfig
 from limner.engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR, VaeConfig
+from limner.engine.wan.taehv_config import TaehvConfig
 from limner.engine.wan.text import Umt5Config
 from limner.engine.wan.vae_config import WanVaeConfig
 
@@ -25,7 +26,7 @@ __all__ = ["DiTConfig", "ModelConfig", "NoiseConfig", "ScheduleConfig", "TextCon
 
 LARGEST_SIDE = 4096
 
-VAES: dict[str, type] = {"pocket": VaeConfig, "wan": WanVaeConfig}
+VAES: dict[str, type] = {"pocket": VaeConfig, "wan": WanVaeConfig, "taehv": TaehvConfig}
 """Autoencoders by `vae.kind`; the first is meant where a config names none."""
 TEXTS: dict[str, type] = {"words": TextConfig, "umt5": Umt5Config}
 """Text encoders by `text.kind`."""

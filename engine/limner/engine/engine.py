@@ -68,11 +68,17 @@ class Engine:
         self._model.text.close()
 
     def open_stream(
-        self, settings: StreamSettings, height: int | None = None, width: int | None = None
+        self,
+        settings: StreamSettings,
+        height: int | None = None,
+        width: int | None = None,
+        *,
+        graphs: bool = True,
     ) -> Stream:
         """A new stream of pictures of height×width pixels (the model's default size when not given).
 
-        Raises ConfigError when the model cannot work at this size; with `settings.size`, pictures of any
+        `graphs`: replay what can be replayed; False calls everything, to compare or to count. Raises
+        ConfigError when the model cannot work at this size; with `settings.size`, pictures of any
         size will do.
         """
         height = self.config.default_size[1] if height is None else height
@@ -85,7 +91,7 @@ class Engine:
             height=height,
             width=width,
             device=self.device,
-            new_recorder=self._new_recorder,
+            new_recorder=self._new_recorder if graphs else no_recorder,
         )
 
     @torch.inference_mode()

@@ -18,8 +18,8 @@ from limner.engine.wan.keys_vae import vae_names
 from limner.engine.weights import Full, load_weights
 from limner.engine.weights_names import Naming, as_they_are
 
-Weights = Path | Mapping[str, Tensor] | ModelFiles
-"""Where the weights of a model are, or the weights themselves."""
+Weights = Path | Mapping[str, Tensor] | ModelFiles | Model
+"""Where the weights of a model are, or the weights themselves, or a model that has them already."""
 PartProgress = Callable[[str, int, int], None]
 """Called with what is being loaded ("denoiser", "autoencoder"), its bytes that are there, and all it has."""
 
@@ -42,6 +42,8 @@ def load_model(
     and may change it, such as quantise it. Text encoders that come and go are not loaded here. Raises
     WeightsError, naming file and key, when the weights are not this model's.
     """
+    if isinstance(weights, Model):
+        return weights  # As its owner made it: `to` would widen quantised weights again.
     if not isinstance(weights, ModelFiles):
         model = Model(config)
         load_weights(model, weights)

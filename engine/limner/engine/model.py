@@ -12,10 +12,11 @@ from limner.engine.dit.model import CausalDiT
 from limner.engine.parts import TextEncoder, Vae
 from limner.engine.text import WordText
 from limner.engine.vae import PocketVae
+from limner.engine.wan.taehv import Taehv, TaehvConfig
 from limner.engine.wan.text import Umt5Config, Umt5Text
 from limner.engine.wan.vae import WanVae, WanVaeConfig
 
-_VAES: dict[type, Callable[[Any], Vae]] = {VaeConfig: PocketVae, WanVaeConfig: WanVae}
+_VAES: dict[type, Callable[[Any], Vae]] = {VaeConfig: PocketVae, WanVaeConfig: WanVae, TaehvConfig: Taehv}
 _TEXTS: dict[type, Callable[[Any], TextEncoder]] = {TextConfig: WordText, Umt5Config: Umt5Text}
 
 

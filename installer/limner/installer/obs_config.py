@@ -23,13 +23,17 @@ class Filter:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A source with its filters; `versioned_id` differs from `id` for a few of OBS's own types."""
+    """A source with its filters; `versioned_id` differs from `id` for a few of OBS's own types.
+
+    `hotkeys`: OBS's name of a key by the hotkey's name, those of the filters too.
+    """
 
     id: str
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
     filters: tuple[Filter, ...] = ()
     versioned_id: str = ""
+    hotkeys: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +102,9 @@ def _common(
 
 def _source(source: Source) -> dict[str, Any]:
     filters = [_common(f.id, f.id, f.name, f.settings, []) for f in source.filters]
-    return _common(source.id, source.versioned_id or source.id, source.name, source.settings, filters)
+    bindings = {action: [{"key": key}] for action, key in source.hotkeys.items()}
+    whole = _common(source.id, source.versioned_id or source.id, source.name, source.settings, filters)
+    return whole | {"hotkeys": bindings}
 
 
 def _item(item: Item, item_id: int) -> dict[str, Any]:

@@ -48,6 +48,11 @@ void fade_forget_pauses(struct fade *fade)
 	fade->pauses_ns[0] = fade->pauses_ns[1] = 0;
 }
 
+void fade_cut_away(struct fade *fade)
+{
+	fade->shown = 0;
+}
+
 double fade_advance(struct fade *fade, const struct fade_rules *rules, uint64_t now_ns, bool new_frame)
 {
 	if (new_frame) {

@@ -36,3 +36,5 @@ double fade_advance(struct fade *fade, const struct fade_rules *rules, uint64_t 
 /* Nobody paints just now: the pause until the next painted frame is not the engine's own, and what was before
  * says nothing about the next engine. */
 void fade_forget_pauses(struct fade *fade);
+/* Show the source at once. */
+void fade_cut_away(struct fade *fade);

@@ -8,7 +8,9 @@
 #include <util/dstr.h>
 
 #include "clock.h"
+#include "filters.h"
 #include "settings.h"
+#include "vendor.h"
 
 #ifndef LIMNER_VERSION
 #define LIMNER_VERSION "0.1.0"
@@ -26,6 +28,16 @@ static void state_changed(void *data)
 {
 	struct filter *f = data;
 	obs_source_update_properties(f->context);
+}
+
+static void news(void *data, const struct link_news *heard)
+{
+	vendor_tell_news(data, heard);
+}
+
+static void receipt(void *data, const struct link_receipt *given)
+{
+	vendor_tell_receipt(data, given);
 }
 
 static void get_state(void *data, calldata_t *call)
@@ -75,6 +87,8 @@ static const char *own_fault(const struct filter *f)
 
 static void filter_free(struct filter *f)
 {
+	hotkeys_unregister(&f->hotkeys);
+	filters_remove(f);
 	link_destroy(f->link);
 	obs_enter_graphics();
 	capture_free(&f->capture);
@@ -99,7 +113,12 @@ static void *filter_create(obs_data_t *settings, obs_source_t *context)
 	f->weak = obs_source_get_weak_source(context);
 	f->present.rect = (struct fit_rect){0, 0, 1, 1};
 	const struct link_options options = {
-		.hooks = {f, state_changed, settings_mirror, settings_words},
+		.hooks = {.context = f,
+			.state_changed = state_changed,
+			.mirror = settings_mirror,
+			.news = news,
+			.receipt = receipt,
+			.words = settings_words},
 		.client = "Limner OBS filter " LIMNER_VERSION,
 		.command_file = command_file.array,
 		.stats_path = getenv("LIMNER_FILTER_STATS"),
@@ -116,6 +135,7 @@ static void *filter_create(obs_data_t *settings, obs_source_t *context)
 		"void get_state(out string state, out string sentence, out float fps)", get_state, f);
 	link_set_fault(f->link, own_fault(f));
 	filter_update(f, settings);
+	filters_add(f);
 	return f;
 fail:
 	filter_free(f);
@@ -162,6 +182,8 @@ static void filter_tick(void *data, float seconds)
 	struct filter *f = data;
 	f->new_frame = true;
 	f->source_texture = NULL;
+	if (obs_filter_get_parent(f->context))
+		hotkeys_register_soon(f);
 }
 
 static void count_frame(struct filter *f, bool new_painted)
@@ -199,6 +221,8 @@ static void process_frame(struct filter *f, const struct target *target)
 		fade_forget_pauses(&f->fade);
 	struct fade_rules rules = f->look.fade;
 	rules.wanted = f->look.mix > 0 && !link_is_bypassed(f->link);
+	if (atomic_exchange(&f->cut_away, false))
+		fade_cut_away(&f->fade);
 	f->share = f->look.mix * (float)fade_advance(&f->fade, &rules, now_ns, news.new_frame);
 	if ((stream && wanted) || f->share > 0)
 		f->source_texture = capture_source(&f->capture, target, f->source.width, f->source.height);

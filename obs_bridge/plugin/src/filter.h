@@ -7,6 +7,7 @@
 
 #include "capture.h"
 #include "fade.h"
+#include "hotkeys.h"
 #include "link.h"
 #include "present.h"
 
@@ -25,6 +26,9 @@ struct filter {
 	obs_weak_source_t *weak;
 	struct link *link;
 	struct stats stats;
+	struct hotkeys hotkeys;
+	struct filter *next;  /* of all filters: filters.c */
+	atomic_bool cut_away; /* the source is to be seen at once, without a fade */
 
 	/* Settings. `update` runs on the graphics thread (or in create): nobody else writes here. */
 	struct look look;

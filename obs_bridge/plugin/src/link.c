@@ -174,6 +174,7 @@ static void run_once(struct link *link)
 			launcher_poll(&link->launcher, now_ns, false);
 		link_pass_slots(link, now_ns);
 		link_send_change(link, now_ns);
+		link_send_asked(link, now_ns);
 	}
 	link_tell(link, now_ns);
 	if (now_ns >= link->stats_due_ns) {
@@ -298,6 +299,20 @@ bool link_is_painting(const struct link *link)
 bool link_is_bypassed(const struct link *link)
 {
 	return atomic_load(&link->bypass);
+}
+
+void link_ask_bypass(struct link *link, bool bypass)
+{
+	/* In this order: what the daemon says meanwhile must not undo it. */
+	atomic_store(&link->bypass_asked, bypass ? ASKED_ON : ASKED_OFF);
+	atomic_store(&link->bypass, bypass);
+	wake(link);
+}
+
+void link_ask_reset(struct link *link)
+{
+	atomic_store(&link->reset_asked, true);
+	wake(link);
 }
 
 void link_set_fault(struct link *link, const char *key)

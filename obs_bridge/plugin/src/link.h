@@ -13,6 +13,23 @@
 
 struct link;
 
+/* A change that was made, step by step: accepted (with what is in force now), then in the picture. */
+struct link_receipt {
+	uint64_t rev;
+	bool applied;   /* false: accepted only */
+	uint64_t chunk; /* applied: from this chunk on, and this presentation time */
+	uint64_t pts_ns;
+	struct settings settings; /* in force */
+	char note[512];
+};
+
+struct link_status;
+
+struct link_news {
+	bool state, style; /* which of them is another */
+	const struct link_status *now;
+};
+
 /* What the I/O thread calls. All may be NULL but `context`. They must not call back into link_destroy. */
 struct link_hooks {
 	void *context;
@@ -21,6 +38,9 @@ struct link_hooks {
 	void (*state_changed)(void *context);
 	/* Somebody else changed the settings: take them over. `serial` of the wish that they answer. */
 	void (*mirror)(void *context, const struct settings *settings, uint64_t serial);
+	/* Another state, another style, or both. */
+	void (*news)(void *context, const struct link_news *news);
+	void (*receipt)(void *context, const struct link_receipt *receipt);
 	/* Words for people, by key (data/locale); NULL: the key itself is shown. */
 	const char *(*words)(const char *key);
 };
@@ -77,6 +97,11 @@ bool link_wants_frames(const struct link *link);
 bool link_is_painting(const struct link *link);
 /* Do the settings in force say that the source is to be shown? */
 bool link_is_bypassed(const struct link *link);
+
+/* Show the source, or paint again: at once here, and with the next message at the daemon. */
+void link_ask_bypass(struct link *link, bool bypass);
+/* Let the engine forget what it painted. */
+void link_ask_reset(struct link *link);
 
 /* What keeps the filter itself from painting, by the key of its words (a constant); NULL: nothing does. */
 void link_set_fault(struct link *link, const char *key);

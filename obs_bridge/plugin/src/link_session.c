@@ -40,8 +40,11 @@ void link_send_hello(struct link *link, uint64_t now_ns)
 	if (link->hello_without_style)
 		settings.has_style = false;
 	link->hello_without_style = false;
-	/* No property of ours: set from elsewhere, and it must outlive the connection. */
-	settings.has_bypass = settings.bypass = link->known_valid && link->known.bypass;
+	/* No property of ours, and it must outlive the connection. */
+	const int asked = atomic_exchange(&link->bypass_asked, ASKED_NOTHING);
+	settings.bypass = asked == ASKED_NOTHING ? atomic_load(&link->bypass) : asked == ASKED_ON;
+	settings.has_bypass = settings.bypass || asked == ASKED_OFF;
+	link->bypass_rev = 0;
 	link->asked = link->source;
 	link->wish_after_hello = false;
 	link->change_due_ns = 0;
@@ -96,7 +99,8 @@ static void know(struct link *link, const struct settings *settings)
 	link->known = *settings;
 	link->known_valid = true;
 	link_publish_settings(link, settings);
-	atomic_store(&link->bypass, settings->bypass);
+	if (link->bypass_rev == 0 && atomic_load(&link->bypass_asked) == ASKED_NOTHING)
+		atomic_store(&link->bypass, settings->bypass);
 	const bool settled = link->change_due_ns == 0 && link->awaited_rev == 0;
 	if (settled && !change_matches(&link->wish.change, settings) && link->hooks.mirror)
 		link->hooks.mirror(link->hooks.context, settings, link->wish.serial);
@@ -143,14 +147,37 @@ static void on_slot(struct link *link, const struct slot_message *m, bool painte
 	}
 }
 
+static void hand_receipt(struct link *link, const struct link_receipt *receipt)
+{
+	if (link->hooks.receipt)
+		link->hooks.receipt(link->hooks.context, receipt);
+}
+
 static void on_accepted(struct link *link, const struct accepted *accepted)
 {
+	struct link_receipt receipt = {.rev = accepted->rev, .settings = accepted->settings};
+	text_copy(receipt.note, sizeof(receipt.note), accepted->first_note.bytes, accepted->first_note.size);
+	hand_receipt(link, &receipt);
 	if (accepted->rev >= link->awaited_rev)
 		link->awaited_rev = 0;
+	if (accepted->rev >= link->bypass_rev)
+		link->bypass_rev = 0;
 	log_line(LEVEL_INFO, "%s: settings %llu accepted%s%.*s", link->source.name,
 		(unsigned long long)accepted->rev, accepted->first_note.size ? ": " : "",
 		(int)accepted->first_note.size, accepted->first_note.size ? accepted->first_note.bytes : "");
 	know(link, &accepted->settings);
+}
+
+static void on_applied(struct link *link, const struct applied *applied)
+{
+	const struct link_receipt receipt = {.rev = applied->rev,
+		.applied = true,
+		.chunk = applied->chunk,
+		.pts_ns = applied->pts_ns,
+		.settings = link->known};
+	hand_receipt(link, &receipt);
+	log_line(LEVEL_INFO, "%s: settings %llu are in the picture", link->source.name,
+		(unsigned long long)applied->rev);
 }
 
 static bool is(const struct text *text, const char *word)
@@ -177,7 +204,7 @@ static void on_error(struct link *link, const struct refusal *error, uint64_t no
 	} else {
 		if (link->complaints++ < MAX_COMPLAINTS)
 			log_line(LEVEL_WARNING, "%s: the daemon says: %s", link->source.name, text);
-		link->awaited_rev = 0;
+		link->awaited_rev = link->bypass_rev = 0;
 	}
 }
 
@@ -195,8 +222,7 @@ static void on_message(struct link *link, const struct message *m, uint64_t now_
 		on_accepted(link, &m->accepted);
 		break;
 	case MESSAGE_APPLIED:
-		log_line(LEVEL_INFO, "%s: settings %llu are in the picture", link->source.name,
-			(unsigned long long)m->applied.rev);
+		on_applied(link, &m->applied);
 		break;
 	case MESSAGE_STATUS:
 		if (link->phase == PHASE_OPEN) {
@@ -316,5 +342,23 @@ void link_send_change(struct link *link, uint64_t now_ns)
 	link->awaited_rev = ++link->rev;
 	protocol_encode_set(&link->peer.buffer, link->rev, &difference, "");
 	if (!peer_send(&link->peer, now_ns))
+		link_lose(link, "it no longer reads what it is sent", true, now_ns);
+}
+
+void link_send_asked(struct link *link, uint64_t now_ns)
+{
+	const int asked = atomic_exchange(&link->bypass_asked, ASKED_NOTHING);
+	bool sent = true;
+	if (asked != ASKED_NOTHING) {
+		struct change change = {.has_bypass = true, .bypass = asked == ASKED_ON};
+		link->bypass_rev = ++link->rev;
+		protocol_encode_set(&link->peer.buffer, link->rev, &change, "");
+		sent = peer_send(&link->peer, now_ns);
+	}
+	if (sent && atomic_exchange(&link->reset_asked, false)) {
+		protocol_encode_bare(&link->peer.buffer, "reset");
+		sent = peer_send(&link->peer, now_ns);
+	}
+	if (!sent)
 		link_lose(link, "it no longer reads what it is sent", true, now_ns);
 }

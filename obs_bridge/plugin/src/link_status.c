@@ -3,6 +3,7 @@
 #include "link_thread.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -53,8 +54,39 @@ void link_publish(struct link *link, enum daemon_state state, const char *senten
 		link->refresh_wanted = true;
 }
 
+static struct link_news note_news(struct link *link, const struct link_status *now)
+{
+	const struct link_news news = {
+		.state = !link->news_told || link->told_state != now->state,
+		.style = now->settings_known && strcmp(link->told_style, now->settings.style) != 0,
+		.now = now,
+	};
+	link->news_told = true;
+	link->told_state = now->state;
+	if (news.style)
+		memcpy(link->told_style, now->settings.style, sizeof(link->told_style));
+	return news;
+}
+
+static void tell_news(struct link *link)
+{
+	if (!link->hooks.news)
+		return;
+	struct link_status *now = NULL;
+	pthread_mutex_lock(&link->status_mutex);
+	struct link_news news = note_news(link, &link->status);
+	if ((news.state || news.style) && (now = malloc(sizeof(*now))))
+		*now = link->status;
+	pthread_mutex_unlock(&link->status_mutex);
+	news.now = now;
+	if (now)
+		link->hooks.news(link->hooks.context, &news);
+	free(now);
+}
+
 void link_tell(struct link *link, uint64_t now_ns)
 {
+	tell_news(link);
 	const char *fault = atomic_load(&link->fault);
 	if (fault != link->told_fault) {
 		link->told_fault = fault;

@@ -16,6 +16,8 @@ enum phase {
 	PHASE_REFUSED, /* the daemon would not have us, or its segments are bad: try again a little later */
 };
 
+enum asked { ASKED_NOTHING, ASKED_ON, ASKED_OFF };
+
 struct link {
 	/* Never changes. */
 	struct link_hooks hooks;
@@ -32,6 +34,8 @@ struct link {
 	_Atomic(struct link_source *) source_box;
 	_Atomic(struct link_wish *) wish_box;
 	atomic_bool stop, bypass, open, painting;
+	atomic_int bypass_asked; /* enum asked: for the daemon, by whoever turned `bypass` here already */
+	atomic_bool reset_asked;
 	_Atomic(const char *) fault; /* a key of words; NULL: none */
 
 	pthread_mutex_t stream_mutex; /* graphics: trylock only */
@@ -55,8 +59,12 @@ struct link {
 	bool wish_after_hello;
 	uint64_t change_due_ns;    /* 0: nothing to send */
 	uint64_t rev, awaited_rev; /* awaited 0: nothing is awaited */
+	uint64_t bypass_rev; /* until this is accepted, what the daemon says of bypass is old; 0: none */
 	uint64_t stats_due_ns, log_due_ns;
 	const char *told_fault;
+	bool news_told;
+	enum daemon_state told_state;
+	char told_style[NAME_BYTES];
 	bool refresh_wanted;
 	uint64_t refreshed_ns;
 	uint32_t complaints; /* messages refused since the session opened */
@@ -81,3 +89,5 @@ void link_read_messages(struct link *link, uint64_t now_ns);
 void link_pass_slots(struct link *link, uint64_t now_ns);
 void link_take_wish(struct link *link, uint64_t now_ns);
 void link_send_change(struct link *link, uint64_t now_ns);
+/* Bypass and reset, as they were asked for. */
+void link_send_asked(struct link *link, uint64_t now_ns);

@@ -3,6 +3,7 @@
 
 #include "filter.h"
 #include "log.h"
+#include "vendor.h"
 
 OBS_DECLARE_MODULE()
 OBS_MODULE_USE_DEFAULT_LOCALE("limner", "en-US")
@@ -31,4 +32,10 @@ bool obs_module_load(void)
 	log_set_sink(to_obs_log);
 	obs_register_source(&limner_filter_info);
 	return true;
+}
+
+/* Now every other plugin is there, obs-websocket too. */
+void obs_module_post_load(void)
+{
+	vendor_register();
 }

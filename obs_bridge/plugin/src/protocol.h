@@ -77,7 +77,7 @@ void protocol_encode_free(msgpack_sbuffer *out, const struct slot_message *freed
 /* session: "" the own one, "*" all, else an id or a name */
 void protocol_encode_set(
 	msgpack_sbuffer *out, uint64_t rev, const struct change *change, const char *session);
-/* "query", "ping" or "bye": messages without a body. */
+/* "query", "ping", "reset" or "bye": messages without a body. */
 void protocol_encode_bare(msgpack_sbuffer *out, const char *type);
 
 /* ---- what the filter hears; texts live as long as the message does ---- */

@@ -4,21 +4,7 @@
 #include <string.h>
 
 #include "change.h"
-
-#define S_STYLE "style"
-#define S_PROMPT "prompt"
-#define S_STRENGTH "strength"
-#define S_STEPS "steps"
-#define S_SEED "seed"
-#define S_MOTION_AWARE "motion_aware"
-#define S_FIT "fit"
-#define S_MIX "mix"
-#define S_ON_STALL "on_stall"
-#define S_HOLD_MS "hold_ms"
-#define S_START_DAEMON "start_daemon"
-/* Without a property: for tests with an engine that can paint at any size. */
-#define S_EXACT_SIZE "exact_size"
-#define CUSTOM "custom"
+#include "settings_keys.h"
 
 #define T_(key) obs_module_text(key)
 
@@ -87,7 +73,7 @@ struct link_wish settings_wish(obs_data_t *s)
 	c->has_seed = obs_data_has_user_value(s, S_SEED);
 	c->has_motion_aware = obs_data_has_user_value(s, S_MOTION_AWARE);
 	c->strength = between(obs_data_get_double(s, S_STRENGTH), 0, 1);
-	c->steps = (uint32_t)between((double)obs_data_get_int(s, S_STEPS), 1, 4);
+	c->steps = (uint32_t)between((double)obs_data_get_int(s, S_STEPS), 1, MOST_STEPS);
 	c->seed = (uint32_t)between((double)obs_data_get_int(s, S_SEED), 0, UINT32_MAX);
 	c->motion_aware = obs_data_get_bool(s, S_MOTION_AWARE);
 	wish.may_start_daemon = obs_data_get_bool(s, S_START_DAEMON);
@@ -269,7 +255,7 @@ obs_properties_t *settings_properties(struct filter *f)
 		obs_property_set_modified_callback2(prompt, prompt_edited, f);
 	obs_property_t *strength = obs_properties_add_float_slider(p, S_STRENGTH, T_("Strength"), 0, 1, 0.01);
 	obs_property_set_long_description(strength, T_("StrengthHint"));
-	obs_property_t *steps = obs_properties_add_int_slider(p, S_STEPS, T_("Steps"), 1, 4, 1);
+	obs_property_t *steps = obs_properties_add_int_slider(p, S_STEPS, T_("Steps"), 1, MOST_STEPS, 1);
 	obs_property_set_long_description(steps, T_("StepsHint"));
 	add_drawing(p);
 	add_advanced(p);

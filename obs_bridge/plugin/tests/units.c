@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "action.h"
 #include "change.h"
 #include "clock.h"
 #include "fade.h"
@@ -370,6 +371,18 @@ static double lowest_share(
 	return lowest;
 }
 
+static void fade_cuts_away_at_once(void)
+{
+	struct fade fade = {0};
+	struct fade_rules rules = {.hold_ns = NS_PER_S, .wanted = true};
+	for (uint64_t now_ns = NS_PER_S; now_ns < 2 * NS_PER_S; now_ns += FRAME_NS)
+		fade_advance(&fade, &rules, now_ns, true);
+	CHECK(fade.shown == 1);
+	rules.wanted = false;
+	fade_cut_away(&fade);
+	CHECK(fade_advance(&fade, &rules, 2 * NS_PER_S, true) == 0);
+}
+
 static void fade_is_patient_with_a_slow_engine(void)
 {
 	static const enum on_stall both[] = {STALL_HOLD_THEN_SOURCE, STALL_SOURCE_AT_ONCE};
@@ -550,6 +563,34 @@ static void paths_follow_the_environment(void)
 	CHECK(!paths_check_private("/dev/null", &error));
 }
 
+/* ---- actions ---- */
+
+static void action_styles_go_around(void)
+{
+	static struct link_status status = {.style_count = 3, .styles = {"oil", "neon", "noir"}};
+	static const struct link_status none;
+	CHECK(strcmp(action_style_after(&status, "oil", 1), "neon") == 0);
+	CHECK(strcmp(action_style_after(&status, "noir", 1), "oil") == 0);
+	CHECK(strcmp(action_style_after(&status, "oil", -1), "noir") == 0);
+	CHECK(strcmp(action_style_after(&status, "custom", 1), "oil") == 0);
+	CHECK(strcmp(action_style_after(&status, "custom", -1), "noir") == 0);
+	CHECK(!action_style_after(&none, "oil", 1));
+	CHECK(strcmp(action_style_at(&status, 3), "noir") == 0);
+	CHECK(!action_style_at(&status, 0) && !action_style_at(&status, 4));
+}
+
+static void action_strength_stays_on_its_steps(void)
+{
+	CHECK(fabs(action_strength_after(0.5, 1) - 0.55) < 1e-12);
+	CHECK(fabs(action_strength_after(0.52, -1) - 0.45) < 1e-12);
+	CHECK(action_strength_after(0.98, 1) == 1 && action_strength_after(1, 3) == 1);
+	CHECK(action_strength_after(0.02, -1) == 0);
+	double strength = 0;
+	for (int i = 0; i < 20; i++)
+		strength = action_strength_after(strength, 1);
+	CHECK(strength == 1);
+}
+
 #define TEST(name)                                                                                           \
 	{                                                                                                    \
 #name, name                                                                                  \
@@ -573,6 +614,7 @@ static const struct test {
 	TEST(fade_follows_the_other_rules),
 	TEST(fade_after_being_hidden_begins_with_the_source),
 	TEST(fade_does_not_bring_back_what_was_painted_before_a_bypass),
+	TEST(fade_cuts_away_at_once),
 	TEST(fade_is_patient_with_a_slow_engine),
 	TEST(fade_does_not_take_lost_daemons_for_a_slow_engine),
 	TEST(fit_keeps_shapes),
@@ -583,6 +625,8 @@ static const struct test {
 	TEST(wire_refuses_lies),
 	TEST(stats_percentiles_are_near),
 	TEST(paths_follow_the_environment),
+	TEST(action_styles_go_around),
+	TEST(action_strength_stays_on_its_steps),
 };
 
 int main(int argc, char **argv)

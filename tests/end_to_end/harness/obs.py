@@ -42,13 +42,21 @@ class Camera:
     name: str
     raw_file: Path
     limner: dict[str, Any] | None = field(default_factory=dict)
+    hotkeys: dict[str, str] = field(default_factory=dict)
+    """OBS's name of a key by the hotkey's name."""
 
     def source(self) -> obs_config.Source:
         settings = {"width": WIDTH, "height": HEIGHT, "fps": FPS, "raw_file": str(self.raw_file)}
         filters = []
         if self.limner is not None:
             filters.append(obs_config.Filter(id="limner_filter", name=FILTER_NAME, settings=self.limner))
-        return obs_config.Source(id="test_camera", name=self.name, settings=settings, filters=tuple(filters))
+        return obs_config.Source(
+            id="test_camera",
+            name=self.name,
+            settings=settings,
+            filters=tuple(filters),
+            hotkeys=self.hotkeys,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +217,11 @@ class Obs:
         )
         return True
 
+    @property
+    def websocket(self) -> obs_config.WebSocket:
+        """Where scripts reach it."""
+        return self._websocket
+
     # ---- what it shows
 
     @property
@@ -302,6 +315,22 @@ class Obs:
 
     def show_scene(self, name: str) -> None:
         self.request("SetCurrentProgramScene", sceneName=name)
+
+    def press(self, key: str, held_s: float = 0.15) -> None:
+        """Press a key of the display's keyboard (xdotool's name of it), hold it and let it go."""
+        environment = os.environ | {"DISPLAY": self._display}
+        subprocess.run(["xdotool", "keydown", key], env=environment, check=True)
+        time.sleep(held_s)  # OBS looks at the keyboard 40 times a second
+        subprocess.run(["xdotool", "keyup", key], env=environment, check=True)
+        time.sleep(held_s)
+
+    def vendor(self, request: str, **data: object) -> dict[str, Any]:
+        """Send a request to Limner's vendor interface of obs-websocket and return its answer."""
+        # An empty object would be refused.
+        asked = {"requestData": data} if data else {}
+        answer = self.request("CallVendorRequest", vendorName="limner", requestType=request, **asked)
+        found: dict[str, Any] = answer["responseData"]
+        return found
 
     def leftovers(self) -> Leftovers:
         return Leftovers.of(self.runtime_dir)

@@ -211,6 +211,8 @@ def time_frequencies(sigma: Tensor, freq_dim: int, dtype: torch.dtype) -> Tensor
 
 def _modulated(x_RND: Tensor, frames: int, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
     """Norm without weights, then scale and shift [R, T, 1, D] per latent frame."""
+    if len(x_RND) == 1 and frames == 1:  # One scale and shift for all tokens: those of the norm, in one pass.
+        return functional.layer_norm(x_RND, x_RND.shape[-1:], 1 + scale.flatten(), shift.flatten(), eps)
     normed = functional.layer_norm(x_RND, x_RND.shape[-1:], eps=eps)
     if frames == 1:
         return torch.addcmul(shift[:, 0], normed, 1 + scale[:, 0])

@@ -25,6 +25,7 @@ from limner.engine.wan.vae_blocks import (
     Upsample,
 )
 from limner.engine.wan.vae_config import WanVaeConfig
+from limner.engine.wan.vae_layout import is_channels_last, lay_out
 from limner.engine.wan.vae_plan import (
     FRAMES_PER_LATENT,
     SPATIAL_FACTOR,
@@ -145,8 +146,8 @@ class WanVae(nn.Module):
     @property
     def memory_format(self) -> torch.memory_format:
         """Of everything with five dimensions."""
-        wanted = self.device.type == "cuda" if self._channels_last is None else self._channels_last
-        return torch.channels_last_3d if wanted else torch.contiguous_format
+        last = is_channels_last(self.device, self._channels_last)
+        return torch.channels_last_3d if last else torch.contiguous_format
 
     def encoder_past(self, height: int, width: int, batch: int = 1) -> Past:
         """What the encoder remembers before the first frame: zeros."""
@@ -206,12 +207,7 @@ class WanVae(nn.Module):
 
     def prepare(self) -> None:
         """Let the weights lie as the activations do, and the scale be with them. Cheap when done already."""
-        frames_last = self.memory_format is torch.channels_last_3d
-        flat = torch.channels_last if frames_last else torch.contiguous_format
-        formats = {4: flat, 5: self.memory_format}
-        for parameter in self.parameters():
-            if parameter.ndim in formats:
-                parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
+        lay_out(self, channels_last=self.memory_format is torch.channels_last_3d)
         if self._scale.mean.device != self.device:
             self._scale = _scale(self.config, self.device)
 

@@ -8,11 +8,13 @@ place and never replaced, and all but the first pass of a stream run the same op
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from limner.engine.wan.vae_layout import by_frame, frames_of_channels
 
 _LEAST_NORM = 1e-12
 
@@ -148,18 +150,9 @@ class Upsample(nn.Module):
         if self.time_conv is not None:
             before_BCTHW = next(past)
             if not first:
-                x_BCTHW = _two_frames_each(self.time_conv(x_BCTHW, before_BCTHW))
+                x_BCTHW = by_frame(_two_frames_each, self.time_conv(x_BCTHW, before_BCTHW))
         return by_frame(self.resample, x_BCTHW)
 
 
-def by_frame(layer: Callable[[Tensor], Tensor], x_BCTHW: Tensor) -> Tensor:
-    """Apply a layer of single frames to each; only views, if both sides lie channels last."""
-    batch, _, frames, _, _ = x_BCTHW.shape
-    y_NCHW = layer(x_BCTHW.transpose(1, 2).flatten(0, 1))
-    return y_NCHW.view(batch, frames, *y_NCHW.shape[1:]).transpose(1, 2)
-
-
-def _two_frames_each(x_BCTHW: Tensor) -> Tensor:
-    """[B, 2·C, T, H, W] → [B, C, 2·T, H, W]: the first half of the channels is the earlier frame."""
-    earlier, later = x_BCTHW.chunk(2, dim=1)
-    return torch.stack([earlier, later], 3).flatten(2, 3)
+def _two_frames_each(x_NCHW: Tensor) -> Tensor:
+    return frames_of_channels(x_NCHW, 2)

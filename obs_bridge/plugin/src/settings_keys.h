@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Names of the filter's settings, as OBS saves them. */
+#pragma once
+
+#define S_STYLE "style"
+#define S_PROMPT "prompt"
+#define S_STRENGTH "strength"
+#define S_STEPS "steps"
+#define S_SEED "seed"
+#define S_MOTION_AWARE "motion_aware"
+#define S_FIT "fit"
+#define S_MIX "mix"
+#define S_ON_STALL "on_stall"
+#define S_HOLD_MS "hold_ms"
+#define S_START_DAEMON "start_daemon"
+/* Without a property: for tests with an engine that can paint at any size. */
+#define S_EXACT_SIZE "exact_size"
+
+/* The style of whoever has written a prompt of their own. */
+#define CUSTOM "custom"
+#define MOST_STEPS 4

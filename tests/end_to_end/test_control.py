@@ -1,0 +1,202 @@
+"""Control from inside OBS: real key presses, and the vendor requests of stream decks and scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import obsws_python
+import pytest
+from tests.end_to_end.harness import clips
+from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
+from tests.support.daemon import RunningDaemon, running_daemon
+
+from limner.daemon.protocol import Settings
+
+pytestmark = [pytest.mark.obs, pytest.mark.timeout(600)]
+
+KEYS = {
+    "limner.next_style": "F1",
+    "limner.previous_style": "F2",
+    "limner.style_1": "F3",
+    "limner.style_9": "F4",
+    "limner.more_strength": "F5",
+    "limner.less_strength": "F6",
+    "limner.bypass": "F7",
+    "limner.hold_bypass": "F8",
+    "limner.panic": "F9",
+    "limner.reset": "F10",
+}
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[RunningDaemon]:
+    with running_daemon("echo") as running:
+        running.wait_ready()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def still(bikes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clips.still(bikes, tmp_path_factory.mktemp("still") / "still.yuv")
+
+
+@contextmanager
+def live_obs(build: Build, daemon: RunningDaemon, *cameras: Camera) -> Iterator[Obs]:
+    with Obs(build, cameras, runtime_dir=daemon.runtime_dir) as obs:
+        obs.wait_painted(*(camera.name for camera in cameras))
+        yield obs
+
+
+def camera(name: str, raw_file: Path, **limner: Any) -> Camera:
+    keys = {action: f"OBS_KEY_{key}" for action, key in KEYS.items()}
+    return Camera(name=name, raw_file=raw_file, limner={"start_daemon": False, **limner}, hotkeys=keys)
+
+
+def settings_of(daemon: RunningDaemon, name: str = "Cam") -> Settings:
+    return next(one.status.settings for one in daemon.query().sessions if one.name == name)
+
+
+def arrives(daemon: RunningDaemon, what: str, holds: Callable[[Settings], bool]) -> None:
+    wait_for(what, lambda: holds(settings_of(daemon)), 20)
+
+
+def test_each_hotkey_does_what_it_says_and_bindings_survive_a_restart(
+    obs_build: Build, daemon: RunningDaemon, still: Path
+) -> None:
+    names = daemon.query().styles
+    with live_obs(obs_build, daemon, camera("Cam", still)) as obs:
+
+        def press(action: str, what: str, holds: Callable[[Settings], bool], *, held_s: float = 0.15) -> None:
+            obs.press(KEYS[f"limner.{action}"], held_s)
+            arrives(daemon, what, holds)
+
+        press("style_9", "the ninth style", lambda s: s.style == names[8])
+        press("next_style", "the tenth", lambda s: s.style == names[9])
+        press("previous_style", "the ninth again", lambda s: s.style == names[8])
+        press("style_1", "the first", lambda s: s.style == names[0])
+        press("previous_style", "the last", lambda s: s.style == names[-1])
+        before = settings_of(daemon).strength
+        press("more_strength", "more", lambda s: s.strength == pytest.approx(before + 0.05))
+        press("less_strength", "less", lambda s: s.strength == pytest.approx(before))
+        obs.press(KEYS["limner.next_style"])
+        press("next_style", "two quick presses: two on", lambda s: s.style == names[1])
+        press("bypass", "bypass", lambda s: s.bypass)
+        press("bypass", "no bypass", lambda s: not s.bypass)
+        obs.wait_painted("Cam")
+        press("panic", "panic", lambda s: s.bypass)
+        wait_for("the source", lambda: obs.filter_stats()["shown_share"] == 0, 20)
+        press("bypass", "no bypass after a panic", lambda s: not s.bypass)
+        obs.press(KEYS["limner.reset"])
+        obs.wait_painted("Cam")
+        assert obs.stop()
+        obs.start()
+        obs.wait_painted("Cam")
+        assert settings_of(daemon).style == names[1]
+        press("style_9", "the ninth style after a restart", lambda s: s.style == names[8])
+
+
+def test_bypass_lasts_as_long_as_its_key_is_held(
+    obs_build: Build, daemon: RunningDaemon, still: Path
+) -> None:
+    with live_obs(obs_build, daemon, camera("Cam", still)) as obs:
+        hold = Thread(target=obs.press, args=(KEYS["limner.hold_bypass"], 3.0))
+        hold.start()
+        wait_for("bypass", lambda: settings_of(daemon).bypass, 20)
+        hold.join()
+        wait_for("no bypass", lambda: not settings_of(daemon).bypass, 20)
+        obs.wait_painted("Cam")
+
+
+@contextmanager
+def events(obs: Obs) -> Iterator[Queue[dict[str, Any]]]:
+    """Limner's events, as a script hears them."""
+    heard: Queue[dict[str, Any]] = Queue()
+
+    def on_vendor_event(data: Any) -> None:
+        if data.vendor_name == "limner":
+            heard.put({"type": data.event_type} | data.event_data)
+
+    websocket = obs.websocket
+    client = obsws_python.EventClient(
+        host="127.0.0.1",
+        port=websocket.port,
+        password=websocket.password,
+        subs=obsws_python.Subs.VENDORS,
+    )
+    client.callback.register(on_vendor_event)
+    try:
+        yield heard
+    finally:
+        client.disconnect()
+
+
+def hear(heard: Queue[dict[str, Any]], *wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """Wait for an event like each of those wanted, in any order, and return them in the order wanted."""
+    found: dict[int, dict[str, Any]] = {}
+    while len(found) < len(wanted):
+        event = heard.get(timeout=20)
+        for number, one in enumerate(wanted):
+            if number not in found and event.items() >= one.items():
+                found[number] = event
+    return [found[number] for number in range(len(wanted))]
+
+
+def test_each_vendor_request_does_what_it_says(obs_build: Build, daemon: RunningDaemon, still: Path) -> None:
+    names = daemon.query().styles
+    with (
+        live_obs(obs_build, daemon, camera("Cam", still), camera("Second", still)) as obs,
+        events(obs) as heard,
+    ):
+        (first, second) = obs.vendor("GetStatus")["filters"]
+        assert {first["source"], second["source"]} == {"Cam", "Second"}
+        assert first["state"] == "live" and first["sentence"].startswith("Live") and first["model"] == "echo"
+        assert [style["name"] for style in obs.vendor("ListStyles")["styles"]] == names
+
+        assert obs.vendor("SetStyle", style="noir", source="Cam")["success"]
+        arrives(daemon, "noir", lambda s: s.style == "noir")
+        assert settings_of(daemon, "Second").style != "noir"
+        about = {"source": "Cam", "style": "noir"}
+        accepted, applied, _ = hear(
+            heard,
+            about | {"type": "SettingApplied", "stage": "accepted"},
+            about | {"type": "SettingApplied", "stage": "applied"},
+            about | {"type": "StyleChanged"},
+        )
+        assert applied["revision"] == accepted["revision"] and applied["presentation_time_ns"] > 0
+
+        assert obs.vendor("SetPrompt", prompt="a blue sea", source="Cam")["prompt"] == "a blue sea"
+        arrives(daemon, "the prompt", lambda s: s.prompt == "a blue sea")
+        assert obs.vendor("SetStrength", strength=7)["strength"] == 1
+        arrives(daemon, "all strength", lambda s: s.strength == 1)
+        wait_for("all strength of both", lambda: settings_of(daemon, "Second").strength == 1, 20)
+        assert obs.vendor("SetSteps", steps=2)["steps"] == 2
+        arrives(daemon, "two steps", lambda s: s.steps == 2)
+        assert obs.vendor("Bypass", bypass=True, source="Cam")["bypass"] is True
+        arrives(daemon, "bypass", lambda s: s.bypass)
+        assert obs.vendor("Bypass", source="Cam")["bypass"] is False
+        arrives(daemon, "no bypass", lambda s: not s.bypass)
+        assert obs.vendor("Reset")["filters_reached"] == 2
+        obs.wait_painted("Cam", "Second")
+
+
+def test_a_wrong_vendor_request_says_what_is_wrong(
+    obs_build: Build, daemon: RunningDaemon, still: Path
+) -> None:
+    with live_obs(obs_build, daemon, camera("Cam", still)) as obs:
+        for request, data, named in (
+            ("SetStyle", {}, "style is missing"),
+            ("SetStyle", {"style": "florb"}, "no style 'florb'"),
+            ("SetStrength", {}, "strength is missing"),
+            ("SetSteps", {"source": "Cam"}, "steps is missing"),
+            ("SetPrompt", {}, "prompt is missing"),
+            ("Reset", {"source": "Nobody"}, "'Nobody' has no Limner filter"),
+        ):
+            answer = obs.vendor(request, **data)
+            assert answer["success"] is False and named in answer["error"], answer
+        assert float(np.std(obs.screenshot("Cam", 160))) > 10
