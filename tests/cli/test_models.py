@@ -30,6 +30,7 @@ class Home:
             "HF_ENDPOINT": self.address,
             "HF_HOME": str(self.folder / "hf"),
             "LIMNER_MODELS_DIR": "",
+            "LIMNER_CONFIG_DIR": str(self.folder / "config" / "limner"),
         }
 
     @property
@@ -123,3 +124,15 @@ def test_a_faulty_file_of_ones_own_is_named_and_the_rest_is_listed(home: Home) -
     result = home.run("list")
     assert result.code == 0 and "wan-1.3b" in result.out and "tiny" in result.out
     assert "bad.toml" in result.sentence
+
+
+def test_a_model_is_chosen_for_every_daemon(home: Home) -> None:
+    result = home.run("use", "tiny")
+    assert result.code == 0 and "tiny is not on this machine; run: limner models pull tiny" in result.err
+    assert (home.folder / "config/limner/config.toml").read_text() == 'engine = "tiny"\n'
+    assert "unknown model" in home.run("use", "nope").sentence
+    (home.folder / "config/limner/config.toml").write_text('engine = "nope"')
+    started = run_limner(home.folder, "daemon", "--detach", **home.variables)
+    assert started.code == 2 and "unknown engine 'nope'; there are: pocket, echo" in started.sentence
+    (home.folder / "config/limner/config.toml").write_text("engine = 1")
+    assert "config.toml" in run_limner(home.folder, "daemon", "--detach", **home.variables).sentence

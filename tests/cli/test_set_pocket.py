@@ -10,7 +10,7 @@ from tests.cli.live import live_session
 from tests.cli.runner import run_limner
 from tests.support.daemon import running_daemon
 
-from limner.worker.model_engine import WEIGHTS
+from limner.worker.model_source import WEIGHTS
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,7 +8,7 @@ from tests.support.daemon import RunningDaemon, running_daemon, wait_for
 
 from limner.daemon.client import ClientSession, PaintedFrame, hello_for
 from limner.daemon.protocol import Applied, Change
-from limner.worker.model_engine import WEIGHTS
+from limner.worker.model_source import WEIGHTS
 
 pytestmark = [
     pytest.mark.slow,

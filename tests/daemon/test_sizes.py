@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from limner.daemon.sizes import ECHO, MAX_SIDE, MIN_SIDE, POCKET, traits_of, working_size
+from limner.worker.model_source import CONFIG
 
 
 @pytest.mark.parametrize(
@@ -40,7 +43,20 @@ def test_only_an_engine_that_takes_any_size_gets_the_exact_one() -> None:
 
 
 def test_an_unknown_engine_is_named() -> None:
-    with pytest.raises(ValueError, match=r"unknown engine 'wan'; there are: pocket, echo"):
+    with pytest.raises(ValueError, match=r"unknown engine 'wan'; there are: pocket, echo, wan-1.3b, "):
         traits_of("wan")
     with pytest.raises(ValueError, match="unknown engine"):
         traits_of("os:abort")
+
+
+def test_a_model_of_the_catalogue_has_traits() -> None:
+    traits = traits_of("wan-1.3b")
+    assert (traits.frames_per_chunk, traits.most_frames) == (4, 16)
+    assert working_size(1920, 1080, traits) == (832, 464)
+    assert working_size(1080, 1920, traits) == (464, 832)
+
+
+def test_pockets_traits_are_those_of_its_own_file() -> None:
+    table = tomllib.loads(CONFIG.read_text())
+    width, height = table["default_size"]
+    assert (4 * table["latent_frames_per_chunk"], width * height) == (POCKET.frames_per_chunk, POCKET.area_px)

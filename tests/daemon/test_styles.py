@@ -12,7 +12,7 @@ from limner.daemon.protocol import Change, Settings
 from limner.daemon.settings import resolve
 from limner.daemon.style_file import StylesError, load
 from limner.daemon.styles import CUSTOM, Style, Styles, UnknownStyleError
-from limner.worker.model_engine import CONFIG
+from limner.worker.model_source import CONFIG
 
 STYLES = Styles(
     [

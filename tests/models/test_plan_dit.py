@@ -23,7 +23,7 @@ from limner.models.plan_dit import (
     view_bytes,
     window_bytes,
 )
-from limner.worker.model_engine import CONFIG
+from limner.worker.model_source import CONFIG
 
 POCKET: dict[str, Any] = tomllib.loads(CONFIG.read_text())["dit"]
 TABLES = pytest.mark.parametrize("table", [TINY, ODD, POCKET])

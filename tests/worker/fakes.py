@@ -18,7 +18,8 @@ from limner.worker.engines import (
     PaintStream,
     Pixels,
 )
-from limner.worker.model_engine import TorchPaintEngine, load
+from limner.worker.model_engine import TorchPaintEngine
+from limner.worker.model_loading import config_of, load
 
 
 class FakeStream(AtOnce):
@@ -86,12 +87,12 @@ def unloadable() -> PaintEngine:
 
 def random_pocket() -> TorchPaintEngine:
     """The real engine with random weights."""
-    from limner.engine.config import ModelConfig
     from limner.engine.model import Model
-    from limner.worker.model_engine import CONFIG
+    from limner.worker.model_source import POCKET, find_model
 
-    weights = Model(ModelConfig.from_toml(CONFIG)).state_dict()
-    return load(threads=2, progress=lambda *_: None, weights=weights)
+    source = find_model(POCKET)
+    weights = Model(config_of(source)).state_dict()
+    return load(source, threads=2, device="cpu", progress=lambda *_: None, weights=weights)
 
 
 class NarrowStream(FakeStream):

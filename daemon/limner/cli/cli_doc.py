@@ -8,10 +8,11 @@ from limner.cli.main import COMMANDS, app
 
 PAGES = [[], *([name] for name in COMMANDS)]
 BENCHES = (["bench", "bridge"], ["bench", "engine"])
-MODELS = [["models", name] for name in ("list", "show", "pull", "verify", "remove")]
+MODELS = [["models", name] for name in ("list", "show", "pull", "use", "verify", "remove")]
 STYLES = [
     ["styles", name] for name in ("list", "show", "add", "edit", "remove", "import", "export", "thumbnails")
 ]
+RULES = [["rules", name] for name in ("list", "explain", "check")]
 WIDTH = 100
 HEAD = """# The `limner` command
 
@@ -37,7 +38,7 @@ itself was), and what was lost: by design (`no_slot`, `overtaken`) or otherwise.
 def render() -> str:
     """Return the page."""
     parts = [HEAD]
-    for page in (*PAGES, *MODELS, *STYLES, *BENCHES):
+    for page in (*PAGES, *MODELS, *STYLES, *RULES, *BENCHES):
         name = " ".join(["limner", *page])
         result = CliRunner().invoke(
             app, [*page, "--help"], prog_name="limner", terminal_width=WIDTH, max_content_width=WIDTH

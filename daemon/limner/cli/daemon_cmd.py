@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,17 +10,29 @@ from limner.cli.errors import EXIT_USAGE, CliError
 from limner.daemon.config import DaemonConfig
 from limner.daemon.lock import StopError, running_pid, stop_daemon
 from limner.daemon.paths import runtime_dir
+from limner.daemon.saved import SavedError
+from limner.daemon.saved import read as read_saved
 from limner.daemon.server import run
 
 
 def daemon(
     *,
     engine: Annotated[
-        str, typer.Option(help="What paints: pocket, or echo (gives back what it gets).", metavar="NAME")
-    ] = "pocket",
+        str | None,
+        typer.Option(
+            help="What paints: pocket, a model of `limner models list`, or echo (gives back what it gets)."
+            " Default: what `limner models use` chose, else pocket.",
+            metavar="NAME",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Where: auto (a GPU if there is one), cpu, cuda or cuda:N.", metavar="DEVICE"),
+    ] = None,
     threads: Annotated[
-        int, typer.Option(help="CPU threads of the worker; 0 leaves one core to OBS if it can.", metavar="N")
-    ] = 0,
+        int | None,
+        typer.Option(help="CPU threads of the worker; 0 leaves one core to OBS if it can.", metavar="N"),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Go on in the background.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End the running daemon.")] = False,
 ) -> None:
@@ -29,13 +41,22 @@ def daemon(
         _stop()
         return
     try:
-        config = DaemonConfig(engine=engine, threads=threads, detach=detach)
+        config = DaemonConfig(**_chosen(engine=engine, device=device, threads=threads), detach=detach)
+    except SavedError as error:
+        raise CliError(str(error)) from error
     except ValueError as error:
         raise CliError(str(error), exit_code=EXIT_USAGE) from error
     code = run(config)
     if detach and code == 0:
         typer.echo(f"the daemon runs in the background, process {running_pid(config.runtime_dir)}", err=True)
     raise typer.Exit(code)
+
+
+def _chosen(**options: Any) -> dict[str, Any]:
+    """Return what the command says, else what the user's file says; without what neither says."""
+    saved = read_saved()
+    chosen = {name: getattr(saved, name) if value is None else value for name, value in options.items()}
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def _stop() -> None:

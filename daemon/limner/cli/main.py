@@ -20,6 +20,7 @@ COMMANDS = {
     "models": ("limner.cli.models_cmd", "app"),
     "styles": ("limner.cli.styles_cmd", "app"),
     "reset": ("limner.cli.reset_cmd", "reset"),
+    "rules": ("limner.cli.rules_cmd", "app"),
     "demo": ("limner.cli.demo.command", "demo"),
     "bench": ("limner.cli.bench.command", "app"),
     "doctor": ("limner.cli.doctor.command", "doctor"),

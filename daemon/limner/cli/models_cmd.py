@@ -13,7 +13,8 @@ from limner.cli import models_view as view
 from limner.cli.console import fail, out, say
 from limner.cli.errors import EXIT_INTERRUPTED, CliError
 from limner.cli.models_meter import ByteMeter
-from limner.models.catalogue import load
+from limner.daemon.saved import SavedError, save_engine
+from limner.models.catalogue import IN_THE_BOX, load
 from limner.models.entry import Entry
 from limner.models.errors import CancelledError, UnknownModelError
 from limner.models.folder_hub import FolderHub
@@ -88,7 +89,7 @@ def pull(
     except CancelledError as error:
         raise CliError(str(error), exit_code=EXIT_INTERRUPTED) from error
     say(f"{name} is here, {size(manifest.size_bytes)} in {store.folder(name)}")
-    say(f"paint with it: limner daemon --engine {name}")
+    say(f"paint with it: limner models use {name}, or limner daemon --engine {name}")
 
 
 def _tell(plan: Survey) -> None:
@@ -98,6 +99,18 @@ def _tell(plan: Survey) -> None:
     for repository, licence in plan.licences.items():
         if licence:
             say(f"  {repository}: {licence}, by its model card")
+
+
+@app.command()
+def use(name: Name) -> None:
+    """Paint with this model from the next start of the daemon on, also when OBS starts it."""
+    if name not in IN_THE_BOX:
+        say(Store().state(load().find(name)).sentence)
+    try:
+        path = save_engine(name)
+    except SavedError as error:
+        raise CliError(str(error)) from error
+    say(f"{path} says engine = {name!r} now; restart a running daemon with: limner daemon --stop")
 
 
 @app.command()

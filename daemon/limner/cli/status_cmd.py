@@ -75,10 +75,22 @@ def render(overview: Overview) -> Group:
     worker = Text(_worker_line(overview), style="red" if overview.worker.state == "failed" else "")
     if overview.styles_problem:
         head.append(f"\nStyles: {overview.styles_problem}", style="red")
+    if overview.obs:
+        worker.append(f"\nOBS: {overview.obs.sentence}", style="" if overview.obs.connected else "yellow")
     if not overview.sessions:
         return Group(head, worker, Text("No session: add the Limner filter to a source in OBS."))
-    sessions = [part for session in overview.sessions for part in (Text(), *_session(session))]
+    sessions = [
+        part
+        for session in overview.sessions
+        for part in (Text(), *_session(session, _reasons(overview, session)))
+    ]
     return Group(head, worker, *sessions)
+
+
+def _reasons(overview: Overview, session: SessionInfo) -> list[str]:
+    """Return what the rules of OBS set in a session, and why."""
+    said = overview.obs.reasons.get(session.status.session) if overview.obs else None
+    return [said] if said else []
 
 
 def _worker_line(overview: Overview) -> str:
@@ -91,13 +103,13 @@ def _worker_line(overview: Overview) -> str:
     return ", ".join(parts)
 
 
-def _session(session: SessionInfo) -> tuple[Text, Table]:
+def _session(session: SessionInfo, reasons: list[str]) -> tuple[Text, Table]:
     """Return a session's heading and what is to be said of it, a line each."""
     source = f"{session.source_width}×{session.source_height}"
     lines = Table.grid(padding=(0, 2))
     lines.add_column(min_width=8)
     lines.add_column(overflow="fold")
-    for name, text in _lines(session.status):
+    for name, text in (*_lines(session.status), *(("Rule", reason) for reason in reasons)):
         lines.add_row(f"  {name}", Text(text))
     return Text(f"{session.name} ({session.role}, {source})", style="bold"), lines
 

@@ -1,6 +1,6 @@
 """`python -m limner.daemon`: no CLI packages.
 
-Options: --engine=NAME --threads=N --runtime-dir=DIR --detach --parent=PID (end with that process).
+Options: --engine=NAME --device=DEVICE --threads=N --runtime-dir=DIR --detach --parent=PID (to end with).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ def main(arguments: list[str]) -> int:
             match argument.split("=", 1):
                 case ["--engine", name]:
                     fields["engine"] = name
+                case ["--device", device]:
+                    fields["device"] = device
                 case ["--threads", count]:
                     fields["threads"] = int(count)
                 case ["--runtime-dir", folder]:

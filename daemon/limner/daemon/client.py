@@ -30,6 +30,8 @@ from limner.daemon.protocol import (
     Frame,
     Free,
     Hello,
+    Obs,
+    ObsInfo,
     Overview,
     Query,
     Reset,
@@ -118,6 +120,10 @@ class Client:
         # There is no answer to it, but there is one to what is said after it.
         self._link.send(Query())
         self._answer(Overview, lambda _: True, "reset", ANSWER_S)
+
+    def tell_of_obs(self, info: ObsInfo) -> None:
+        """Tell the daemon how OBS is; it passes that on to whoever asks."""
+        self._link.send(Obs(info=info))
 
     def receive_message(self, timeout_s: float) -> Message | None:
         """Return the next message, or None after `timeout_s`; raises DaemonLostError."""

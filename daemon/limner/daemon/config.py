@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from limner.daemon.paths import runtime_dir
 from limner.daemon.sizes import traits_of
+
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,2})?")
 
 
 def default_threads(cores: int | None = None) -> int:
@@ -23,7 +26,9 @@ class DaemonConfig:
     runtime_dir: Path = field(default_factory=runtime_dir)
     """Folder of sockets, lock and logs; private to the user."""
     engine: str = "pocket"
-    """What paints: "pocket", or "echo", which gives back what it gets."""
+    """What paints: "pocket", a model of the catalogue, or "echo", which gives back what it gets."""
+    device: str = "auto"
+    """Where it paints: "cpu", "cuda", "cuda:N", or "auto": the first GPU, else the CPU; pocket: the CPU."""
     threads: int = 0
     """CPU threads of the worker, 1..256; 0: chosen from the number of cores."""
     detach: bool = False
@@ -34,6 +39,8 @@ class DaemonConfig:
 
     def __post_init__(self) -> None:
         traits_of(self.engine)
+        if not _DEVICE.fullmatch(self.device):
+            raise ValueError(f"device must be auto, cpu, cuda or cuda:N, not {self.device!r}")
         if not 0 <= self.threads <= 256:
             raise ValueError(f"threads must be 0 (automatic) to 256, not {self.threads}")
 

@@ -59,6 +59,8 @@ class Hub:
         self._started_ns = self._ticked_ns = now_ns()
         self._complained_ns = self._started_ns - COMPLAIN_NS
         self._styles_problem = ""
+        self.obs: p.ObsInfo | None = None
+        """What is known of OBS; None: nobody looks."""
         # A message for segments of an earlier daemon must not fit ours.
         self._generation = secrets.randbelow(1 << 31)
         self._observers: set[bytes] = set()
@@ -70,6 +72,7 @@ class Hub:
             p.Set: self._set,
             p.Reset: self._reset,
             p.Query: self._query,
+            p.Obs: self._obs,
             p.Ping: self._ping,
             p.Bye: self._bye,
         }
@@ -252,6 +255,9 @@ class Hub:
     def _query(self, client: bytes, _: p.Query) -> None:
         self.floor.out.to_client(client, self.overview())
 
+    def _obs(self, _: bytes, message: p.Obs) -> None:
+        self.obs = message.info
+
     def _ping(self, client: bytes, _: p.Ping) -> None:
         if client not in self._heard_ns:
             self.refuse(client, "no_session", SAY_HELLO, "ping")
@@ -267,6 +273,7 @@ class Hub:
             sessions=[s.info(self.floor.status(s)) for s in sessions],
             styles=self._styles.names,
             styles_problem=self._styles_problem,
+            obs=self.obs,
         )
 
     def styles_changed(self, styles: Styles, problem: str) -> None:

@@ -21,6 +21,7 @@ SILENCE_S = 2.0
 MAX_PROMPT_CHARS = 1000
 MAX_PROMPTS = 4
 MAX_NAME_CHARS = 200
+MAX_OBS_NAME_CHARS = 1000
 MAX_SIDE = 8192
 
 U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
@@ -30,6 +31,7 @@ Sequence = Annotated[int, Meta(ge=0, le=2**63 - 1, description="frame number, co
 PtsNs = Annotated[int, Meta(ge=0, le=2**63 - 1, description="presentation time on the client's clock, ns")]
 Side = Annotated[int, Meta(ge=1, le=MAX_SIDE, description="pixels")]
 Name = Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
+ObsName = Annotated[str, Meta(min_length=1, max_length=MAX_OBS_NAME_CHARS)]
 Rev = Annotated[int, Meta(ge=0, le=2**53, description="counted by whoever sends the change")]
 State = Literal["off", "waiting", "loading", "live", "overloaded", "failed"]
 
@@ -177,6 +179,31 @@ class Percentiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     p99: float = 0.0
 
 
+class ObsFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A filter of OBS that a rule speaks of."""
+
+    source: ObsName
+    filter: ObsName
+    enabled: bool
+
+
+class ObsInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """OBS as the rules see it, and what they do."""
+
+    connected: bool
+    sentence: Annotated[str, Meta(description="for people: connected to what, or what it waits for")]
+    version: Name = ""
+    scene: Annotated[str, Meta(max_length=MAX_OBS_NAME_CHARS, description="the programme's")] = ""
+    preview: Annotated[
+        str, Meta(max_length=MAX_OBS_NAME_CHARS, description="studio mode's; empty: it is off")
+    ] = ""
+    filters: Annotated[list[ObsFilter], Meta(max_length=200, description="that rules speak of")] = []
+    shown: Annotated[
+        list[ObsName], Meta(max_length=200, description="sources that rules speak of, on air now")
+    ] = []
+    reasons: Annotated[dict[str, str], Meta(description="by session: what rules set there, and why")] = {}
+
+
 # ---- client → daemon
 
 
@@ -231,6 +258,12 @@ class Reset(Message, frozen=True, kw_only=True):
 
 class Query(Message, frozen=True, kw_only=True):
     """Ask for one `overview`."""
+
+
+class Obs(Message, frozen=True, kw_only=True):
+    """What the control of OBS (a process of the daemon's own) has to say of OBS."""
+
+    info: ObsInfo
 
 
 class Ping(Message, frozen=True, kw_only=True):
@@ -335,6 +368,7 @@ class Overview(Message, frozen=True, kw_only=True):
     styles_problem: Annotated[
         str, Meta(description="what is wrong with the user's file of styles; the last good ones are in force")
     ] = ""
+    obs: Annotated[ObsInfo | None, Meta(description="nil: there are no rules, so nobody looks")] = None
 
 
 class Error(Message, frozen=True, kw_only=True):
@@ -345,7 +379,7 @@ class Error(Message, frozen=True, kw_only=True):
     about: Annotated[str, Meta(description="type of the message refused, or empty")] = ""
 
 
-CLIENT_TO_DAEMON = (Hello, Frame, Free, Set, Reset, Query, Ping, Bye)
+CLIENT_TO_DAEMON = (Hello, Frame, Free, Set, Reset, Query, Obs, Ping, Bye)
 DAEMON_TO_CLIENT = (Welcome, Frame, Free, Accepted, Applied, Status, Overview, Error)
 
 from_client: Codec[Message] = Codec(*CLIENT_TO_DAEMON)

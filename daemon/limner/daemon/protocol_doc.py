@@ -21,6 +21,8 @@ _NESTED = (
     protocol.Percentiles,
     protocol.WorkerInfo,
     protocol.SessionInfo,
+    protocol.ObsInfo,
+    protocol.ObsFilter,
 )
 
 

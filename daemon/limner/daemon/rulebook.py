@@ -9,8 +9,7 @@ from msgspec import Meta
 
 from limner.daemon import protocol as p
 
-ObsName = Annotated[str, Meta(min_length=1, max_length=1000)]
-ObsNames = ObsName | Annotated[list[ObsName], Meta(min_length=1, max_length=100)]
+ObsNames = p.ObsName | Annotated[list[p.ObsName], Meta(min_length=1, max_length=100)]
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -19,9 +18,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     # Conditions.
     scene: ObsNames | None = None
     """The programme's scene is this one, or one of these."""
-    source: ObsName | None = None
+    source: p.ObsName | None = None
     """The source that `filter` or `shown` speaks of."""
-    filter: ObsName | None = None
+    filter: p.ObsName | None = None
     """Name of a filter on `source`."""
     enabled: bool | None = None
     """The filter is switched on (so it is when nothing is said), or off."""

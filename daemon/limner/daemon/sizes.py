@@ -6,6 +6,9 @@ import math
 import os
 from dataclasses import dataclass
 
+from limner.models import catalogue
+from limner.models.errors import ModelsError
+
 MULTIPLE = 16
 MIN_SIDE = 96
 MAX_SIDE = 1024
@@ -37,7 +40,10 @@ class EngineTraits:
         return max(16, 2 * self.most_frames)
 
 
-POCKET = EngineTraits(frames_per_chunk=4, area_px=320 * 192, most_frames=16)
+FRAMES_PER_LATENT = 4
+MOST_FRAMES = 16
+# As limner/pocket/pocket.toml has it, and a test holds the two equal: pocket is no model of the catalogue.
+POCKET = EngineTraits(frames_per_chunk=FRAMES_PER_LATENT, area_px=320 * 192, most_frames=MOST_FRAMES)
 ECHO = EngineTraits(frames_per_chunk=1, area_px=320 * 192, any_size=True)
 ENGINES = {"pocket": POCKET, "echo": ECHO}
 # Lets the tests put their own engine, "module:function", into a worker.
@@ -45,13 +51,25 @@ TEST_ENGINES_VARIABLE = "LIMNER_TEST_ENGINES"
 
 
 def traits_of(engine: str) -> EngineTraits:
-    """Return the traits of an engine by name; raises ValueError for an unknown one."""
+    """Return the traits of pocket, echo or a model of the catalogue; raises ValueError for any other name."""
     if ":" in engine and os.environ.get(TEST_ENGINES_VARIABLE) == "1":
         return POCKET
-    try:
+    if engine in ENGINES:
         return ENGINES[engine]
-    except KeyError:
-        raise ValueError(f"unknown engine {engine!r}; there are: {', '.join(ENGINES)}") from None
+    known = catalogue.load()
+    if engine not in {**known.entries, **known.problems}:
+        names = ", ".join([*ENGINES, *known.entries])
+        raise ValueError(f"unknown engine {engine!r}; there are: {names}")
+    try:
+        entry = known.find(engine)
+    except ModelsError as error:
+        raise ValueError(str(error)) from error
+    width, height = entry.default_size
+    return EngineTraits(
+        frames_per_chunk=FRAMES_PER_LATENT * entry.latent_frames_per_chunk,
+        area_px=width * height,
+        most_frames=MOST_FRAMES,
+    )
 
 
 def working_size(

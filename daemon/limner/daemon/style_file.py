@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -82,16 +83,14 @@ def parse(text: str, path: Path, under: Styles) -> tuple[Styles, StyleFile]:
         words = _PLACE_LAST.sub(r"\2: \1", explain(fault, StyleFile, table))
         raise _at(path, text, path_of(fault), words) from error
     _check_names(file, under, lambda place, fault: _at(path, text, place, fault))
-    for number, entry in enumerate(file.styles):
-        if under.get(entry.name) is None and entry.prompt is None and not entry.mix:
-            fault = f"the style {entry.name!r} is new and needs a prompt or a mix"
-            raise _at(path, text, ["styles", number], fault)
     return merged(under, file.styles, order=file.order, hide=file.hide), file
 
 
 def _check_names(
     file: StyleFile, under: Styles, fault: Callable[[Sequence[str | int], str], StylesError]
 ) -> None:
+    # A file serves all models: what another one's box has may be spoken of.
+    known = {key_of(name) for name in under.names} | _in_any_box()
     seen: set[str] = set()
     for number, entry in enumerate(file.styles):
         key = key_of(entry.name)
@@ -99,13 +98,22 @@ def _check_names(
             why = "there twice" if key in seen else "taken" if key else "only spaces"
             raise fault(["styles", number, "name"], f"the style name {entry.name!r} is {why}")
         seen.add(key)
-    known = seen | {key_of(name) for name in under.names}
+        if key not in known and entry.prompt is None and not entry.mix:
+            what = f"the style {entry.name!r} is new and needs a prompt or a mix"
+            raise fault(["styles", number], what)
+    known |= seen
     for what in ("order", "hide"):
         for name in getattr(file, what):
             if key_of(name) not in known:
                 raise fault(
                     [what], f"{what} names {name!r}, which is no style; {under.near(name)}".rstrip("; ")
                 )
+
+
+@cache
+def _in_any_box() -> frozenset[str]:
+    tables = [tomllib.loads(box.read_text(encoding="utf-8")) for box in LOOKS.glob("*.toml")]
+    return frozenset(key_of(entry["name"]) for table in tables for entry in table["styles"])
 
 
 def _at(path: Path, text: str, place: Sequence[str | int], fault: str) -> StylesError:

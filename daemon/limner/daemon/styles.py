@@ -129,10 +129,15 @@ def key_of(name: str) -> str:
 def merged(
     below: Styles, entries: Sequence[Entry], *, order: Sequence[str] = (), hide: Sequence[str] = ()
 ) -> Styles:
-    """Lay entries over styles: changed ones stay in their place, new ones follow, `order` comes first."""
+    """Lay entries over styles: changed ones stay in their place, new ones follow, `order` comes first.
+
+    An entry without words of its own, of a style that is not below, is for another model's: left out.
+    """
     found = {key_of(style.name): style for style in below}
     for entry in entries:
-        found[key_of(entry.name)] = _laid_over(found.get(key_of(entry.name)), entry)
+        under = found.get(key_of(entry.name))
+        if under or entry.prompt is not None or entry.mix:
+            found[key_of(entry.name)] = _laid_over(under, entry)
     first = [key_of(name) for name in order if key_of(name) in found]
     keys = [key for key in dict.fromkeys([*first, *found]) if key not in {key_of(name) for name in hide}]
     return Styles(found[key] for key in keys)

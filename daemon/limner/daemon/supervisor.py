@@ -128,6 +128,7 @@ class Supervisor:
             f"--endpoint={endpoint(WORKER_SOCKET, config.runtime_dir)}",
             f"--identity={self.identity.decode()}",
             f"--engine={config.engine}",
+            f"--device={config.device}",
             f"--threads={config.worker_threads}",
             f"--parent={os.getpid()}",
         ]

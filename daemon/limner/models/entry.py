@@ -13,7 +13,9 @@ from limner.models.errors import CatalogueError
 
 PartName = Literal["weights", "dit", "vae", "taehv", "text_encoder", "tokenizer"]
 Count = Annotated[int, Meta(ge=1)]
-Size = tuple[Annotated[int, Meta(ge=16, le=4096)], Annotated[int, Meta(ge=16, le=4096)]]
+_Side = Annotated[int, Meta(ge=96, le=4096, multiple_of=16)]
+Size = tuple[_Side, _Side]
+"""(width, height) in pixels; smaller ones the daemon never asks for."""
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 # The file of the autoencoder, by `engine.vae.kind`; of the text encoder, by `engine.text.kind`.
 _PARTS_OF_VAE: dict[str, PartName] = {"wan": "vae", "taehv": "taehv"}
@@ -32,6 +34,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     file, or the whole repository when `files` are several."""
     files: list[str] = []
     """Which files: paths in the repository (in `folder`), with * and ? as in a shell; each must match one."""
+    key: str = ""
+    """Under which key of a `.pt` the weights are, such as "generator_ema". Empty: the usual ones."""
     path: str = ""
     """Instead of a repository: a file or folder of this machine, used in place; relative to the TOML file."""
     about_bytes: Annotated[int, Meta(ge=0)] = 0

@@ -10,6 +10,7 @@ import sys
 
 from limner.daemon.protocol import MAX_NAME_CHARS
 from limner.daemon.worker_protocol import Failed, Loading, Ready
+from limner.models.errors import ModelsError
 from limner.worker.desk import Desk
 from limner.worker.engines import ECHO, FatalEngineError, load_engine
 from limner.worker.link import Link
@@ -56,7 +57,12 @@ def _work(arguments: argparse.Namespace, desk: Desk, stats: Stats, link: Link) -
     name = arguments.engine
     progress(0.0, f"Loading {name}")
     try:
-        engine = load_engine(name, threads=arguments.threads, progress=progress)
+        engine = load_engine(name, threads=arguments.threads, device=arguments.device, progress=progress)
+    except ModelsError as error:
+        # It says all: what is missing and what to do.
+        log.error("%s", error)
+        link.send(Failed(session="", message=_short(str(error))))
+        return EXIT_NO_ENGINE
     except Exception as error:
         log.exception("cannot load %s", name)
         link.send(Failed(session="", message=_short(f"Cannot load {name}: {error}")))
@@ -84,6 +90,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--endpoint", required=True, help="the daemon's worker socket")
     parser.add_argument("--identity", required=True, help="who we are on that socket")
     parser.add_argument("--engine", required=True, help="what paints")
+    parser.add_argument("--device", default="auto", help="where to paint: auto, cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, required=True, help="CPU threads")
     parser.add_argument("--parent", type=int, required=True, help="process id of the daemon")
     return parser.parse_args()

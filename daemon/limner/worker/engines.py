@@ -16,6 +16,7 @@ from limner.daemon.sizes import TEST_ENGINES_VARIABLE
 from limner.daemon.worker_protocol import Open
 from limner.engine.slo_cost import Profile
 from limner.engine.slo_plan import Plan, Size
+from limner.worker.model_source import find_model
 
 Pixels = NDArray[np.uint8]
 """frame_HW4: RGBA, a view of a slot in shared memory."""
@@ -176,14 +177,14 @@ class EchoEngine:
         """Nothing was started."""
 
 
-def load_engine(name: str, *, threads: int, progress: Progress) -> PaintEngine:
+def load_engine(name: str, *, threads: int, device: str, progress: Progress) -> PaintEngine:
     """Load an engine by name and warm it up; raises whatever is in its way."""
     if name == ECHO:
         return EchoEngine()
-    if name == "pocket":
-        pocket: Any = importlib.import_module("limner.worker.model_engine")
-        return cast(PaintEngine, pocket.load(threads=threads, progress=progress))
     if ":" in name and os.environ.get(TEST_ENGINES_VARIABLE) == "1":
         module, function = name.split(":", 1)
         return cast(PaintEngine, getattr(importlib.import_module(module), function)())
-    raise ValueError(f"unknown engine {name!r}")
+    # Before torch is loaded, which takes seconds: a model may not be there.
+    source = find_model(name)
+    models: Any = importlib.import_module("limner.worker.model_loading")
+    return cast(PaintEngine, models.load(source, threads=threads, device=device, progress=progress))

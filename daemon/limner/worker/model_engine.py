@@ -9,62 +9,26 @@ from __future__ import annotations
 import gc
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import limner.pocket
 from limner.daemon.protocol import Settings
 from limner.daemon.worker_protocol import Open
 from limner.engine.slo_cost import Profile
-from limner.engine.slo_plan import FRAMES_PER_LATENT, Plan, sizes_from
-from limner.worker.engines import Abilities, FatalEngineError, Painted, PaintStream, Pixels, Progress
+from limner.engine.slo_plan import FRAMES_PER_LATENT, Plan
+from limner.worker.engines import Abilities, FatalEngineError, Painted, PaintStream, Pixels
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
 
     from limner.engine.engine import Engine
     from limner.engine.overlap import OverlappedStream
     from limner.engine.types import Painted as EnginePainted
     from limner.engine.types import StreamSettings
 
-FOLDER = Path(limner.pocket.__file__).parent
-CONFIG = FOLDER / "pocket.toml"
-WEIGHTS = FOLDER / "weights.safetensors"
-# What a 16:9 source is painted at; the libraries choose their kernels at the first picture of a size.
-WARM_SIZE = (320, 176)
-WARM_CHUNKS = 5
 OPAQUE = 255
 MOST_CHUNK_LATENTS = 4
-
-
-def load(
-    *, threads: int, progress: Progress, weights: Path | Mapping[str, Tensor] = WEIGHTS
-) -> TorchPaintEngine:
-    """Load `pocket` and paint a little, so that the first real picture is not slow.
-
-    Raises EngineError when config or weights cannot be used.
-    """
-    progress(0.05, "Loading the libraries")
-    import cv2
-    import torch  # slow: the progress before it must be seen
-
-    from limner.engine.config import ModelConfig
-    from limner.engine.engine import Engine
-
-    # Its pictures are small, and the lanes are threads enough.
-    cv2.setNumThreads(1)
-    torch.set_num_threads(threads)
-    progress(0.5, "Loading pocket")
-    engine = TorchPaintEngine(Engine(ModelConfig.from_toml(CONFIG), weights, threads=threads), threads)
-    progress(0.7, "Warming up pocket")
-    wanted, *smaller = sizes_from(WARM_SIZE, engine.abilities.sizes)
-    engine.warm_up(wanted[1], wanted[0], WARM_CHUNKS)
-    # The smaller sizes too: they are for when the machine is busy already.
-    for width, height in smaller:
-        engine.warm_up(height, width, 1)
-    return engine
 
 
 class TorchPaintEngine:
@@ -76,7 +40,7 @@ class TorchPaintEngine:
         self._engine = engine
         self._lanes = Lanes(threads)
         self.model = engine.config.name
-        self.device = str(engine.device).upper()
+        self.device = _name_of(engine.device)
         config = engine.config
         self.frames_per_chunk = config.frames_per_chunk
         self.abilities = Abilities(
@@ -119,6 +83,15 @@ class TorchPaintEngine:
     def close(self) -> None:
         """End the lanes."""
         self._lanes.close()
+
+
+def _name_of(device: torch.device) -> str:
+    """Return what people call it: "CPU", "NVIDIA GeForce RTX 4090 (cuda:0)"."""
+    import torch
+
+    if device.type != "cuda":
+        return device.type.upper()
+    return f"{torch.cuda.get_device_name(device)} ({device})"
 
 
 class _TorchStream:

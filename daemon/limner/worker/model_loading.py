@@ -1,0 +1,119 @@
+"""From a model's files to an engine that is warm, with progress in words."""
+# ruff: noqa: PLC0415  (torch loads under a progress report)
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from limner.daemon.sizes import EngineTraits, traits_of, working_size
+from limner.engine.slo_plan import sizes_from
+from limner.models.words import size
+from limner.worker.engines import Progress
+from limner.worker.model_engine import TorchPaintEngine
+from limner.worker.model_source import POCKET, ModelSource
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from limner.engine.config import ModelConfig
+    from limner.engine.loading import PartProgress, Weights
+
+WARM_CHUNKS = 5
+# What most sources look like; the libraries choose their kernels at the first picture of a size.
+WARM_SOURCE = (1920, 1080)
+LIBRARIES, WEIGHTS, WARMING = 0.05, 0.2, 0.8
+"""Where on the way to ready each of these begins, 0..1."""
+
+
+def load(
+    source: ModelSource,
+    *,
+    threads: int,
+    device: str,
+    progress: Progress,
+    weights: Mapping[str, Tensor] | None = None,
+) -> TorchPaintEngine:
+    """Load a model and paint a little, so that the first real picture is not slow.
+
+    `weights`: instead of those of the source's files. Raises EngineError when config, weights or device
+    cannot be used.
+    """
+    progress(LIBRARIES, "Loading the libraries")
+    import cv2
+    import torch  # slow: the progress before it must be seen
+
+    from limner.engine.engine import Engine
+
+    # Its pictures are small, and the lanes are threads enough.
+    cv2.setNumThreads(1)
+    torch.set_num_threads(threads)
+    progress(WEIGHTS, f"Loading {source.name}")
+    engine = Engine(
+        config_of(source),
+        weights if weights is not None else weights_of(source),
+        device=chosen_device(device, source.name),
+        threads=threads,
+        on_progress=_told(source.name, progress),
+    )
+    painter = TorchPaintEngine(engine, threads)
+    progress(WARMING, f"Warming up {source.name}")
+    _warm_up(painter, source.name)
+    return painter
+
+
+def config_of(source: ModelSource) -> ModelConfig:
+    """Return the engine's config; ConfigError names the file and the key that is wrong."""
+    from limner.engine.config import ModelConfig
+    from limner.engine.errors import ConfigError
+
+    try:
+        return ModelConfig.from_table(source.table)
+    except (ConfigError, ValueError) as error:
+        raise ConfigError(f"{source.origin}: {error}") from error
+
+
+def weights_of(source: ModelSource) -> Weights:
+    """Return the files of the weights as the engine wants to have them."""
+    from limner.engine.files import ModelFiles
+
+    paths = source.paths
+    if "weights" in paths:
+        return paths["weights"]
+    vae_kind = source.table["vae"].get("kind")
+    return ModelFiles(
+        dit=paths["dit"],
+        vae=paths["taehv" if vae_kind == "taehv" else "vae"],
+        text_encoder=paths["text_encoder"],
+        tokenizer=paths["tokenizer"],
+        dit_key=source.dit_key,
+    )
+
+
+def chosen_device(wanted: str, model: str) -> str:
+    """Return the device for a wish; "auto": the first GPU, else the CPU, where pocket is at home always."""
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    return "cuda" if model != POCKET and torch.cuda.is_available() else "cpu"
+
+
+def _told(name: str, progress: Progress) -> PartProgress:
+    """Turn bytes of a part into a sentence. The denoiser is nearly all that there is to load."""
+
+    def told(part: str, done_bytes: int, total_bytes: int) -> None:
+        share = done_bytes / max(1, total_bytes)
+        at = WEIGHTS + (WARMING - WEIGHTS) * share if part == "denoiser" else WEIGHTS
+        progress(at, f"Loading {name}, {part}: {size(done_bytes)} of {size(total_bytes)}")
+
+    return told
+
+
+def _warm_up(painter: TorchPaintEngine, name: str) -> None:
+    traits: EngineTraits = traits_of(name)
+    wanted, *smaller = sizes_from(working_size(*WARM_SOURCE, traits), painter.abilities.sizes)
+    painter.warm_up(wanted[1], wanted[0], WARM_CHUNKS)
+    # The smaller sizes too: they are for when the machine is busy already.
+    for width, height in smaller:
+        painter.warm_up(height, width, 1)
