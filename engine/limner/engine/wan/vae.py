@@ -12,7 +12,6 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from limner.engine.errors import FrameError
 from limner.engine.wan.vae_blocks import (
@@ -23,6 +22,7 @@ from limner.engine.wan.vae_blocks import (
     ResidualBlock,
     RmsNorm,
     Upsample,
+    norm_and_conv,
 )
 from limner.engine.wan.vae_config import WanVaeConfig
 from limner.engine.wan.vae_layout import is_channels_last, lay_out
@@ -59,9 +59,8 @@ class Encoder(nn.Module):
         hidden = self.conv1(x_BCTHW, next(each))
         for block in (*self.downsamples, *self.middle):
             hidden = block(hidden, each, first)
-        norm, _, conv = self.head
-        out: Tensor = conv(functional.silu(norm(hidden)), next(each))
-        return out
+        norm, conv = norm_and_conv(self.head[0], self.head[2])
+        return conv.over(norm.activated(hidden, next(each)))
 
 
 class Decoder(nn.Module):
@@ -81,9 +80,8 @@ class Decoder(nn.Module):
         hidden = self.conv1(z_BCTHW, next(each))
         for block in (*self.middle, *self.upsamples):
             hidden = block(hidden, each, first)
-        norm, _, conv = self.head
-        out: Tensor = conv(functional.silu(norm(hidden)), next(each))
-        return out
+        norm, conv = norm_and_conv(self.head[0], self.head[2])
+        return conv.over(norm.activated(hidden, next(each)))
 
 
 def _down_blocks(config: WanVaeConfig) -> list[nn.Module]:

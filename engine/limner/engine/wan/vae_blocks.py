@@ -33,7 +33,11 @@ class CausalConv3d(nn.Conv3d):
         """`past` (zeros before the first) goes before x; it then holds the last frames of both."""
         window = torch.cat([past_BCTHW, x_BCTHW], 2)
         past_BCTHW.copy_(window[:, :, -past_BCTHW.shape[2] :])
-        return super().forward(window)
+        return self.over(window)
+
+    def over(self, window_BCTHW: Tensor) -> Tensor:
+        """Of frames with those before them already at their head."""
+        return super().forward(window_BCTHW)
 
 
 class PointConv3d(nn.Conv3d):
@@ -57,11 +61,34 @@ class RmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, ...] → the same shape and dtype."""
+        out: Tensor = x * self._gain(x) * self.gamma
+        return out
+
+    def activated(self, x_BCTHW: Tensor, past_BCTHW: Tensor) -> Tensor:
+        """SiLU of the normalised x behind `past`: what a causal convolution goes over. `past` moves on.
+
+        Written into one window from the start, as these tensors are the largest that there are.
+        """
+        known = past_BCTHW.shape[2]
+        layout = torch.channels_last_3d if _is_channels_last(x_BCTHW) else torch.contiguous_format
+        batch, channels, frames, height, width = x_BCTHW.shape
+        window = torch.empty(
+            (batch, channels, known + frames, height, width),
+            dtype=x_BCTHW.dtype,
+            device=x_BCTHW.device,
+            memory_format=layout,
+        )
+        window[:, :, :known] = past_BCTHW
+        body = window[:, :, known:]
+        functional.silu(body.copy_(x_BCTHW).mul_(self._gain(x_BCTHW)).mul_(self.gamma), inplace=True)
+        past_BCTHW.copy_(window[:, :, -known:])
+        return window
+
+    def _gain(self, x: Tensor) -> Tensor:
         dtype = torch.promote_types(x.dtype, torch.float32)
         norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=dtype)
-        gain = x.shape[1] ** 0.5 / norm.clamp_min(_LEAST_NORM)
-        out: Tensor = x * gain.to(x.dtype) * self.gamma
-        return out
+        gain: Tensor = norm.clamp_min_(_LEAST_NORM).reciprocal_().mul_(x.shape[1] ** 0.5)
+        return gain.to(x.dtype)
 
 
 class ResidualBlock(nn.Module):
@@ -83,10 +110,17 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x_BCTHW: Tensor, past: Iterator[Tensor], first: bool) -> Tensor:
         """[B, C_in, T, H, W] → [B, C_out, T, H, W]."""
-        norm1, _, conv1, norm2, _, _, conv2 = self.residual
-        hidden = conv1(functional.silu(norm1(x_BCTHW)), next(past))
-        hidden = conv2(functional.silu(norm2(hidden)), next(past))
-        return hidden + self.shortcut(x_BCTHW)  # type: ignore[no-any-return]  # modules give Any
+        norm1, conv1 = norm_and_conv(self.residual[0], self.residual[2])
+        norm2, conv2 = norm_and_conv(self.residual[3], self.residual[6])
+        window = norm1.activated(x_BCTHW, next(past))
+        hidden = conv1.over(window)
+        del window  # Each is freed as soon as it can be: this is where the peak of memory is.
+        window = norm2.activated(hidden, next(past))
+        del hidden
+        hidden = conv2.over(window)
+        del window
+        out: Tensor = hidden.add_(self.shortcut(x_BCTHW))
+        return out
 
 
 class AttentionBlock(nn.Module):
@@ -154,5 +188,15 @@ class Upsample(nn.Module):
         return by_frame(self.resample, x_BCTHW)
 
 
+def norm_and_conv(norm: nn.Module, conv: nn.Module) -> tuple[RmsNorm, CausalConv3d]:
+    """The two, by their types: a `Sequential` has forgotten them."""
+    assert isinstance(norm, RmsNorm) and isinstance(conv, CausalConv3d)
+    return norm, conv
+
+
 def _two_frames_each(x_NCHW: Tensor) -> Tensor:
     return frames_of_channels(x_NCHW, 2)
+
+
+def _is_channels_last(x_BCTHW: Tensor) -> bool:
+    return x_BCTHW.is_contiguous(memory_format=torch.channels_last_3d)

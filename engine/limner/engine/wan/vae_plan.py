@@ -34,6 +34,10 @@ class ConvPlan:
     """A side of its output is this part of the picture's."""
     past_frames: int = 0
     """Of its input that a stream keeps. Input and output are of one size where this is not 0."""
+    frame_stride: int = 1
+    """Frames of its input for each that it gives."""
+    side_stride: int = 1
+    """A side of its input is so many times that of its output."""
 
     @property
     def parameters(self) -> int:
@@ -46,6 +50,17 @@ class ConvPlan:
         time, rows, columns = self.kernel
         each = 2 * self.channels_in * self.channels_out * time * rows * columns
         return each * self.frames * (height // self.divisor) * (width // self.divisor)
+
+    def moved(self, height: int, width: int) -> int:
+        """Numbers of its input, its weights and its output, for pictures of height × width pixels."""
+        positions = (height // self.divisor) * (width // self.divisor)
+        given = self.channels_in * (self.past_frames + self.frames * self.frame_stride) * positions
+        return given * self.side_stride**2 + self.parameters + self.channels_out * self.frames * positions
+
+    def past_items(self, height: int, width: int) -> int:
+        """Numbers that a stream keeps."""
+        channels, frames, rows, columns = self.past_shape(height, width)
+        return channels * frames * rows * columns
 
     def past_shape(self, height: int, width: int) -> tuple[int, int, int, int]:
         """[C, past frames, h, w] that a stream keeps, for pictures of height × width pixels."""
@@ -83,7 +98,7 @@ def _encoder(config: WanVaeConfig) -> Iterator[ConvPlan]:
             index += 1
         if level < len(config.temporal_downsample):
             name, divisor = f"encoder.downsamples.{index}", 2 * divisor
-            yield _flat(f"{name}.resample.1", wide, wide, frames, divisor, side=3)
+            yield _flat(f"{name}.resample.1", wide, wide, frames, divisor, side=3, stride=2)
             if config.temporal_downsample[level]:
                 frames //= 2
                 yield _in_time(f"{name}.time_conv", wide, wide, frames, divisor, past_frames=1)
@@ -143,7 +158,9 @@ def _causal(name: str, wide_in: int, wide: int, frames: int, divisor: int) -> Co
     )
 
 
-def _flat(name: str, wide_in: int, wide: int, frames: int, divisor: int, *, side: int = 1) -> ConvPlan:
+def _flat(
+    name: str, wide_in: int, wide: int, frames: int, divisor: int, *, side: int = 1, stride: int = 1
+) -> ConvPlan:
     return ConvPlan(
         name=name,
         channels_in=wide_in,
@@ -151,6 +168,7 @@ def _flat(name: str, wide_in: int, wide: int, frames: int, divisor: int, *, side
         kernel=(1, side, side),
         frames=frames,
         divisor=divisor,
+        side_stride=stride,
     )
 
 
@@ -163,4 +181,5 @@ def _in_time(name: str, wide_in: int, wide: int, frames: int, divisor: int, *, p
         frames=frames,
         divisor=divisor,
         past_frames=past_frames,
+        frame_stride=3 - past_frames,  # one frame goes before every pair, two before every single frame
     )
