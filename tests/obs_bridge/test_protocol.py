@@ -21,7 +21,12 @@ CHANGE = protocol.Change(
     strength=0.25,
     steps=3,
     seed=2**32 - 1,
+    transition_ms=1500,
+    mode="latency",
     motion_aware=False,
+    motion_low=0.5,
+    motion_high=1.25,
+    steadiness=0.75,
     bypass=True,
 )
 SETTINGS = protocol.Settings(
@@ -37,19 +42,14 @@ SETTINGS = protocol.Settings(
 # What a filter must take, and does nothing with: others set it.
 UNUSED = {
     "mix",
-    "transition_ms",
     "recache",
     "least_steps",
-    "mode",
     "chunk",
     "latency_ms",
     "adapt",
     "motion_window",
     "motion_smoothing",
-    "motion_low",
-    "motion_high",
     "motion_hysteresis",
-    "steadiness",
     "cuts",
 }
 WELCOME = protocol.Welcome(
@@ -242,6 +242,7 @@ def _as_printed(value: object) -> str:
 def _numbers(fields: dict[str, str]) -> dict[str, str | float]:
     """Make printed reals comparable: 30 and 30.0 are one."""
     keys = {"strength", "progress", "fps_in", "fps_out", "p50", "p95", "p99"}
+    keys |= {"motion_low", "motion_high", "steadiness"}
     return {key: float(value) if key in keys else value for key, value in fields.items()}
 
 

@@ -3,37 +3,50 @@
 
 #include <string.h>
 
+/* All that can be compared and copied as it is; texts cannot. */
+#define EACH_NUMBER(X)                                                                                       \
+	X(strength)                                                                                          \
+	X(steps)                                                                                             \
+	X(seed)                                                                                              \
+	X(transition_ms)                                                                                     \
+	X(motion_aware)                                                                                      \
+	X(motion_low)                                                                                        \
+	X(motion_high)                                                                                       \
+	X(steadiness)
+#define EACH_TEXT(X)                                                                                         \
+	X(style)                                                                                             \
+	X(prompt)                                                                                            \
+	X(mode)
+
 bool change_from(const struct change *wish, const struct settings *now, struct change *d)
 {
+	bool any = false;
 	*d = *wish;
-	d->has_style = wish->has_style && strcmp(wish->style, now->style) != 0;
-	d->has_prompt = wish->has_prompt && strcmp(wish->prompt, now->prompt) != 0;
-	d->has_strength = wish->has_strength && wish->strength != now->strength;
-	d->has_steps = wish->has_steps && wish->steps != now->steps;
-	d->has_seed = wish->has_seed && wish->seed != now->seed;
-	d->has_motion_aware = wish->has_motion_aware && wish->motion_aware != now->motion_aware;
-	d->has_bypass = wish->has_bypass && wish->bypass != now->bypass;
-	return d->has_style || d->has_prompt || d->has_strength || d->has_steps || d->has_seed ||
-	       d->has_motion_aware || d->has_bypass;
+#define COMPARE_TEXT(m) any |= d->has_##m = wish->has_##m && strcmp(wish->m, now->m) != 0;
+#define COMPARE_NUMBER(m) any |= d->has_##m = wish->has_##m && wish->m != now->m;
+	EACH_TEXT(COMPARE_TEXT)
+	EACH_NUMBER(COMPARE_NUMBER)
+	COMPARE_NUMBER(bypass)
+	return any;
 }
 
 bool change_matches(const struct change *wish, const struct settings *now)
 {
 	struct change difference;
-	return wish->has_style && wish->has_prompt && wish->has_strength && wish->has_steps &&
-	       wish->has_seed && wish->has_motion_aware && !change_from(wish, now, &difference);
+	bool all = true;
+#define IS_SET(m) all = all && wish->has_##m;
+	EACH_TEXT(IS_SET)
+	EACH_NUMBER(IS_SET)
+	return all && !change_from(wish, now, &difference);
 }
 
 void change_to_settings(const struct change *wish, struct settings *settings)
 {
-	*settings = (struct settings){
-		.strength = wish->strength,
-		.steps = wish->steps,
-		.seed = wish->seed,
-		.motion_aware = wish->motion_aware,
-	};
-	memcpy(settings->style, wish->style, sizeof(settings->style));
-	memcpy(settings->prompt, wish->prompt, sizeof(settings->prompt));
+	*settings = (struct settings){0};
+#define COPY_TEXT(m) memcpy(settings->m, wish->m, sizeof(settings->m));
+#define COPY_NUMBER(m) settings->m = wish->m;
+	EACH_TEXT(COPY_TEXT)
+	EACH_NUMBER(COPY_NUMBER)
 }
 
 void change_drop_stale(struct change *wish, const struct settings *before)
@@ -42,8 +55,9 @@ void change_drop_stale(struct change *wish, const struct settings *before)
 		return;
 	if (strcmp(wish->prompt, before->prompt) == 0)
 		wish->has_prompt = false;
-	if (wish->strength == before->strength)
-		wish->has_strength = false;
-	if (wish->steps == before->steps)
-		wish->has_steps = false;
+	/* What a style may bring of its own. */
+	wish->has_strength = wish->has_strength && wish->strength != before->strength;
+	wish->has_steps = wish->has_steps && wish->steps != before->steps;
+	wish->has_seed = wish->has_seed && wish->seed != before->seed;
+	wish->has_transition_ms = wish->has_transition_ms && wish->transition_ms != before->transition_ms;
 }

@@ -49,22 +49,22 @@ static const struct field settings_fields[] = {
 	OPTIONAL(struct settings, strength, FIELD_REAL, 0, 1),
 	OPTIONAL(struct settings, steps, FIELD_U32, 1, 4),
 	OPTIONAL(struct settings, seed, FIELD_U32, 0, UINT32_MAX),
+	OPTIONAL(struct settings, transition_ms, FIELD_U32, 0, MAX_TRANSITION_MS),
+	OPTIONAL(struct settings, mode, FIELD_COPY, 0, MAX_MODE_CHARS),
 	OPTIONAL(struct settings, motion_aware, FIELD_FLAG, 0, 0),
+	OPTIONAL(struct settings, motion_low, FIELD_REAL, 0, 1),
+	OPTIONAL(struct settings, motion_high, FIELD_REAL, 1, 2),
+	OPTIONAL(struct settings, steadiness, FIELD_REAL, 0, 1),
 	OPTIONAL(struct settings, bypass, FIELD_FLAG, 0, 0),
 	UNUSED(mix),
-	UNUSED(transition_ms),
 	UNUSED(recache),
 	UNUSED(least_steps),
-	UNUSED(mode),
 	UNUSED(chunk),
 	UNUSED(latency_ms),
 	UNUSED(adapt),
 	UNUSED(motion_window),
 	UNUSED(motion_smoothing),
-	UNUSED(motion_low),
-	UNUSED(motion_high),
 	UNUSED(motion_hysteresis),
-	UNUSED(steadiness),
 	UNUSED(cuts),
 	{0},
 };
@@ -221,7 +221,13 @@ static const struct kind *find_kind(struct text type)
 /* What the schema says of settings that a message leaves out. */
 static void set_defaults(struct message *message)
 {
-	static const struct settings defaults = {.strength = 0.5, .steps = 1, .motion_aware = true};
+	static const struct settings defaults = {.mode = "auto",
+		.strength = 0.5,
+		.steps = 1,
+		.motion_aware = true,
+		.motion_low = 0.7,
+		.motion_high = 1,
+		.steadiness = 0.93};
 	if (message->type == MESSAGE_WELCOME)
 		message->welcome.settings = defaults;
 	else if (message->type == MESSAGE_ACCEPTED)

@@ -77,6 +77,7 @@ struct link_status {
 	bool open; /* a session is open */
 	double fps_out;
 	double latency_ms;
+	uint64_t dropped; /* frames, since the session was opened */
 	char model[NAME_BYTES];
 	char styles[MAX_STYLES][STYLE_BYTES];
 	uint32_t style_count;

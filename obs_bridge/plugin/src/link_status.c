@@ -149,6 +149,7 @@ void link_publish_status(struct link *link, const struct status *heard)
 	pthread_mutex_lock(&link->status_mutex);
 	link->status.fps_out = heard->fps_out;
 	link->status.latency_ms = heard->latency_ms.p50;
+	link->status.dropped = heard->dropped;
 	pthread_mutex_unlock(&link->status_mutex);
 	text_copy(sentence, sizeof(sentence), heard->sentence.bytes, heard->sentence.size);
 	link_publish(link, heard->state, sentence);

@@ -51,20 +51,32 @@ static void pack_string(msgpack_packer *pk, const char *key, const char *text)
 static void pack_change(msgpack_packer *pk, const char *key, const struct change *c)
 {
 	pack_text(pk, key);
-	msgpack_pack_map(pk, (size_t)c->has_style + c->has_prompt + c->has_strength + c->has_steps +
-				     c->has_seed + c->has_motion_aware + c->has_bypass);
+	msgpack_pack_map(pk, (size_t)c->has_style + c->has_prompt + c->has_mode + c->has_strength +
+				     c->has_steps + c->has_seed + c->has_transition_ms + c->has_motion_aware +
+				     c->has_motion_low + c->has_motion_high + c->has_steadiness +
+				     c->has_bypass);
 	if (c->has_style)
 		pack_string(pk, "style", c->style);
 	if (c->has_prompt)
 		pack_string(pk, "prompt", c->prompt);
+	if (c->has_mode)
+		pack_string(pk, "mode", c->mode);
 	if (c->has_strength)
 		pack_real(pk, "strength", c->strength);
 	if (c->has_steps)
 		pack_number(pk, "steps", c->steps);
 	if (c->has_seed)
 		pack_number(pk, "seed", c->seed);
+	if (c->has_transition_ms)
+		pack_number(pk, "transition_ms", c->transition_ms);
 	if (c->has_motion_aware)
 		pack_flag(pk, "motion_aware", c->motion_aware);
+	if (c->has_motion_low)
+		pack_real(pk, "motion_low", c->motion_low);
+	if (c->has_motion_high)
+		pack_real(pk, "motion_high", c->motion_high);
+	if (c->has_steadiness)
+		pack_real(pk, "steadiness", c->steadiness);
 	if (c->has_bypass)
 		pack_flag(pk, "bypass", c->bypass);
 }

@@ -19,18 +19,28 @@
 /* A character takes four bytes at the most; and a final zero. */
 #define NAME_BYTES (MAX_NAME_CHARS * 4 + 1)
 #define PROMPT_BYTES (MAX_PROMPT_CHARS * 4 + 1)
+/* "auto", "throughput" or "latency" */
+#define MAX_MODE_CHARS 10
+#define MODE_BYTES (MAX_MODE_CHARS * 4 + 1)
+#define MAX_TRANSITION_MS 60000
 #define HEARTBEAT_MS 500
 #define SILENCE_MS 2000
 
 /* Settings to change: what is not `has` stays as it is. */
 struct change {
-	bool has_style, has_prompt, has_strength, has_steps, has_seed, has_motion_aware, has_bypass;
+	bool has_style, has_prompt, has_mode, has_strength, has_steps, has_seed, has_transition_ms,
+		has_motion_aware, has_motion_low, has_motion_high, has_steadiness, has_bypass;
 	char style[NAME_BYTES];
 	char prompt[PROMPT_BYTES];
+	char mode[MODE_BYTES];
 	double strength; /* 0..1 */
 	uint32_t steps;  /* 1..4 */
 	uint32_t seed;
+	uint32_t transition_ms; /* 0..60000 */
 	bool motion_aware;
+	double motion_low;  /* 0..1 */
+	double motion_high; /* 1..1.5 */
+	double steadiness;  /* 0..0.95 */
 	bool bypass;
 };
 
@@ -38,10 +48,15 @@ struct change {
 struct settings {
 	char style[NAME_BYTES];
 	char prompt[PROMPT_BYTES];
+	char mode[MODE_BYTES];
 	double strength;
 	uint32_t steps;
 	uint32_t seed;
+	uint32_t transition_ms;
 	bool motion_aware;
+	double motion_low;
+	double motion_high;
+	double steadiness;
 	bool bypass;
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The filter's settings: defaults, properties, and how they become wishes. */
+/* The filter's settings: defaults, properties (properties.c), and how they become wishes. */
 #pragma once
 
 #include "filter.h"

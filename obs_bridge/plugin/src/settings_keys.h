@@ -7,7 +7,12 @@
 #define S_STRENGTH "strength"
 #define S_STEPS "steps"
 #define S_SEED "seed"
+#define S_TRANSITION_MS "transition_ms"
+#define S_MODE "mode"
 #define S_MOTION_AWARE "motion_aware"
+#define S_MOTION_LOW "motion_low"
+#define S_MOTION_HIGH "motion_high"
+#define S_STEADINESS "steadiness"
 #define S_FIT "fit"
 #define S_MIX "mix"
 #define S_ON_STALL "on_stall"
@@ -19,3 +24,10 @@
 /* The style of whoever has written a prompt of their own. */
 #define CUSTOM "custom"
 #define MOST_STEPS 4
+#define MOST_STEADINESS 0.95
+#define MOST_MOTION_HIGH 1.5
+
+#define MODE_COUNT 3
+#define FIT_COUNT 2
+#define STALL_COUNT 3
+extern const char *const mode_names[MODE_COUNT], *const fit_names[FIT_COUNT], *const stall_names[STALL_COUNT];

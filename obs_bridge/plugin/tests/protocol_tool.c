@@ -15,14 +15,24 @@ static const struct change full_change = {
 	.has_strength = true,
 	.has_steps = true,
 	.has_seed = true,
+	.has_transition_ms = true,
+	.has_mode = true,
 	.has_motion_aware = true,
+	.has_motion_low = true,
+	.has_motion_high = true,
+	.has_steadiness = true,
 	.has_bypass = true,
 	.style = "oil painting",
 	.prompt = "a fjörd, \"quoted\" ✓",
 	.strength = 0.25,
 	.steps = 3,
 	.seed = 4294967295u,
+	.transition_ms = 1500,
+	.mode = "latency",
 	.motion_aware = false,
+	.motion_low = 0.5,
+	.motion_high = 1.25,
+	.steadiness = 0.75,
 	.bypass = true,
 };
 
@@ -82,8 +92,11 @@ static void print_settings(const struct settings *s)
 {
 	print_string("style", s->style);
 	print_string("prompt", s->prompt);
+	print_string("mode", s->mode);
 	printf(" strength=%.17g steps=%u seed=%u motion_aware=%d bypass=%d", s->strength, s->steps, s->seed,
 		s->motion_aware, s->bypass);
+	printf(" transition_ms=%u motion_low=%.17g motion_high=%.17g steadiness=%.17g", s->transition_ms,
+		s->motion_low, s->motion_high, s->steadiness);
 }
 
 static void print_segment(const char *which, const struct segment_ref *ref)

@@ -465,7 +465,8 @@ static void change_tells_differences(void)
 	wish.strength = 0.5;
 	change_to_settings(&wish, &now);
 	CHECK(!change_from(&wish, &now, &difference) && !change_matches(&wish, &now));
-	wish.has_prompt = wish.has_steps = wish.has_seed = wish.has_motion_aware = true;
+	wish.has_prompt = wish.has_mode = wish.has_steps = wish.has_seed = wish.has_transition_ms = true;
+	wish.has_motion_aware = wish.has_motion_low = wish.has_motion_high = wish.has_steadiness = true;
 	CHECK(change_matches(&wish, &now));
 	snprintf(now.style, sizeof(now.style), "neon");
 	CHECK(change_from(&wish, &now, &difference) && difference.has_style && !difference.has_strength);
