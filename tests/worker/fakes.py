@@ -65,10 +65,16 @@ class FakeEngine:
     abilities: Abilities | None = None
     is_closed = False
 
+    def __init__(self) -> None:
+        self.prepared: list[str] = []
+
     def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
         if opening.settings.prompt == "no stream":
             raise ValueError(f"{opening.width}×{opening.height} does not fit")
         return FakeStream(opening.settings, opening.rev)
+
+    def prepare(self, prompts: Sequence[str]) -> None:
+        self.prepared += prompts
 
     def free_memory(self) -> None:
         pass

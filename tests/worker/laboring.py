@@ -67,6 +67,9 @@ class LaboringEngine:
         assert plan is not None
         return LaboringStream(opening, plan)
 
+    def prepare(self, prompts: Sequence[str]) -> None:
+        pass
+
     def free_memory(self) -> None:
         pass
 

@@ -81,6 +81,9 @@ class NarrowEngine(PlannedEngine):
         self.stream = NarrowStream(self, opening, plan)
         return self.stream
 
+    def prepare(self, prompts: Sequence[str]) -> None:
+        pass
+
     def free_memory(self) -> None:
         self.freed += 1
 

@@ -55,6 +55,7 @@ class Hub:
         self._changes = Changes(self.floor, styles)
         self.painting = Painting(self.floor, self._changes.done)
         self._prefix, self._engine, self._traits, self._styles = prefix, engine, traits, styles
+        self.painting.prepare(styles.prompts)
         self._version = version
         self._started_ns = self._ticked_ns = now_ns()
         self._complained_ns = self._started_ns - COMPLAIN_NS
@@ -282,6 +283,7 @@ class Hub:
         if styles == self._styles:
             return
         self._styles = styles
+        self.painting.prepare(styles.prompts)
         for session in self._changes.restyle(styles):
             self.painting.update(session)
             self.floor.say_status(session)

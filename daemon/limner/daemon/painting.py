@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from limner.daemon import protocol as p
 from limner.daemon import worker_protocol as w
@@ -26,6 +26,7 @@ class Painting:
         self._floor, self._on_done = floor, on_done
         self.last_words = ""
         """Why the worker said that it is about to end."""
+        self._likely: list[str] = []
 
     # ---- the process
 
@@ -76,6 +77,15 @@ class Painting:
         """Let the worker forget what it painted of a session."""
         if session.asked:
             self._floor.out.to_worker(w.Reset(session=session.name))
+
+    def prepare(self, prompts: Iterable[str]) -> None:
+        """Let every worker, this one and the next, be ready for prompts that are likely to be asked for."""
+        self._likely = list(dict.fromkeys(prompts))
+        if self._floor.worker.ready:
+            self._say_likely()
+
+    def _say_likely(self) -> None:
+        self._floor.out.to_worker(w.Prepare(prompts=self._likely))
 
     def retry(self, session: Session) -> None:
         """Try a failed session again when it is time."""
@@ -140,6 +150,7 @@ class Painting:
         log.info("the worker is ready: %s on %s", message.model, message.device)
         for session in self._floor.sessions:
             self.open(session)
+        self._say_likely()
 
     def _opened(self, name: str) -> None:
         session = self._floor.sessions.named(name)

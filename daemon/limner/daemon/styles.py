@@ -103,6 +103,12 @@ class Styles:
         """Names, in the order to show them."""
         return [style.name for style in self]
 
+    @property
+    def prompts(self) -> list[str]:
+        """All that they paint, in their order; of a mix, each of its prompts."""
+        shares = [[share.prompt for share in style.mix] or [style.prompt] for style in self]
+        return [prompt for prompts in shares for prompt in prompts]
+
     def get(self, name: str) -> Style | None:
         """Return the style called `name`, if there is one."""
         return self._by_key.get(key_of(name))

@@ -10,6 +10,7 @@ from limner.daemon.protocol import (
     Generation,
     Name,
     Plan,
+    Prompt,
     PtsNs,
     Rev,
     SegmentRef,
@@ -77,6 +78,12 @@ class Return(Message, frozen=True, kw_only=True):
     dropped: bool = False
 
 
+class Prepare(Message, frozen=True, kw_only=True):
+    """Be ready for these prompts, in this order, when there is nothing better to do."""
+
+    prompts: list[Prompt]
+
+
 class Stop(Message, frozen=True, kw_only=True):
     """End the process."""
 
@@ -135,7 +142,7 @@ class Failed(Message, frozen=True, kw_only=True):
     generation: Annotated[int, Meta(ge=0, description="of the session's segments, 0: of the worker")] = 0
 
 
-DAEMON_TO_WORKER = (Open, Close, Update, Reset, Give, Return, Stop)
+DAEMON_TO_WORKER = (Open, Close, Update, Reset, Give, Return, Prepare, Stop)
 WORKER_TO_DAEMON = (Loading, Ready, Opened, Give, Return, Done, Report, Failed)
 
 from_daemon: Codec[Message] = Codec(*DAEMON_TO_WORKER)

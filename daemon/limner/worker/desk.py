@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from limner.daemon.wire import Message
-from limner.daemon.worker_protocol import Close, Give, Open, Reset, Return, Stop, Update
+from limner.daemon.worker_protocol import Close, Give, Open, Prepare, Reset, Return, Stop, Update
 from limner.worker.intake import Intake
 
 
@@ -57,7 +57,15 @@ class CollectJob:
     session: str
 
 
-Job = OpenJob | CloseJob | ResetJob | PaintJob | FlushJob | CollectJob
+@dataclass(frozen=True)
+class PrepareJob:
+    """Be ready for prompts that are likely to be asked for."""
+
+    prompts: list[str]
+
+
+SessionJob = OpenJob | CloseJob | ResetJob | PaintJob | FlushJob | CollectJob
+Job = SessionJob | PrepareJob
 
 
 class Desk:
@@ -103,6 +111,8 @@ class Desk:
                 self._commands.append(CloseJob(message.session))
             case Reset():
                 self._commands.append(ResetJob(message.session))
+            case Prepare():
+                self._commands.append(PrepareJob(message.prompts))
             case Stop():
                 self._stopped = True
         return []

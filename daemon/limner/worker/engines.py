@@ -112,6 +112,9 @@ class PaintEngine(Protocol):
     def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
         """Make a stream for a session; raises ValueError where its size does not fit the model."""
 
+    def prepare(self, prompts: Sequence[str]) -> None:
+        """Be ready for these prompts, in this order, when there is nothing better to do. Never waits."""
+
     def free_memory(self) -> None:
         """Give back to the device what no stream holds any more: another one could not have it."""
 
@@ -169,6 +172,9 @@ class EchoEngine:
     def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
         """Make a stream that echoes."""
         return _EchoStream(opening.rev)
+
+    def prepare(self, prompts: Sequence[str]) -> None:
+        """Nothing to prepare: no prompt is read."""
 
     def free_memory(self) -> None:
         """Nothing is held."""

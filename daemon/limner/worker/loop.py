@@ -12,7 +12,17 @@ from limner.daemon.segment import SegmentError
 from limner.daemon.wire import Message
 from limner.daemon.worker_protocol import Done, Failed, Give, Open, Opened, Return, Update
 from limner.engine.slo_plan import Plan
-from limner.worker.desk import CloseJob, CollectJob, Desk, FlushJob, Job, OpenJob, PaintJob, ResetJob
+from limner.worker.desk import (
+    CloseJob,
+    CollectJob,
+    Desk,
+    FlushJob,
+    OpenJob,
+    PaintJob,
+    PrepareJob,
+    ResetJob,
+    SessionJob,
+)
 from limner.worker.engines import FatalEngineError, Painted, PaintEngine
 from limner.worker.governor import Governor
 from limner.worker.measure import NS_PER_MS, measured
@@ -33,6 +43,7 @@ class Loop:
         self, *, engine: PaintEngine, desk: Desk, stats: Stats, send: Callable[[Message], None]
     ) -> None:
         self._desk, self._stats, self._send = desk, stats, send
+        self._prepare = engine.prepare
         self._governor = None if engine.abilities is None else Governor(engine.abilities)
         self._room = Room(engine, self._governor, stats)
         self._streams: dict[str, SessionStream] = {}
@@ -41,12 +52,15 @@ class Loop:
         """Work until the desk says stop; raises FatalEngineError or MemoryError when the process must end."""
         while (job := self._desk.next_job()) is not None:
             self._stats.begin()
-            self._do(job)
+            if isinstance(job, PrepareJob):
+                self._prepare(job.prompts)
+            else:
+                self._do(job)
             self._stats.end(working=any(stream.painter.is_working for stream in self._streams.values()))
         for session in list(self._streams):
             self._close(session)
 
-    def _do(self, job: Job) -> None:
+    def _do(self, job: SessionJob) -> None:
         session = job.opening.session if isinstance(job, OpenJob) else job.session
         generation = self._generation_of(job)
         try:
@@ -61,7 +75,7 @@ class Loop:
             log.exception("session %r failed", session)
             self._fail(session, generation, f"Painting failed: {type(error).__name__}: {error}")
 
-    def _had_memory_for(self, job: Job, session: str) -> bool:
+    def _had_memory_for(self, job: SessionJob, session: str) -> bool:
         """Do a job; return whether memory was enough. Raises MemoryError where it is not a stream's fault."""
         try:
             match job:
@@ -89,7 +103,7 @@ class Loop:
         stream.painter.on_painted = partial(self._desk.painted, stream.opening.session)
         self._set_pace(stream)
 
-    def _generation_of(self, job: Job) -> int:
+    def _generation_of(self, job: SessionJob) -> int:
         """Return the generation of the segments that a job is about, 0 when there are none (any more)."""
         if isinstance(job, OpenJob):
             return job.opening.generation

@@ -67,10 +67,16 @@ class TorchPaintEngine:
         from limner.engine.overlap import OverlappedStream
         from limner.engine.types import StreamSettings
 
-        stream = OverlappedStream(self._engine.open_stream(StreamSettings(), height, width), self._lanes)
+        # Not one that has to be encoded first: nothing is painted until that has come.
+        settings = StreamSettings(prompt=self._engine.text.stand_in)
+        stream = OverlappedStream(self._engine.open_stream(settings, height, width), self._lanes)
         for _ in range(chunks):
             stream.push(torch.zeros(stream.stream.frames_per_chunk, 3, height, width, dtype=torch.uint8))
         stream.flush()
+
+    def prepare(self, prompts: Sequence[str]) -> None:
+        """Encode these when nothing else is to be encoded, so that changes to them come at once."""
+        self._engine.text.prepare(prompts)
 
     def free_memory(self) -> None:
         """Give back to the device what no stream holds any more."""
@@ -81,8 +87,9 @@ class TorchPaintEngine:
             torch.cuda.empty_cache()
 
     def close(self) -> None:
-        """End the lanes."""
+        """End the lanes and the text encoder."""
         self._lanes.close()
+        self._engine.close()
 
 
 def _name_of(device: torch.device) -> str:
@@ -178,12 +185,14 @@ class _TorchStream:
                 "other": taking_ms[-1],
             },
             strength=painted.strength,
-            note=_note(painted.unknown_words),
+            note=_note(painted.text_note, painted.unknown_words),
         )
 
 
-def _note(unknown: Sequence[str]) -> str:
-    return f"words that the model does not know: {', '.join(unknown)}" if unknown else ""
+def _note(text_note: str, unknown: Sequence[str]) -> str:
+    """Return what is to be said of the prompt; the unknown words are of the one that is painted."""
+    words = f"words that the model does not know: {', '.join(unknown)}" if unknown else ""
+    return text_note or words
 
 
 def _for_engine(settings: Settings, rev: int, fps: float, plan: Plan) -> StreamSettings:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from limner.daemon.sizes import EngineTraits, traits_of, working_size
 from limner.engine.slo_plan import sizes_from
+from limner.models.paths import cache_dir
 from limner.models.words import size
 from limner.worker.engines import Progress
 from limner.worker.model_engine import TorchPaintEngine
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from limner.engine.config import ModelConfig
+    from limner.engine.engine import Engine
     from limner.engine.loading import PartProgress, Weights
 
 WARM_CHUNKS = 5
@@ -56,6 +58,7 @@ def load(
         threads=threads,
         on_progress=_told(source.name, progress),
     )
+    connect_text(engine, source)
     painter = TorchPaintEngine(engine, threads)
     progress(WARMING, f"Warming up {source.name}")
     _warm_up(painter, source.name)
@@ -88,6 +91,19 @@ def weights_of(source: ModelSource) -> Weights:
         tokenizer=paths["tokenizer"],
         dit_key=source.dit_key,
     )
+
+
+def connect_text(engine: Engine, source: ModelSource) -> None:
+    """Give a text encoder that comes and goes its files, and a folder for the texts that it made."""
+    from limner.engine.wan.text import Umt5Text
+
+    text, paths, device = engine.text, source.paths, engine.device
+    if not isinstance(text, Umt5Text) or "text_encoder" not in paths or "tokenizer" not in paths:
+        return
+    from limner.engine.wan.text_load import Umt5Files, connect_umt5, room_on
+
+    files = Umt5Files(encoder=paths["text_encoder"], tokenizer=paths["tokenizer"])
+    connect_umt5(text, files, device=device, fits=room_on(device), cache_dir=cache_dir() / "texts")
 
 
 def chosen_device(wanted: str, model: str) -> str:

@@ -139,7 +139,8 @@ class Engine:
 
     def warm_up(self, height: int | None = None, width: int | None = None, *, steps: int = 1) -> None:
         """Run a throwaway stream, so that first real chunks do not pay for the libraries' preparations."""
-        stream = self.open_stream(StreamSettings(steps=steps), height, width)
+        settings = StreamSettings(prompt=self.text.stand_in, steps=steps)
+        stream = self.open_stream(settings, height, width)
         shape = (stream.frames_per_chunk, 3, stream.height, stream.width)
         for _ in range(self.config.dit.window_frames + steps):
             stream.push(torch.zeros(shape, dtype=torch.uint8))

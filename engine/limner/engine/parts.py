@@ -81,6 +81,10 @@ class Vae(Protocol):
 class TextEncoder(Protocol):
     """Prompts → embeddings, for any thread. Whoever must not wait asks, and looks again later."""
 
+    @property
+    def stand_in(self) -> str:
+        """A prompt that it knows without encoding anything: to warm up with, and to measure."""
+
     def encode(self, prompt: str) -> TextEmbedding:
         """One prompt; any text will do, the empty one too. Waits; TextError when it cannot be encoded."""
 

@@ -66,6 +66,11 @@ class WordText(nn.Module):
         self.table = nn.Embedding(len(config.words) + 1, config.dim)
         nn.init.normal_(self.table.weight, std=0.5)
 
+    @property
+    def stand_in(self) -> str:
+        """The empty prompt: here all are known."""
+        return ""
+
     def token_ids(self, prompt: str) -> tuple[list[int], tuple[str, ...]]:
         """Rows of the prompt's known words (at least the null token), and the words that do nothing."""
         words = _WORD.findall(prompt.lower())

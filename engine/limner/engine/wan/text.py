@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 
 import torch
 
+from limner.engine.blend import SoftText
 from limner.engine.errors import EngineError, TextError
 from limner.engine.text import TextEmbedding
 from limner.engine.wan.text_cache import TextCache
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 IDLE_S = 30.0
 """The encoder stays loaded so long after the last prompt: who tries prompts, tries several."""
 _CLOSE_S = 5.0
+_STAND_IN = "\ue000"
+"""A letter that no font has, so that nobody means it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,11 +69,17 @@ class Umt5Text:
         self._load: Callable[[], PromptEncoder] = _nothing_to_load
         self._cache: TextCache | None = None
         self._idle_s = IDLE_S
+        self._blank = TextEmbedding(text=SoftText.blank(config.dim, config.length), unknown=())
         self._changed = threading.Condition()
         # All below under this condition.
         self._jobs, self._known = Jobs(), Known()
         self._thread: threading.Thread | None = None
         self._is_closed = False
+
+    @property
+    def stand_in(self) -> str:
+        """A prompt for which zeros stand, which is what most of every text of Wan is."""
+        return _STAND_IN
 
     def connect(
         self,
@@ -109,7 +118,7 @@ class Umt5Text:
         asked: Future[TextEmbedding] = Future()
         text = cleaned(prompt)
         with self._changed:
-            known = self._known.get(text)
+            known = self._blank if text == _STAND_IN else self._known.get(text)
             if known is not None:
                 asked.set_result(known)
             elif self._is_closed:

@@ -26,6 +26,8 @@ PART = "text_encoder"
 """Its folder in the folder of a model."""
 WORKING_BYTES = 256 << 20
 """On the device beside the weights, while a prompt of full length is encoded."""
+SPARE_BYTES = 2 << 30
+"""Must stay free on a GPU where an encoder is loaded beside a model that paints."""
 Fits = Callable[[int], bool]
 """Whether so many bytes more fit on the device beside all that is there or planned."""
 _ATTENTION = "encoder.block.0.layer.0.SelfAttention."
@@ -66,6 +68,18 @@ def connect_umt5(
         cache = TextCache(cache_dir, identity, dim=config.dim, length=config.length)
     load = umt5_loader(files, config, device=device, fits=fits)
     text.connect(load, cache=cache, idle_s=idle_s)
+
+
+def room_on(device: torch.device, spare_bytes: int = SPARE_BYTES) -> Fits:
+    """Whether so much is free at that moment, with something left for streams that open meanwhile."""
+
+    def fits(size_bytes: int) -> bool:
+        if device.type != "cuda":
+            return False
+        free_bytes, _ = torch.cuda.mem_get_info(device)
+        return size_bytes + spare_bytes <= free_bytes
+
+    return fits
 
 
 def umt5_loader(
