@@ -62,7 +62,6 @@ def test_a_models_life(home: Home) -> None:
     assert (row["presence"], row["is_own"]) == ("here", True)
     shown = json.loads(home.run("show", "tiny", "--json").out)
     assert [part["is_here"] for part in shown["parts"]] == [True] * 5
-    assert "tiny is on this machine" in home.run("show", "tiny").out
     assert "all files are as they were pulled" in home.run("verify").said
     vae = home.files / "vae" / "vae.safetensors"
     vae.write_bytes(vae.read_bytes()[:-1] + b"\0")
@@ -117,6 +116,13 @@ def test_ctrl_c_is_clean_and_the_next_pull_goes_on(home: Home) -> None:
 def test_faults_are_one_sentence(home: Home, arguments: tuple[str, ...], sentence: str) -> None:
     result = home.run(*arguments)
     assert result.code == 1 and sentence in result.sentence
+
+
+def test_tables_that_the_engine_does_not_take_are_said_before_anything_is_fetched(home: Home) -> None:
+    (home.folder / "config/limner/models/mine.toml").write_text('base = "tiny"\n[engine.dit]\nheads = 0\n')
+    result = home.run("pull", "mine", "--yes")
+    assert result.code == 1
+    assert "dit.heads is 0; it must be at least 1" in result.sentence
 
 
 def test_a_faulty_file_of_ones_own_is_named_and_the_rest_is_listed(home: Home) -> None:

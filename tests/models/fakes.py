@@ -45,6 +45,12 @@ kind = "wan"
 [engine.text]
 kind = "umt5"
 [engine.dit]
+latent_channels = 16
+dim = 128
+ffn_dim = 64
+heads = 1
+layers = 1
+text_dim = 4096
 """
 
 

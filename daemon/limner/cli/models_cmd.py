@@ -12,6 +12,7 @@ import typer
 from limner.cli import models_view as view
 from limner.cli.console import fail, out, say
 from limner.cli.errors import EXIT_INTERRUPTED, CliError
+from limner.cli.models_check import check_tables
 from limner.cli.models_meter import ByteMeter
 from limner.daemon.saved import SavedError, save_engine
 from limner.models.catalogue import IN_THE_BOX, load
@@ -75,6 +76,8 @@ def pull(
     """Get the files of a model. Stopped or broken, the same command goes on where it ended."""
     entry, store = load().find(name), Store()
     hub: Hub = FolderHub(folder) if folder else HuggingFaceHub()
+    if entry.is_own:
+        check_tables(name)
     plan = survey(entry, hub, store)
     for note in plan.notes:
         say(f"note: {note}")
