@@ -173,6 +173,8 @@ class _Filling:
         if self._mapped and fits:
             made = given
         else:
-            made = torch.empty_like(value, device=self._device, requires_grad=False).copy_(given)
+            # Not by empty_like: for tensors without memory, that brings half of torch's compiler in.
+            made = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=self._device)
+            made.copy_(given)
         is_parameter = isinstance(value, nn.Parameter)
         return nn.Parameter(made, requires_grad=value.requires_grad) if is_parameter else made
