@@ -16,12 +16,14 @@ from limner.engine.dit import quantised
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.model import CausalDiT
 from limner.engine.dit.window import Window
+from limner.engine.wan.taehv import Taehv, TaehvConfig
 from limner.engine.wan.vae import WanVae
 from limner.engine.wan.vae_config import WanVaeConfig
 from limner.models.plan_bytes import UMT5_BYTES
 from limner.models.plan_dit import DitSizes, Weights
+from limner.models.plan_small_vae import TaehvSizes
 from limner.models.plan_vae import WanVaeSizes
-from limner.models.plan_work import dit_work_bytes, wan_vae_work_bytes
+from limner.models.plan_work import dit_work_bytes, taehv_work_bytes, wan_vae_work_bytes
 
 META = torch.device("meta")
 
@@ -57,22 +59,25 @@ def test_a_forward(table: dict[str, Any], rows: int, latents: int, size: tuple[i
 
 
 @pytest.mark.parametrize("size", [(832, 480), (512, 512), (512, 288)])
-def test_wans_autoencoder(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("kind", ["wan", "taehv"])
+def test_an_autoencoder(kind: str, size: tuple[int, int]) -> None:
     width, height = size
+    small = kind == "taehv"
     with META:
-        vae = WanVae(WanVaeConfig(), channels_last=True).bfloat16()
-        vae.prepare()
+        vae = (
+            Taehv(TaehvConfig(), channels_last=True) if small else WanVae(WanVaeConfig(), channels_last=True)
+        )
+        vae.bfloat16().prepare()
         frames = torch.empty(1, 3, 4, height, width, dtype=torch.bfloat16)
         latents = torch.empty(1, 16, 1, height // 8, width // 8, dtype=torch.bfloat16)
-    predicted = wan_vae_work_bytes(WanVaeSizes(), width, height)
     past = vae.encoder_past(height, width), vae.decoder_past(height, width)
     with torch.inference_mode():
         with LiveBytes() as encoding:
             vae.encode_unit(frames, past[0])
         with LiveBytes() as decoding:
             vae.decode_unit(latents, past[1])
-    assert encoding.peak == pytest.approx(predicted, rel=0.05)
-    assert decoding.peak == pytest.approx(predicted, rel=0.05)
+    predicted = taehv_work_bytes(TaehvSizes(), *size) if small else wan_vae_work_bytes(WanVaeSizes(), *size)
+    assert (encoding.peak, decoding.peak) == pytest.approx(predicted, rel=0.05)
 
 
 @pytest.mark.parametrize("table", [WAN_1_3B, WAN_14B])

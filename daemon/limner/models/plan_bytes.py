@@ -16,7 +16,8 @@ from limner.models.plan_dit import (
     window_bytes,
 )
 from limner.models.plan_model import ModelSizes, Size, VaeKind
-from limner.models.plan_small_vae import PocketVaeSizes, TaehvSizes
+from limner.models.plan_small_vae import PocketVaeSizes
+from limner.models.plan_vae import WanVaeSizes
 from limner.models.plan_work import (
     dit_work_bytes,
     frames_bytes,
@@ -85,7 +86,7 @@ def parts_of(model: ModelSizes, choice: Choice) -> tuple[Part, ...]:
             width=choice.size[0],
             height=choice.size[1],
         ),
-        "autoencoder at work": 2 * vae_work_bytes(model, choice.vae, choice.size),
+        "autoencoder at work": sum(vae_work_bytes(model, choice.vae, choice.size)),
     }
     streams = {name: choice.streams * size for name, size in stream_parts(model, choice).items()}
     parts = weights | streams | once
@@ -128,13 +129,13 @@ def vae_cache_numbers(model: ModelSizes, kind: VaeKind, size: Size) -> int:
     return sum(layer.kept(*size) for layer in model.vae_layers(kind))
 
 
-def vae_work_bytes(model: ModelSizes, kind: VaeKind, size: Size) -> int:
-    """Return the peak of encoding, or decoding, one latent frame."""
+def vae_work_bytes(model: ModelSizes, kind: VaeKind, size: Size) -> tuple[int, int]:
+    """Return the peaks of encoding and decoding one latent frame."""
     if kind == "taehv":
-        return taehv_work_bytes(TaehvSizes().width, *size)
+        return taehv_work_bytes(model.taehv, *size)
     if isinstance(model.vae, PocketVaeSizes):
         return pocket_vae_work_bytes(model.vae, *size)
-    assert model.vae is not None, "a kind that is not among `vaes`"
+    assert isinstance(model.vae, WanVaeSizes), "a kind that is not among `vaes`"
     return wan_vae_work_bytes(model.vae, *size)
 
 

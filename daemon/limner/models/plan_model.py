@@ -25,9 +25,10 @@ class ModelSizes:
 
     name: str
     dit: DitSizes
-    vae: WanVaeSizes | PocketVaeSizes | None
-    """None: it has TAEHV only."""
+    vae: WanVaeSizes | TaehvSizes | PocketVaeSizes
+    """Its own."""
     has_taehv: bool
+    """It can paint with TAEHV, as its own or instead."""
     text_tokens: int
     has_umt5: bool
     sizes: tuple[Size, ...]
@@ -36,18 +37,24 @@ class ModelSizes:
     @property
     def vaes(self) -> tuple[VaeKind, ...]:
         """Autoencoders that it can paint with, the best first."""
-        own: tuple[VaeKind, ...] = ()
-        if self.vae is not None:
-            own = ("pocket",) if isinstance(self.vae, PocketVaeSizes) else ("wan",)
-        return (*own, "taehv") if self.has_taehv else own
+        if isinstance(self.vae, WanVaeSizes):
+            return ("wan", "taehv") if self.has_taehv else ("wan",)
+        return ("pocket",) if isinstance(self.vae, PocketVaeSizes) else ("taehv",)
+
+    @property
+    def taehv(self) -> TaehvSizes:
+        """TAEHV's sizes, where it has that."""
+        if isinstance(self.vae, TaehvSizes):
+            return self.vae
+        return TaehvSizes(latent_channels=self.dit.latent_channels)
 
     def vae_layers(self, kind: VaeKind) -> tuple[Layer, ...]:
         """Walk the layers of one of its autoencoders."""
         if kind == "taehv":
-            return tuple(taehv_layers(TaehvSizes(latent_channels=self.dit.latent_channels)))
+            return tuple(taehv_layers(self.taehv))
         if isinstance(self.vae, PocketVaeSizes):
             return tuple(pocket_vae_layers(self.vae))
-        assert self.vae is not None, "a kind that is not among `vaes`"
+        assert isinstance(self.vae, WanVaeSizes), "a kind that is not among `vaes`"
         return (*encoder_layers(self.vae), *decoder_layers(self.vae))
 
 
@@ -77,8 +84,8 @@ def sizes_of_aspect(best: Size, listed: tuple[Size, ...]) -> tuple[Size, ...]:
     return (best, *sorted(alike, key=lambda size: -size[0] * size[1]))
 
 
-def _vae_of(table: Mapping[str, Any]) -> WanVaeSizes | PocketVaeSizes | None:
+def _vae_of(table: Mapping[str, Any]) -> WanVaeSizes | TaehvSizes | PocketVaeSizes:
     kind = table.get("kind", "pocket")
     if kind == "wan":
         return WanVaeSizes.from_table(table)
-    return PocketVaeSizes.from_table(table) if kind == "pocket" else None
+    return TaehvSizes.from_table(table) if kind == "taehv" else PocketVaeSizes.from_table(table)

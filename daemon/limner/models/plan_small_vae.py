@@ -10,6 +10,7 @@ from typing import Any
 from limner.models.plan_vae import FRAMES_PER_LATENT, RGB, Layer
 
 FOLD = 4
+TAEHV_MEMORIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,27 +57,34 @@ def pocket_vae_buffers(vae: PocketVaeSizes) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class TaehvSizes:
-    """The sizes of TAEHV, as published for Wan 2.1."""
+    """The sizes of TAEHV; names and defaults of a `[vae]` table with `kind = "taehv"`."""
 
     latent_channels: int = 16
-    width: int = 64
+    encoder_width: int = 64
     decoder_widths: tuple[int, ...] = (256, 128, 64, 64)
-    blocks: int = 3
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> TaehvSizes:
+        """Take what matters here of a config's table."""
+        known = {name: table[name] for name in cls.__dataclass_fields__ if name in table}
+        if "decoder_widths" in known:
+            known["decoder_widths"] = tuple(known["decoder_widths"])
+        return cls(**known)
 
 
 def taehv_layers(vae: TaehvSizes) -> Iterator[Layer]:
     """Walk encoder and decoder; a block of memory sees its input of one frame before."""
-    width = vae.width
+    width = vae.encoder_width
     yield _conv(RGB, width, 3)
     for level, pooled in enumerate((2, 2, 1)):
         yield _conv(width * pooled, width, 1, bias=False)
         yield _conv(width, width, 3, bias=False)
-        yield from (_block_of_memory(width, 2 ** (level + 1)) for _ in range(vae.blocks))
+        yield from (_block_of_memory(width, 2 ** (level + 1)) for _ in range(TAEHV_MEMORIES))
     yield _conv(width, vae.latent_channels, 3)
 
     yield _conv(vae.latent_channels, vae.decoder_widths[0], 3)
     for level, (width_in, width_out) in enumerate(pairwise(vae.decoder_widths)):
-        yield from (_block_of_memory(width_in, 2 ** (3 - level)) for _ in range(vae.blocks))
+        yield from (_block_of_memory(width_in, 2 ** (3 - level)) for _ in range(TAEHV_MEMORIES))
         grown = 1 if level == 0 else 2
         yield _conv(width_in, width_in * grown, 1, bias=False)
         yield _conv(width_in, width_out, 3, bias=False)

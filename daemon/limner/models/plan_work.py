@@ -7,32 +7,21 @@ at the same time, each in memory of its own, so they add up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from limner.models.plan_dit import FRAMES_PER_LATENT, DitSizes, Weights
-from limner.models.plan_small_vae import FOLD, PocketVaeSizes
+from limner.models.plan_small_vae import FOLD, PocketVaeSizes, TaehvSizes
 from limner.models.plan_vae import RGB, WanVaeSizes
 
 NUMBER_BYTES, FLOAT_BYTES = 2, 4
 RGBA = 4
 
-WAN_VAE_FRAMES = 22
-"""Frames alive in the last residual block of the full size, as that block has them (its input 4, the first
-convolution's output 4, that one normed 4, the same with the past before it 6, the second one's output 4)."""
-TAEHV_FRAMES = 16
-"""The same for TAEHV, at its last convolutions of the full size."""
+WAN_VAE_FRAMES = 14
+"""Frames alive in a residual block of the full size, as that block has them: its input 4, that with the past
+before it 6, what a convolution makes of it 4. Encoder and decoder are alike."""
+TAEHV_ENCODER_FRAMES, TAEHV_DECODER_FRAMES = 10, 8
+"""The same for the encoder's first layers and the decoder's last."""
 POCKET_FRAMES = 12
 CHUNKS_AROUND = 4
 """Chunks of frames on the device at a time: of the source as it comes and as it is used, and painted ones."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """Peaks of the stages, bytes."""
-
-    denoiser: int
-    autoencoder: int
-    """Of encoder and decoder together."""
 
 
 def dit_work_bytes(
@@ -67,20 +56,24 @@ def dit_work_bytes(
     return max(attending, feeding)
 
 
-def wan_vae_work_bytes(vae: WanVaeSizes, width: int, height: int, number_bytes: int = NUMBER_BYTES) -> int:
-    """Peak of encoding or decoding one latent frame (they are alike)."""
-    return WAN_VAE_FRAMES * vae.base_dim * vae.dim_mult[0] * width * height * number_bytes
+def wan_vae_work_bytes(vae: WanVaeSizes, width: int, height: int) -> tuple[int, int]:
+    """Peaks of encoding and of decoding one latent frame."""
+    frame = vae.base_dim * vae.dim_mult[0] * width * height * NUMBER_BYTES
+    return WAN_VAE_FRAMES * frame, WAN_VAE_FRAMES * frame
 
 
-def taehv_work_bytes(channels: int, width: int, height: int, number_bytes: int = NUMBER_BYTES) -> int:
-    """Peak of encoding or decoding one latent frame."""
-    return TAEHV_FRAMES * channels * width * height * number_bytes
+def taehv_work_bytes(vae: TaehvSizes, width: int, height: int) -> tuple[int, int]:
+    """Peaks of encoding and of decoding one latent frame."""
+    position = width * height * NUMBER_BYTES
+    encoding = TAEHV_ENCODER_FRAMES * vae.encoder_width * position
+    return encoding, TAEHV_DECODER_FRAMES * vae.decoder_widths[-1] * position
 
 
-def pocket_vae_work_bytes(vae: PocketVaeSizes, width: int, height: int) -> int:
-    """Peak of encoding or decoding one latent frame."""
+def pocket_vae_work_bytes(vae: PocketVaeSizes, width: int, height: int) -> tuple[int, int]:
+    """Peaks of encoding and of decoding one latent frame. An estimate: they are small."""
     widest = max(vae.frame_width, vae.fine_width, RGB * FOLD**2)
-    return POCKET_FRAMES * widest * (width // FOLD) * (height // FOLD) * NUMBER_BYTES
+    peak = POCKET_FRAMES * widest * (width // FOLD) * (height // FOLD) * NUMBER_BYTES
+    return peak, peak
 
 
 def frames_bytes(width: int, height: int, latents: int = 1) -> int:

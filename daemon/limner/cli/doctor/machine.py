@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +18,6 @@ GIB = 2**30
 MEMORY_ENOUGH_BYTES, MEMORY_LEAST_BYTES = 2 * GIB, GIB
 # A session at 1080p has 24 slots of 8 MB; one at the working size of pocket 6 MB in all.
 SHM_ENOUGH_BYTES, SHM_LEAST_BYTES = GIB // 4, GIB // 32
-GPU_TIMEOUT_S = 5.0
 
 
 def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
@@ -98,24 +96,3 @@ def check_shared_memory(folder: Path = Path("/dev/shm")) -> Finding:
     if free_bytes < SHM_LEAST_BYTES:
         return blocked(name, text, advice)
     return warning(name, text, advice) if free_bytes < SHM_ENOUGH_BYTES else fine(name, text)
-
-
-def check_gpu() -> Finding:
-    """Is there an NVIDIA GPU? Asked without torch, which takes seconds to import."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return fine("GPU", "no NVIDIA GPU; pocket paints on the processor")
-    try:
-        done = subprocess.run(
-            [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=GPU_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return warning("GPU", f"nvidia-smi does not work: {error}", "check the NVIDIA driver")
-    names = "; ".join(done.stdout.split("\n")).strip("; ")
-    if done.returncode or not names:
-        return warning("GPU", "nvidia-smi finds none", "check the NVIDIA driver")
-    return fine("GPU", names)

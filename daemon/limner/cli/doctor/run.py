@@ -9,8 +9,12 @@ import typer
 from rich.text import Text
 
 from limner.cli.console import out
-from limner.cli.doctor import daemon, machine, obs
+from limner.cli.doctor import daemon, gpu, machine, obs
 from limner.cli.doctor.findings import Finding
+from limner.daemon.saved import SavedError
+from limner.daemon.saved import read as read_saved
+from limner.models.plan_cards import cards
+from limner.models.plan_torch import torch_build
 
 MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "blocked": ("✗", "red")}
 
@@ -35,13 +39,26 @@ def all_findings() -> list[Finding]:
         machine.check_cpu(),
         machine.check_memory(),
         machine.check_shared_memory(),
-        machine.check_gpu(),
+        *_gpu(),
         daemon.check_runtime_dir(),
         obs.check_obs(),
         obs.check_plugin(),
         obs.check_command(),
         obs.check_obs_running(),
         *daemon.check_daemon(),
+    ]
+
+
+def _gpu() -> list[Finding]:
+    found = cards()
+    try:
+        chosen = read_saved().engine or ""
+    except SavedError:
+        chosen = ""
+    return [
+        *gpu.check_cards(found),
+        *gpu.check_torch(found, torch_build()),
+        *gpu.check_models(found, chosen),
     ]
 
 

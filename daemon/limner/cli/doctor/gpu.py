@@ -1,0 +1,86 @@
+"""Checks of the GPUs: what there is, whether torch can use it, and which models it can paint with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from limner.cli.doctor.findings import Finding, fine, warning
+from limner.models import catalogue
+from limner.models.entry import Entry
+from limner.models.errors import ModelsError
+from limner.models.plan_bytes import GIB
+from limner.models.plan_cards import Card, Cards
+from limner.models.plan_choice import MemoryPlan, choose
+from limner.models.plan_model import model_sizes
+from limner.models.plan_torch import TorchBuild
+from limner.models.plan_words import refusal, sentence
+from limner.models.store import Store
+
+GPU = "GPU"
+
+
+def check_cards(found: Cards) -> list[Finding]:
+    """Which GPUs are there, and what is wrong with the others?"""
+    if not found.cards and not found.faults:
+        return [fine(GPU, "no NVIDIA GPU; pocket paints on the processor")]
+    good = [fine(GPU, _card(card)) for card in found.cards]
+    bad = [warning(GPU, fault.text, f"{fault.advice}; until then pocket paints") for fault in found.faults]
+    return [*good, *bad]
+
+
+def check_torch(found: Cards, build: TorchBuild | None) -> list[Finding]:
+    """Can the installed torch use them?"""
+    name, card = "Torch for the GPU", found.best
+    if card is None or build is None:
+        return []
+    if not build.cuda:
+        text = f"torch {build.version} was built for processors alone"
+        return [warning(name, text, "run: bash installer/run.sh, which installs the one for NVIDIA GPUs")]
+    text = f"torch {build.version} for CUDA {build.cuda}, driver {card.driver}"
+    if not build.runs_on(card.driver):
+        return [warning(name, text, f"update the NVIDIA driver to {build.oldest_driver} or newer")]
+    return [fine(name, text)]
+
+
+def check_models(found: Cards, chosen: str = "", store: Store | None = None) -> list[Finding]:
+    """Which models fit on the best card as it is now, how, and are they on this machine?"""
+    card = found.best
+    if card is None:
+        return []
+    known, store = catalogue.load(), store or Store()
+    return [_model(entry, card, store, is_chosen=entry.name == chosen) for entry in known]
+
+
+def _model(entry: Entry, card: Card, store: Store, *, is_chosen: bool) -> Finding:
+    name = f"Model {entry.name}"
+    state = store.state(entry)
+    sizes = model_sizes(entry)
+    if state.presence == "here" and sizes.has_taehv and not _has_taehv(entry, store):
+        sizes = replace(sizes, has_taehv=False)
+    plan = choose(sizes, card)
+    if not isinstance(plan, MemoryPlan):
+        # Of a model that nobody chose, that is a fact and not a fault.
+        return warning(name, plan.text, plan.advice) if is_chosen else fine(name, refusal(plan))
+    text = sentence(plan)
+    if state.presence == "here":
+        return fine(name, text)
+    if is_chosen:
+        return warning(
+            name, f"{text}; {state.sentence.partition(';')[0]}", f"limner models pull {entry.name}"
+        )
+    return fine(name, f"{text}; not here yet: limner models pull {entry.name}")
+
+
+def _has_taehv(entry: Entry, store: Store) -> bool:
+    try:
+        return store.has(entry, "taehv")
+    except ModelsError:
+        return False
+
+
+def _card(card: Card) -> str:
+    major, minor = card.capability
+    return (
+        f"{card.name}, {card.free_bytes / GIB:.1f} of {card.total_bytes / GIB:.1f} GiB free,"
+        f" driver {card.driver}, compute capability {major}.{minor}"
+    )
