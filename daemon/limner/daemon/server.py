@@ -15,11 +15,13 @@ from pathlib import Path
 
 import zmq
 
+from limner.daemon import protocol as p
 from limner.daemon import worker_protocol as w
 from limner.daemon.config import DaemonConfig
 from limner.daemon.detach import Detached, detach
 from limner.daemon.hub import Hub
 from limner.daemon.lock import AlreadyRunningError, InstanceLock
+from limner.daemon.obs_control import OBS_LOG, ObsControl
 from limner.daemon.paths import (
     DAEMON_SOCKET,
     WORKER_SOCKET,
@@ -99,6 +101,7 @@ class Daemon:
         self._stopping = config.parent_pid > 0 and self._parent < 0
         self._catch_signals()
         self._supervisor = Supervisor(config)
+        self._obs_control = ObsControl(config)
         self._sockets = Sockets(config.runtime_dir, lambda: self._supervisor.identity)
         self._hub = Hub(
             outbox=self._sockets,
@@ -145,6 +148,7 @@ class Daemon:
                 self._hub.tick()
                 if self._styles.poll():
                     self._hub.styles_changed(self._styles.styles, self._styles.problem)
+                self._watch_obs_control()
             self._watch_worker()
             self._wait(next_tick_s)
             self._drain(self._sockets.clients, self._client_said)
@@ -180,6 +184,13 @@ class Daemon:
         if stuck:
             self._supervisor.kill(stuck)
 
+    def _watch_obs_control(self) -> None:
+        wanted = bool(self._styles.rules)
+        if sentence := self._obs_control.tick(wanted=wanted):
+            self._hub.obs = p.ObsInfo(connected=False, sentence=sentence)
+        elif not wanted and not self._obs_control.running:
+            self._hub.obs = None
+
     @staticmethod
     def _drain(router: zmq.Socket[bytes], handle: Callable[[bytes, list[bytes]], None]) -> None:
         for _ in range(_BATCH):
@@ -214,6 +225,7 @@ class Daemon:
     def _leave(self) -> None:
         self._hub.close_all("the Limner daemon is stopping")
         self._sockets.to_worker(w.Stop())
+        self._obs_control.stop()
         self._supervisor.stop()
         self._sockets.close()
         signal.set_wakeup_fd(-1)
@@ -283,7 +295,7 @@ def _clean_up_after_a_crash(folder: Path) -> None:
     stale = remove_stale(segment_prefix(folder))
     if stale:
         log.info("removed %d segments of an earlier daemon", len(stale))
-    for name in (DAEMON_SOCKET, WORKER_SOCKET, WORKER_LOG):
+    for name in (DAEMON_SOCKET, WORKER_SOCKET, WORKER_LOG, OBS_LOG):
         try:
             (folder / name).unlink(missing_ok=True)
         except OSError as error:

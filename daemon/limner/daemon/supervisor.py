@@ -134,14 +134,8 @@ class Supervisor:
         ]
 
     def _environment(self) -> dict[str, str]:
-        # The worker finds `limner` where we found it, however that was; what is installed it finds anyway.
-        roots = [str(Path(part).parent) for part in limner.__path__]
-        roots = [root for root in roots if root not in (*site.getsitepackages(), site.getusersitepackages())]
-        given = os.environ.get("PYTHONPATH")
         threads = str(self._config.worker_threads)
-        return os.environ | {
-            "PYTHONPATH": os.pathsep.join([*roots, given] if given else roots),
-            "PYTHONUNBUFFERED": "1",
+        return child_environment() | {
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
             # A thread that waits for another sleeps instead of spinning: spinning takes the cores from OBS,
@@ -156,7 +150,7 @@ class Supervisor:
         if self._process is None or (code := self._process.poll()) is None:
             return None
         now_s = time.monotonic()
-        self._reason = self._reason or f"The painter {_how_it_ended(code)}"
+        self._reason = self._reason or f"The painter {how_it_ended(code)}"
         log.error("worker %d ended after %.1f s", self._process.pid, now_s - self._started_s)
         self._drop_process()
         return self._death(ready_s=0.0 if self._ready_s is None else now_s - self._ready_s)
@@ -207,7 +201,20 @@ class Supervisor:
         self._process = None
 
 
-def _how_it_ended(code: int) -> str:
+def child_environment() -> dict[str, str]:
+    """Return the environment of a process of ours.
+
+    It finds `limner` where we found it, however that was; what is installed it finds anyway.
+    """
+    roots = [str(Path(part).parent) for part in limner.__path__]
+    roots = [root for root in roots if root not in (*site.getsitepackages(), site.getusersitepackages())]
+    given = os.environ.get("PYTHONPATH")
+    python_path = os.pathsep.join([*roots, given] if given else roots)
+    return os.environ | {"PYTHONPATH": python_path, "PYTHONUNBUFFERED": "1"}
+
+
+def how_it_ended(code: int) -> str:
+    """Return an exit code in words."""
     if code >= 0:
         return f"ended with code {code}"
     name = signal.Signals(-code).name

@@ -27,6 +27,13 @@ def own_catalogue() -> Path:
     return config_dir() / "models"
 
 
+def state_dir() -> Path:
+    """Return the folder of what is remembered between runs and is no setting."""
+    if chosen := os.environ.get("LIMNER_STATE_DIR"):
+        return Path(chosen)
+    return _xdg("XDG_STATE_HOME", ".local/state") / "limner"
+
+
 def cache_dir() -> Path:
     """Return the folder of what can be made again: embeddings of prompts, compiled kernels."""
     return _xdg("XDG_CACHE_HOME", ".cache") / "limner"

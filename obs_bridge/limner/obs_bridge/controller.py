@@ -1,0 +1,193 @@
+"""The control of OBS: one loop that waits for OBS, looks at it when something happens, and tells the daemon.
+
+Nothing here is done on OBS's behalf: it is only asked, on the websocket's own threads, and it never waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from limner.daemon.client import Client, RefusedError
+from limner.daemon.protocol import MAX_NAME_CHARS, ObsInfo
+from limner.daemon.style_watch import StyleWatch
+from limner.obs_bridge.addresses import Address, AddressError
+from limner.obs_bridge.lender import Lender, Todo
+from limner.obs_bridge.mapping import CHANGED, CHANGING, look, relevant
+from limner.obs_bridge.state import Needs, ObsState
+from limner.obs_bridge.websocket import ObsError, ObsSocket, RequestError
+
+log = logging.getLogger("limner.obs")
+TICK_S = 0.5
+RETRY_S = 1.0
+# More events of the same burst are waited for this long, but OBS is looked at no later than this.
+QUIET_S = 0.005
+LONGEST_BURST_S = 0.05
+# A scene collection that never says that it has been loaded.
+LONGEST_CHANGE_S = 30.0
+
+
+class Controller:
+    """`run` returns when `stop` is called or the descriptor `ended` is readable; raises ClientError."""
+
+    def __init__(
+        self,
+        client: Client,
+        styles: StyleWatch,
+        addresses: Callable[[], list[Address]],
+        state_file: Path,
+    ) -> None:
+        self._client, self._styles, self._addresses = client, styles, addresses
+        self._lender = Lender(state_file)
+        self._obs: ObsSocket | None = None
+        self._state: ObsState | None = None
+        self._waits_for = "OBS"
+        self._next_try_s = 0.0
+        self._changing_until_s = 0.0
+        self._look_due = False
+        self._told: ObsInfo | None = None
+        self._stopping = False
+
+    def stop(self, *_: object) -> None:
+        """End the loop soon; safe in a signal handler."""
+        self._stopping = True
+
+    def run(self, ended: int) -> None:
+        """Serve until stopped."""
+        try:
+            while not self._stopping:
+                if self._wait(ended):
+                    return
+                self._turn()
+        finally:
+            self._hang_up()
+
+    def _wait(self, ended: int) -> bool:
+        """Wait for OBS, or the next tick; True: who started us is gone."""
+        sources: list[int | ObsSocket] = [ended, self._obs] if self._obs else [ended]
+        ready, _, _ = select.select(sources, [], [], 0.0 if self._look_due else TICK_S)
+        if self._obs in ready:
+            self._gather_burst()
+        return ended in ready
+
+    def _gather_burst(self) -> None:
+        """Take the events of a moment together: of many changes only the last counts."""
+        end_s = time.monotonic() + LONGEST_BURST_S
+        try:
+            while self._obs and time.monotonic() < end_s:
+                self._take_events(self._obs)
+                if not select.select([self._obs], [], [], QUIET_S)[0]:
+                    return
+        except ObsError as error:
+            self._lost(error)
+
+    def _take_events(self, obs: ObsSocket) -> None:
+        events = obs.events()
+        self._look_due = self._look_due or relevant(events)
+        for kind, _ in events:
+            if kind == CHANGING:
+                self._changing_until_s = time.monotonic() + LONGEST_CHANGE_S
+            elif kind == CHANGED:
+                self._changing_until_s = 0.0
+
+    def _turn(self) -> None:
+        if self._styles.poll():
+            self._look_due = True
+        if self._obs is None and time.monotonic() >= self._next_try_s:
+            self._connect()
+        if self._obs is not None and self._look_due and time.monotonic() >= self._changing_until_s:
+            self._look(self._obs)
+        self._apply()
+        self._tell()
+
+    # ---- OBS
+
+    def _connect(self) -> None:
+        self._next_try_s = time.monotonic() + RETRY_S
+        faults = []
+        try:
+            for address in self._addresses():
+                try:
+                    self._obs = ObsSocket(address)
+                except ObsError as error:
+                    faults.append(str(error))
+                    continue
+                self._look_due, self._changing_until_s = True, 0.0
+                log.info("connected to OBS %s at port %d", self._obs.version, address.port)
+                return
+        except AddressError as error:
+            faults.append(str(error))
+        if self._waits_for != "; ".join(faults):
+            self._waits_for = "; ".join(faults)
+            log.info("waiting for OBS: %s", self._waits_for)
+
+    def _look(self, obs: ObsSocket) -> None:
+        self._look_due = False
+        try:
+            self._state = look(obs, Needs.of(self._styles.rules))
+            # What came while we asked may be newer than what we were told.
+            self._take_events(obs)
+        except RequestError as error:
+            if not error.not_ready:
+                log.warning("%s", error)
+            # OBS starts, ends or is being rebuilt: once more at the next tick.
+            self._look_due = True
+            time.sleep(QUIET_S)
+        except ObsError as error:
+            self._lost(error)
+
+    def _lost(self, error: ObsError) -> None:
+        log.info("%s", error)
+        self._waits_for = str(error)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._obs is not None:
+            self._obs.close()
+        self._obs = self._state = None
+        self._next_try_s = time.monotonic() + RETRY_S
+
+    # ---- the daemon
+
+    def _apply(self) -> None:
+        if self._state is None:
+            return
+        sessions = self._client.query().sessions
+        for todo in self._lender.todo(self._styles.rules, self._state, sessions):
+            self._send(todo)
+
+    def _send(self, todo: Todo) -> None:
+        try:
+            accepted = self._client.set(todo.step.change, todo.session)
+        except RefusedError as error:
+            self._lender.refused(todo, str(error))
+        else:
+            self._lender.done(todo, accepted.settings)
+
+    def _tell(self) -> None:
+        """Tell the daemon how OBS is, when that has changed."""
+        info = self._info()
+        if info != self._told:
+            self._client.tell_of_obs(info)
+            self._told = info
+
+    def _info(self) -> ObsInfo:
+        if self._obs is None or self._state is None:
+            return ObsInfo(connected=False, sentence=f"waiting for OBS: {self._waits_for}")
+        state, version = self._state, self._obs.version[:MAX_NAME_CHARS]
+        studio = f", preview {state.preview!r}" if state.preview else ""
+        return msgspec.convert(
+            {
+                "connected": True,
+                "sentence": f"connected to {version}, scene {state.scene!r}{studio}",
+                "version": version,
+                "reasons": self._lender.reasons,
+                **msgspec.to_builtins(state.report()),
+            },
+            ObsInfo,
+        )
