@@ -76,6 +76,9 @@ class FakeEngine:
     def prepare(self, prompts: Sequence[str]) -> None:
         self.prepared += prompts
 
+    def lock_pages(self, memory: memoryview) -> Callable[[], None]:
+        return lambda: None
+
     def free_memory(self) -> None:
         pass
 

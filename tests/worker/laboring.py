@@ -70,6 +70,9 @@ class LaboringEngine:
     def prepare(self, prompts: Sequence[str]) -> None:
         pass
 
+    def lock_pages(self, memory: memoryview) -> Callable[[], None]:
+        return lambda: None
+
     def free_memory(self) -> None:
         pass
 

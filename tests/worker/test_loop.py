@@ -62,6 +62,29 @@ def test_echo_gives_back_each_frame_with_its_time(make_segments: MakeSegments) -
     source.close()
 
 
+def test_the_inputs_pages_are_locked_as_long_as_the_session_is(make_segments: MakeSegments) -> None:
+    locked: list[int] = []
+
+    class Locking(EchoEngine):
+        def lock_pages(self, memory: memoryview) -> Callable[[], None]:
+            locked.append(len(memory))
+            return locked.clear
+
+    segments = make_segments()
+    opening = open_message(segments)
+    sizes: list[int] = []
+
+    def opened(sent: list[Message]) -> bool:
+        sizes[:] = locked
+        return count(Opened, 1)(sent)
+
+    run_loop(Locking(), [opening], opened)
+    source = Segment.open(segments.input.name)
+    assert sizes == [source.layout.size_bytes]
+    source.close()
+    assert not locked
+
+
 def test_a_short_chunk_gives_back_only_real_frames(make_segments: MakeSegments) -> None:
     opening = open_message(make_segments(), seed=9)
     sent = run_loop(

@@ -84,6 +84,9 @@ class NarrowEngine(PlannedEngine):
     def prepare(self, prompts: Sequence[str]) -> None:
         pass
 
+    def lock_pages(self, memory: memoryview) -> Callable[[], None]:
+        return lambda: None
+
     def free_memory(self) -> None:
         self.freed += 1
 

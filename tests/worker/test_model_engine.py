@@ -13,6 +13,9 @@ from limner.daemon.segment import Segment
 from limner.daemon.session import SegmentPair
 from limner.daemon.wire import Message
 from limner.daemon.worker_protocol import Done, Failed, Give, Update
+from limner.engine.device_lanes import DeviceLanes
+from limner.worker import model_engine
+from limner.worker.frames_in import DeviceFrames
 from limner.worker.model_engine import TorchPaintEngine
 
 WIDTH, HEIGHT = 96, 96
@@ -62,6 +65,30 @@ def test_a_chunk_comes_back_opaque_and_each_frame_with_its_time(
         pixels = picture(segments, message.slot)
         assert (pixels[..., 3] == 255).all()
         assert pixels[..., :3].std() > 0
+
+
+def test_the_way_over_a_device_gives_the_same_pictures(
+    engine: TorchPaintEngine, make_segments: MakeSegments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its queues, from slots to slots; the host stands in for the device."""
+
+    def shown(painter: TorchPaintEngine) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+        segments = make_segments(WIDTH, HEIGHT)
+        noise(segments)
+        opening = open_message(segments, prompt="noir", steadiness=0.0)
+        frames = [give(opening, slot, slot) for slot in range(4)]
+        sent = run_loop(painter, [opening, *outputs(opening), *frames], lambda s: painted(s, 4) or failed(s))
+        return [picture(segments, message.slot) for message in sent if isinstance(message, Give)]
+
+    wanted = shown(engine)
+    inner = engine._engine
+    monkeypatch.setattr(model_engine, "_lanes", lambda engine, threads: DeviceLanes(engine.device))
+    monkeypatch.setattr(model_engine, "frames_into", lambda engine, *_: DeviceFrames(engine))
+    over = TorchPaintEngine(inner, 1)
+    got = shown(over)
+    over.close()
+    assert len(got) == len(wanted) == 4
+    assert all(np.array_equal(a, b) for a, b in zip(got, wanted, strict=True))
 
 
 def failed(sent: list[Message]) -> bool:

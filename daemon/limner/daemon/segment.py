@@ -169,6 +169,11 @@ class Segment:
         finally:
             os.close(fd)
 
+    @property
+    def memory(self) -> memoryview:
+        """All its bytes, header included; to be released before it is closed."""
+        return self._view[:]
+
     def pixels(self, slot: int) -> memoryview:
         """Return the writable bytes of a slot's pixels, height × width × 4; raises SegmentError."""
         start = self._offset(slot) + SLOT_HEADER_BYTES

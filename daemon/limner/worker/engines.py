@@ -115,6 +115,9 @@ class PaintEngine(Protocol):
     def prepare(self, prompts: Sequence[str]) -> None:
         """Be ready for these prompts, in this order, when there is nothing better to do. Never waits."""
 
+    def lock_pages(self, memory: memoryview) -> Callable[[], None]:
+        """Let the device read this memory by itself, where it can; what is returned ends that."""
+
     def free_memory(self) -> None:
         """Give back to the device what no stream holds any more: another one could not have it."""
 
@@ -175,6 +178,10 @@ class EchoEngine:
 
     def prepare(self, prompts: Sequence[str]) -> None:
         """Nothing to prepare: no prompt is read."""
+
+    def lock_pages(self, memory: memoryview) -> Callable[[], None]:
+        """No device reads it."""
+        return lambda: None
 
     def free_memory(self) -> None:
         """Nothing is held."""

@@ -45,6 +45,7 @@ class Loop:
         self._desk, self._stats, self._send = desk, stats, send
         self._prepare = engine.prepare
         self._governor = None if engine.abilities is None else Governor(engine.abilities)
+        self._engine = engine
         self._room = Room(engine, self._governor, stats)
         self._streams: dict[str, SessionStream] = {}
 
@@ -126,6 +127,7 @@ class Loop:
             painted.close()
             raise
         stream = SessionStream(opening, source, painted, painter, opening.settings, opening.rev, plan)
+        stream.unlock = self._engine.lock_pages(source.memory)
         self._streams[opening.session] = stream
         painter.on_painted = partial(self._desk.painted, opening.session)
         self._set_pace(stream)

@@ -13,32 +13,32 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from limner.daemon.protocol import Settings
 from limner.daemon.worker_protocol import Open
 from limner.engine.slo_cost import Profile
-from limner.engine.slo_plan import FRAMES_PER_LATENT, Plan
+from limner.engine.slo_plan import Plan
 from limner.worker.engines import Abilities, FatalEngineError, Painted, PaintStream, Pixels
+from limner.worker.frames_in import MOST_CHUNK_LATENTS, FramesIn, frames_into
 
 if TYPE_CHECKING:
     import torch
 
     from limner.engine.engine import Engine
-    from limner.engine.overlap import OverlappedStream
+    from limner.engine.overlap import AnyLanes, OverlappedStream
     from limner.engine.types import Painted as EnginePainted
     from limner.engine.types import StreamSettings
 
 OPAQUE = 255
-MOST_CHUNK_LATENTS = 4
 
 
 class TorchPaintEngine:
     """An Engine for the loop."""
 
     def __init__(self, engine: Engine, threads: int) -> None:
-        from limner.engine.overlap import Lanes
-
         self._engine = engine
-        self._lanes = Lanes(threads)
+        self._lanes = _lanes(engine, threads)
         self.model = engine.config.name
         self.device = _name_of(engine.device)
         config = engine.config
@@ -58,7 +58,14 @@ class TorchPaintEngine:
         settings = _for_engine(opening.settings, opening.rev, opening.fps, plan)
         with _memory_errors_named():
             stream = self._engine.open_stream(settings, opening.height, opening.width)
-        return _TorchStream(OverlappedStream(stream, self._lanes), opening.fps)
+            frames_in = frames_into(self._engine, opening.height, opening.width, self._lanes.most_inside)
+        return _TorchStream(OverlappedStream(stream, self._lanes), frames_in, opening.fps)
+
+    def lock_pages(self, memory: memoryview) -> Callable[[], None]:
+        """Let the device read this memory by itself; the returned function ends that."""
+        from limner.engine.page_lock import PageLock
+
+        return PageLock(memory, self._engine.device).close
 
     def warm_up(self, height: int, width: int, chunks: int) -> None:
         """Paint a little at this size, on the lanes that will."""
@@ -101,19 +108,19 @@ def _name_of(device: torch.device) -> str:
     return f"{torch.cuda.get_device_name(device)} ({device})"
 
 
+def _lanes(engine: Engine, threads: int) -> AnyLanes:
+    from limner.engine.device_lanes import DeviceLanes
+    from limner.engine.overlap import Lanes
+
+    return DeviceLanes(engine.device) if engine.device.type == "cuda" else Lanes(threads)
+
+
 class _TorchStream:
-    def __init__(self, overlapped: OverlappedStream, fps: float) -> None:
-        import torch
-
-        from limner.engine.overlap import MOST_INSIDE
-
+    def __init__(self, overlapped: OverlappedStream, frames_in: FramesIn, fps: float) -> None:
         self._overlapped, self._stream, self._fps = overlapped, overlapped.stream, fps
-        shape = (MOST_CHUNK_LATENTS * FRAMES_PER_LATENT, 3, self._stream.height, self._stream.width)
-        # A chunk's frames must stay until it is encoded, so each that may be inside has a buffer of its own.
-        self._buffers = deque(torch.empty(shape, dtype=torch.uint8) for _ in range(MOST_INSIDE + 1))
+        self._frames_in = frames_in
         self._taking_ms: deque[float] = deque()
         """Of the chunks that are inside, oldest first."""
-        self._from_numpy = torch.from_numpy
 
     @property
     def on_painted(self) -> Callable[[], None]:
@@ -137,14 +144,12 @@ class _TorchStream:
 
     def push(self, frames: Sequence[Pixels], taken: Callable[[], None]) -> Painted | None:
         began_s = time.perf_counter()
-        chunk_TCHW = self._buffers[0][: len(frames)]
-        self._buffers.rotate()
-        for frame_CHW, frame_HW4 in zip(chunk_TCHW, frames, strict=True):
-            frame_CHW.copy_(self._from_numpy(frame_HW4[..., :3]).permute(2, 0, 1))
+        with _memory_errors_named():
+            chunk = self._frames_in.take(frames)
         taken()
         self._taking_ms.append((time.perf_counter() - began_s) * 1000)
         with _memory_errors_named():
-            self._overlapped.push(chunk_TCHW)
+            self._overlapped.push(chunk)
         return None
 
     def collect(self) -> list[Painted]:
@@ -165,18 +170,12 @@ class _TorchStream:
 
     def _adapt(self, painted: EnginePainted) -> Painted:
         taking_ms = [self._taking_ms.popleft() for _ in range(painted.chunks)]
-        frames_THWC = painted.frames_TCHW.cpu().permute(0, 2, 3, 1)
-
-        def write(number: int, slot_HW4: Pixels) -> None:
-            slot_HW4[..., :3] = frames_THWC[number].numpy()
-            slot_HW4[..., 3] = OPAQUE
-
         times = painted.stage_ms
         return Painted(
             chunk=painted.chunk,
             chunks=painted.chunks,
             rev=painted.revision,
-            write=write,
+            write=_writer(painted),
             stages_ms={
                 "encode": times.encode,
                 "noise": times.noise,
@@ -187,6 +186,20 @@ class _TorchStream:
             strength=painted.strength,
             note=_note(painted.text_note, painted.unknown_words),
         )
+
+
+def _writer(painted: EnginePainted) -> Callable[[int, Pixels], None]:
+    """Return what puts a painted frame into a slot: as it is, where it came from the device ready to show."""
+    if painted.rgba_THW4 is not None:
+        rgba_THW4 = painted.rgba_THW4.numpy()
+        return lambda number, slot_HW4: np.copyto(slot_HW4, rgba_THW4[number])
+    frames_THWC = painted.frames_TCHW.cpu().permute(0, 2, 3, 1)
+
+    def write(number: int, slot_HW4: Pixels) -> None:
+        slot_HW4[..., :3] = frames_THWC[number].numpy()
+        slot_HW4[..., 3] = OPAQUE
+
+    return write
 
 
 def _note(text_note: str, unknown: Sequence[str]) -> str:

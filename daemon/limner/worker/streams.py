@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -40,6 +41,8 @@ class SessionStream:
     first_chunk: int = 0
     """Chunks before that."""
     inside: dict[int, Pushed] = field(default_factory=dict)
+    unlock: Callable[[], None] = lambda: None
+    """Ends what the engine did to the input's memory."""
     done_rev: int = -1
     last_pts_ns: int | None = None
 
@@ -80,6 +83,7 @@ class SessionStream:
 
     def close(self) -> None:
         """Unmap both segments."""
+        self.unlock()
         self.input.close()
         self.output.close()
 

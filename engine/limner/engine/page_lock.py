@@ -27,13 +27,14 @@ class PageLock:
     def __init__(self, memory: memoryview | NDArray[np.uint8], device: torch.device) -> None:
         """`memory`: writable and in one piece."""
         # An array keeps the mapping alive, so that it cannot go while the device may read it.
-        self._bytes: NDArray[np.uint8] | None = np.frombuffer(memory, np.uint8)
+        array = np.frombuffer(memory, np.uint8)
         self._device = device
-        self.is_locked = device.type == "cuda" and self._lock(self._bytes)
+        self.is_locked = device.type == "cuda" and self._lock(array)
+        self._bytes: NDArray[np.uint8] | None = array if self.is_locked else None
 
     def close(self) -> None:
         """Unlock; harmless when that has been done. The device must not be copying any more."""
-        if self.is_locked and self._bytes is not None:
+        if self._bytes is not None:
             _cudart().cudaHostUnregister(self._bytes.ctypes.data)
         self.is_locked, self._bytes = False, None
 
