@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.engine.tiny import random_weights, tiny_config
 from torch import Tensor, nn
 
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.linear import Linear, fused
 from limner.engine.dit.model import CausalDiT, quantiser
 from limner.engine.dit.quantised import FP8, Form, WeightKind, fp8_product, quantised, widened, works_on
+from limner.engine.engine import Engine
 from limner.engine.errors import EngineError
+from limner.engine.types import StreamSettings
 
 CPU = torch.device("cpu")
 CONFIG = DiTConfig(latent_channels=16, dim=256, ffn_dim=448, heads=2, layers=4, text_dim=64, window_frames=4)
@@ -113,6 +116,20 @@ def test_quantised_while_it_is_filled_it_is_the_same() -> None:
     for name, module in bit_by_bit.named_modules(prefix="dit"):
         quantiser("fp8")(name, module)
     assert torch.equal(forward(at_once), forward(bit_by_bit))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_engine_paints_nearly_the_same(kind: WeightKind) -> None:
+    config = tiny_config()
+    frames = torch.randint(0, 256, (4, 3, 32, 48), dtype=torch.uint8)
+    painted = []
+    kinds: list[WeightKind] = ["bf16", kind]
+    for weights in kinds:
+        engine = Engine(config, random_weights(config), dtype=torch.float32, weight_kind=weights)
+        out = engine.open_stream(StreamSettings(prompt="oil", strength=0.8), 32, 48).push(frames)
+        assert out is not None
+        painted.append(out.frames_TCHW.float())
+    assert 0 < (painted[0] - painted[1]).abs().mean() < 3
 
 
 def test_bf16_leaves_it_as_it_is() -> None:

@@ -10,6 +10,9 @@ from torch import Tensor
 
 from limner.engine.clock import StageClock
 from limner.engine.config import LARGEST_SIDE, ModelConfig
+from limner.engine.dit.backends import AttentionKernel, checked_kernel
+from limner.engine.dit.model import quantiser
+from limner.engine.dit.quantised import WeightKind
 from limner.engine.dit.together import run_together
 from limner.engine.errors import ConfigError, EngineError
 from limner.engine.files import LoraShare
@@ -35,14 +38,18 @@ class Engine:
         threads: int | None = None,
         new_recorder: NewRecorder | None = None,
         on_progress: PartProgress | None = None,
+        weight_kind: WeightKind = "bf16",
+        attention: AttentionKernel = "auto",
     ) -> None:
         """Load a model.
 
         `dtype`: what it computes in; None takes what is fast on the device. `threads`: CPU threads of this
         process, 1 or more; None leaves them. `new_recorder`: of the graphs that its streams replay; None
         takes CUDA graphs where there is CUDA, `no_recorder` takes none. `on_progress` hears of the
-        loading of weights that come as ModelFiles. Raises WeightsError when the weights are not this model's,
-        EngineError when the device is not there.
+        loading of weights that come as ModelFiles. `weight_kind`: of the denoiser's large weights; not "bf16"
+        quantises each as it is loaded. `attention`: the kernel that it is tried with first. Raises
+        WeightsError when the weights are not this model's, EngineError when the device is not there or
+        cannot have this kind of weights.
         """
         if threads is not None:
             if threads < 1:
@@ -53,8 +60,14 @@ class Engine:
         self.dtype = dtype if dtype is not None else fast_dtype(self.device)
         self._new_recorder = new_recorder or recorders_of(self.device)
         self._model = load_model(
-            config, weights, device=self.device, dtype=self.dtype, on_progress=on_progress
+            config,
+            weights,
+            device=self.device,
+            dtype=self.dtype,
+            on_full=quantiser(weight_kind),
+            on_progress=on_progress,
         )
+        self._model.dit.attention = checked_kernel(attention)
         self._model.dit.pack()
         self._loras = LoraSwitch(self._model.dit)
 

@@ -47,7 +47,11 @@ def load_model(
     if not isinstance(weights, ModelFiles):
         model = Model(config)
         load_weights(model, weights)
-        return model.to(device, dtype).eval().requires_grad_(False)
+        model = model.to(device, dtype).eval().requires_grad_(False)
+        for name, module in model.dit.named_modules():
+            if on_full is not None:
+                on_full(name, module)
+        return model
     with torch.device("meta"):
         model = Model(config).to(dtype)
     told = on_progress or _nobody

@@ -33,10 +33,12 @@ class TextContext:
 
     def attend(self, layer: int, q_RNHK: Tensor) -> Tensor:
         """Attention of the queries over the text, as [R, N, H*K]."""
-        rows = len(q_RNHK)
-        keys, values = (kv[layer].expand(rows, -1, -1, -1) for kv in (self.keys, self.values))
-        mask = None if self.mask is None else self.mask.expand(rows, -1, -1, -1)
-        return attention(q_RNHK, keys, values, mask)
+        rows, keys, values = len(q_RNHK), self.keys[layer], self.values[layer]
+        if len(keys) == rows:
+            return attention(q_RNHK, keys, values, self.mask)
+        # One text for all: the rows are one long row of queries, and nothing is repeated.
+        out_1MD = attention(q_RNHK.flatten(0, 1)[None], keys, values, self.mask)
+        return out_1MD.view(rows, -1, out_1MD.shape[-1])
 
 
 @dataclass(frozen=True)

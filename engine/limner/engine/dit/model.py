@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.engine.dit.attention import CrossAttention, History, SelfAttention, Text
+from limner.engine.dit.backends import AttentionKernel, attention_first_by
 from limner.engine.dit.clip import ClipHistory
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.context import TextContext
@@ -67,6 +68,8 @@ class Head(nn.Module):
 class CausalDiT(nn.Module):
     """Predicts the velocity of noised latent frames, from their past, a prompt and the noise level."""
 
+    attention: AttentionKernel = "auto"
+    """What its attention runs by; where a graph was made, it is a part of that."""
     revision: int = 0
     """Another when LoRAs change what it computes: who keeps what it made, as a text's keys, makes it anew."""
     launches: int = 0
@@ -110,8 +113,9 @@ class CausalDiT(nn.Module):
         time_RTD = self.time_embedding(time_frequencies(sigma_RT, self.config.freq_dim, x_RTCHW.dtype))
         time_RT6D = self.time_projection(time_RTD).view(rows, frames, 6, self.config.dim)
         x_RND = self.embed_patches(x_RTCHW)
-        for layer, block in enumerate(self.blocks):
-            x_RND = block(x_RND, time_RT6D, layer, history, text)
+        with attention_first_by(self.attention):
+            for layer, block in enumerate(self.blocks):
+                x_RND = block(x_RND, time_RT6D, layer, history, text)
         return self.unpatch(self.head(x_RND, time_RTD), rows, frames, grid)
 
     def text_context(self, text_RSE: Tensor, mask_RS: Tensor | None = None) -> TextContext:
