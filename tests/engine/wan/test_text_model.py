@@ -62,6 +62,10 @@ def theirs(model: Any, ids: list[int]) -> Tensor:
     return out
 
 
+def nothing() -> None:
+    """Go on."""
+
+
 def apart(a: Tensor, b: Tensor) -> float:
     return float((a - b).norm() / b.norm())
 
@@ -73,11 +77,11 @@ def test_is_that_of_transformers(
 ) -> None:
     encoder = files.encoder if kind == "sharded" else files.encoder / "models_t5.pth"
     mine = Umt5Files(encoder=encoder, tokenizer=files.tokenizer)
-    umt5 = umt5_loader(mine, CONFIG, device=CPU, dtype=dtype)()
+    umt5 = umt5_loader(mine, CONFIG, device=CPU, dtype=dtype)(nothing)
     tokens = read_tokenizer(files.tokenizer)
     like = random_umt5().to(dtype)
     for prompt in map(cleaned, PROMPTS):
-        got = umt5.encode(prompt)
+        got = umt5.encode(prompt, nothing)
         ids, dropped = within(tokens, prompt, LENGTH)
         whole_LE = torch.cat([got.text.embedding_LE, torch.zeros(got.text.zeros, DIM)])
         assert whole_LE.shape == (LENGTH, DIM) and len(got.text.embedding_LE) == len(ids)
@@ -139,33 +143,33 @@ def test_goes_where_it_fits(
         asked.append(size_bytes)
         return size_bytes <= room
 
-    def load(_path: Path, _sizes: object, device: torch.device, _dtype: object) -> nn.Module:
+    def load(_path: Path, _sizes: object, device: torch.device, *_: object) -> nn.Module:
         raise Placed(device.type)
 
     monkeypatch.setattr("limner.engine.wan.text_load.load_umt5", load)
     loader = umt5_loader(files, CONFIG, device=torch.device("meta"), fits=fits)
     with pytest.raises(Placed, match=placed):
-        loader()
+        loader(nothing)
     assert len(asked) == 1 and asked[0] > umt5_sizes(files.encoder).bytes_as(torch.bfloat16)
 
 
 def test_a_device_that_is_full_after_all_leaves_it_to_the_cpu(
     monkeypatch: pytest.MonkeyPatch, files: Umt5Files, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def load(path: Path, sizes: Any, device: torch.device, dtype: torch.dtype | None) -> nn.Module:
+    def load(path: Path, sizes: Any, device: torch.device, *rest: Any) -> nn.Module:
         if device.type != "cpu":
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return load_umt5(path, sizes, device, dtype)
+        return load_umt5(path, sizes, device, *rest)
 
     monkeypatch.setattr("limner.engine.wan.text_load.load_umt5", load)
-    umt5 = umt5_loader(files, CONFIG, device=torch.device("meta"))()
-    assert umt5.encode("oil").text.length == LENGTH and "no room on meta" in caplog.text
+    umt5 = umt5_loader(files, CONFIG, device=torch.device("meta"))(nothing)
+    assert umt5.encode("oil", nothing).text.length == LENGTH and "no room on meta" in caplog.text
 
 
 def test_freeing_gives_the_weights_back_without_the_collector(files: Umt5Files) -> None:
     model = load_umt5(files.encoder, umt5_sizes(files.encoder), CPU, torch.float32)
     umt5 = Umt5(model, read_tokenizer(files.tokenizer), length=LENGTH)
-    umt5.encode("oil")
+    umt5.encode("oil", nothing)
     umt5.free()
     assert not any(weight.nbytes for weight in model.parameters())
 
@@ -215,7 +219,7 @@ def test_damage_is_named_and_reaches_who_asked(
     damage(folder)
     mine = Umt5Files(encoder=folder, tokenizer=folder)
     with pytest.raises(error, match=message):
-        umt5_loader(mine, CONFIG, device=CPU)()
+        umt5_loader(mine, CONFIG, device=CPU)(nothing)
     text = Umt5Text(CONFIG)
     connect_umt5(text, mine, device=CPU)
     with pytest.raises(TextError, match=message):
@@ -291,3 +295,13 @@ def test_nothing_is_fetched_and_imports_come_with_connecting(files: Umt5Files) -
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_it_asks_often_whether_to_go_on(files: Umt5Files) -> None:
+    asked: list[str] = []
+    umt5 = umt5_loader(files, CONFIG, device=CPU)(lambda: asked.append("load"))
+    umt5.encode("oil", lambda: asked.append("encode"))
+    assert asked.count("load") > 20 and asked.count("encode") == 3
+    umt5.encode("oil", nothing)
+    assert asked.count("encode") == 3
+    umt5.free()

@@ -13,7 +13,7 @@ from tests.engine.wan.texts import PATIENCE_S, SlowEncoders, embedding_of
 
 from limner.engine.errors import TextError, WeightsError
 from limner.engine.text import TextEmbedding
-from limner.engine.wan.text import Umt5Config, Umt5Text
+from limner.engine.wan.text import GoOn, PromptEncoder, Umt5Config, Umt5Text
 
 
 @pytest.fixture
@@ -96,6 +96,52 @@ def test_who_asks_again_for_what_was_dropped_while_it_is_encoded_gets_it(
     again = text.ask("oil")
     encoders.let()
     assert is_that_of(got(again), "oil") and encoders.encoded == ["oil"]
+
+
+def test_what_nobody_wants_any_more_is_not_finished(text: Umt5Text, encoders: SlowEncoders) -> None:
+    dropped = text.ask("dropped")
+    assert encoders.has_begun() == "dropped"
+    wanted = text.ask("wanted")
+    dropped.cancel()
+    encoders.let(2)
+    assert is_that_of(got(wanted), "wanted") and encoders.encoded == ["wanted"]
+    assert (encoders.loads, encoders.frees) == (1, 0)
+
+
+def test_what_is_only_prepared_makes_way_and_is_taken_up_again(
+    text: Umt5Text, encoders: SlowEncoders
+) -> None:
+    prepared = text.prepare(["style 1", "style 2"])
+    assert encoders.has_begun() == "style 1"
+    asked = text.ask("oil")
+    encoders.let(4)
+    assert is_that_of(got(asked), "oil") and is_that_of(got(prepared[0]), "style 1")
+    assert is_that_of(got(prepared[1]), "style 2") and encoders.encoded == ["oil", "style 1", "style 2"]
+
+
+def test_who_asks_fast_gets_something_all_the_same(text: Umt5Text, encoders: SlowEncoders) -> None:
+    first = text.ask("first")
+    assert encoders.has_begun() == "first"
+    second = text.ask("second")
+    encoders.let(2)
+    got(first), got(second)
+    assert encoders.encoded == ["first", "second"]
+
+
+def test_closing_interrupts_the_loading() -> None:
+    loading, text = threading.Event(), Umt5Text(Umt5Config(dim=8, length=6))
+
+    def load(go_on: GoOn) -> PromptEncoder:
+        loading.set()
+        while True:
+            go_on()
+            threading.Event().wait(0.001)
+
+    text.connect(load)
+    asked = text.ask("oil")
+    assert loading.wait(PATIENCE_S)
+    text.close()
+    assert asked.cancelled() and not any(thread.name == "limner-text" for thread in threading.enumerate())
 
 
 def test_is_freed_when_idle_and_loaded_again_when_needed() -> None:

@@ -16,7 +16,7 @@ from limner.engine.config import ModelConfig
 from limner.engine.engine import Engine
 from limner.engine.model import Model
 from limner.engine.text import TextEmbedding
-from limner.engine.wan.text import Umt5Config, Umt5Text
+from limner.engine.wan.text import GoOn, Umt5Config, Umt5Text
 from limner.engine.wan.text_cache import TextCache
 
 DIM, LENGTH = 8, 6
@@ -46,16 +46,17 @@ class SlowEncoders:
         self._slow = slow
         self._let = threading.Semaphore(0)
 
-    def load(self) -> SlowEncoders:
+    def load(self, go_on: GoOn) -> SlowEncoders:
         self.loads += 1
         if self.load_fault is not None:
             raise self.load_fault
         return self
 
-    def encode(self, prompt: str) -> TextEmbedding:
+    def encode(self, prompt: str, go_on: GoOn) -> TextEmbedding:
         self.begun.put(prompt)
         if self._slow:
             assert self._let.acquire(timeout=PATIENCE_S), "nobody let it"
+            go_on()
         if self.fault is not None:
             raise self.fault
         self.encoded.append(prompt)

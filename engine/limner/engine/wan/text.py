@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol
 
 import torch
@@ -47,14 +48,25 @@ class Umt5Config:
                 raise ValueError(f"text.{name} must be at least 1, not {getattr(self, name)}")
 
 
+GoOn = Callable[[], None]
+"""Called often by what takes long; raises where its result is of no use any more."""
+
+
 class PromptEncoder(Protocol):
     """A loaded text encoder, for one thread."""
 
-    def encode(self, prompt: str) -> TextEmbedding:
+    def encode(self, prompt: str, go_on: GoOn) -> TextEmbedding:
         """A cleaned prompt. TextError, or what a lack of memory raises."""
 
     def free(self) -> None:
         """Give its memory back; nobody calls it after."""
+
+
+Load = Callable[[GoOn], PromptEncoder]
+
+
+class _Interrupted(Exception):  # noqa: N818  # Nothing is wrong.
+    """Something else is wanted now."""
 
 
 class Umt5Text:
@@ -66,7 +78,7 @@ class Umt5Text:
     def __init__(self, config: Umt5Config) -> None:
         """It knows no prompt until it is connected."""
         self.config = config
-        self._load: Callable[[], PromptEncoder] = _nothing_to_load
+        self._load: Load = _nothing_to_load
         self._cache: TextCache | None = None
         self._idle_s = IDLE_S
         self._blank = TextEmbedding(text=SoftText.blank(config.dim, config.length), unknown=())
@@ -83,7 +95,7 @@ class Umt5Text:
 
     def connect(
         self,
-        load: Callable[[], PromptEncoder],
+        load: Load,
         *,
         cache: TextCache | None = None,
         idle_s: float = IDLE_S,
@@ -104,7 +116,7 @@ class Umt5Text:
         return [self._ask(prompt, is_urgent=False) for prompt in prompts]
 
     def close(self) -> None:
-        """Encode nothing more; ends the thread, or leaves it to end with what it is at."""
+        """Encode nothing more, and end the thread."""
         with self._changed:
             self._is_closed = True
             left, thread = self._jobs.take_all(), self._thread
@@ -167,10 +179,12 @@ class Umt5Text:
         try:
             embedding = None if self._cache is None else self._cache.get(job.prompt)
             if embedding is None:
-                encoder = self._load() if encoder is None else encoder
-                embedding = encoder.encode(job.prompt)
+                encoder = self._load(self._go_on_loading) if encoder is None else encoder
+                embedding = encoder.encode(job.prompt, partial(self._go_on_with, job))
                 if self._cache is not None:
                     self._cache.put(job.prompt, embedding)
+        except _Interrupted:
+            return encoder
         # The top of this thread: whatever it is, those who wait are told, and the stream goes on.
         except Exception as error:
             self._fail(job, error, is_loaded=encoder is not None)
@@ -182,6 +196,17 @@ class Umt5Text:
             self._jobs.done(job)
         job.answer(embedding)
         return encoder
+
+    def _go_on_loading(self) -> None:
+        # Whatever is to be encoded, it is needed for that.
+        if self._is_closed:
+            raise _Interrupted
+
+    def _go_on_with(self, job: Job) -> None:
+        """A prompt that nobody wants any more, or that is only prepared, makes way for one that is wanted."""
+        with self._changed:
+            if self._is_closed or self._jobs.next_after(job) is not job:
+                raise _Interrupted
 
     def _fail(self, job: Job, error: Exception, *, is_loaded: bool) -> None:
         """What cannot be loaded fails for all: trying again for each would keep the machine busy."""
@@ -203,5 +228,5 @@ def _named(error: Exception) -> TextError:
     return TextError(f"the text encoder failed ({type(error).__name__}: {error})")
 
 
-def _nothing_to_load() -> PromptEncoder:
+def _nothing_to_load(_: GoOn) -> PromptEncoder:
     raise TextError("the model was loaded without a text encoder; give its files")

@@ -73,6 +73,16 @@ class Jobs:
         self._by_prompt = {prompt: job for prompt, job in self._by_prompt.items() if job.is_wanted}
         return max(self._by_prompt.values(), key=lambda job: job.order, default=None)
 
+    def next_after(self, job: Job) -> Job | None:
+        """What to do when a job is begun: go on with it, unless nobody wants it, or only another is urgent.
+
+        Of two urgent ones the one that is begun is finished: else who asks faster than that gets nothing.
+        """
+        best = self.next()
+        if best is not None and best.order > 0 >= job.order:
+            return best
+        return job if job.is_wanted else best
+
     def done(self, job: Job) -> None:
         """Take it out; nobody more will wait for it."""
         if self._by_prompt.get(job.prompt) is job:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from limner.engine.errors import TextError, WeightsError
 from limner.engine.wan.keys_text import text_names
-from limner.engine.wan.text import IDLE_S, Umt5Config, Umt5Text
+from limner.engine.wan.text import IDLE_S, GoOn, Load, Umt5Config, Umt5Text
 from limner.engine.wan.text_cache import TextCache, identity_of
 from limner.engine.wan.text_model import Umt5
 from limner.engine.wan.text_tokens import read_tokenizer, tokenizer_file
@@ -89,31 +89,31 @@ def umt5_loader(
     device: torch.device,
     fits: Fits = lambda _: True,
     dtype: torch.dtype | None = None,
-) -> Callable[[], Umt5]:
+) -> Load:
     """What loads the encoder when it is called.
 
     `dtype` None: on the CPU that of the file, which is then mapped, not read: the system can have its memory
     back at any time; on a GPU bfloat16. Raises WeightsError and TextError.
     """
 
-    def load() -> Umt5:
+    def load(go_on: GoOn = lambda: None) -> Umt5:
         tokens = read_tokenizer(files.tokenizer)
         sizes = _checked_sizes(files.encoder, config)
         model = None
         if device.type != "cpu" and fits(sizes.bytes_as(dtype or torch.bfloat16) + WORKING_BYTES):
-            model = _loaded_if_it_fits(files.encoder, sizes, device, dtype)
+            model = _loaded_if_it_fits(files.encoder, sizes, device, dtype, go_on)
         if model is None:
-            model = load_umt5(files.encoder, sizes, torch.device("cpu"), dtype)
+            model = load_umt5(files.encoder, sizes, torch.device("cpu"), dtype, go_on)
         return Umt5(model, tokens, length=config.length)
 
     return load
 
 
 def _loaded_if_it_fits(
-    path: Path, sizes: Umt5Sizes, device: torch.device, dtype: torch.dtype | None
+    path: Path, sizes: Umt5Sizes, device: torch.device, dtype: torch.dtype | None, go_on: GoOn
 ) -> nn.Module | None:
     try:
-        return load_umt5(path, sizes, device, dtype)
+        return load_umt5(path, sizes, device, dtype, go_on)
     except torch.OutOfMemoryError:
         # Something else has taken the memory meanwhile: a game, say.
         log.warning("no room on %s for the text encoder: the CPU does it", device)
@@ -175,12 +175,26 @@ def umt5_sizes(path: Path) -> Umt5Sizes:
         raise WeightsError(f"{path}: no UMT5 encoder (it lacks {error}); fetch the text encoder") from error
 
 
-def load_umt5(path: Path, sizes: Umt5Sizes, device: torch.device, dtype: torch.dtype | None) -> nn.Module:
+def load_umt5(
+    path: Path,
+    sizes: Umt5Sizes,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    go_on: GoOn = lambda: None,
+) -> nn.Module:
     """Transformers' UMT5EncoderModel with the weights of a file or folder."""
     if dtype is None:
         dtype = _cpu_dtype(sizes.dtype) if device.type == "cpu" else torch.bfloat16
     model = _empty_model(sizes).to(dtype)
-    load_weights(model, path, part=PART, naming=text_names, device=device, mapped=True)
+    load_weights(
+        model,
+        path,
+        part=PART,
+        naming=text_names,
+        device=device,
+        mapped=True,
+        on_progress=lambda *_: go_on(),
+    )
     return model.eval().requires_grad_(False)
 
 

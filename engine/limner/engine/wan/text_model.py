@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from limner.engine.blend import SoftText
 from limner.engine.errors import TextError
 from limner.engine.text import TextEmbedding
+from limner.engine.wan.text import GoOn
 from limner.engine.wan.text_tokens import Tokens, within
 
 
@@ -25,17 +27,17 @@ class Umt5:
         self._stream = _new_stream(self._device) if self._device.type == "cuda" else None
 
     @torch.inference_mode()
-    def encode(self, prompt: str) -> TextEmbedding:
+    def encode(self, prompt: str, go_on: GoOn = lambda: None) -> TextEmbedding:
         """A cleaned prompt: its own tokens, then zeros, all of full weight, as Wan has it.
 
         Encoded without padding, which no token of a prompt can see. Words beyond the length do nothing.
+        `go_on` is called before each block, which on a slow CPU takes tenths of a second.
         """
         assert self._model is not None, "the encoder was freed"
         ids, dropped = within(self._tokens, prompt, self._length)
-        with self._on_stream():
-            out_1SE: Tensor = self._model(
-                input_ids=torch.tensor([ids], device=self._device)
-            ).last_hidden_state
+        with self._on_stream(), _before_each_block(self._model, go_on):
+            ids_1S = torch.tensor([ids], device=self._device)
+            out_1SE: Tensor = self._model(input_ids=ids_1S).last_hidden_state
             rows_SE = out_1SE[0].float().cpu()
         if not bool(rows_SE.isfinite().all()):
             raise TextError("the text encoder gives numbers that are not finite; fetch its weights again")
@@ -54,6 +56,17 @@ class Umt5:
 
     def _on_stream(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+
+
+@contextmanager
+def _before_each_block(model: nn.Module, go_on: GoOn) -> Iterator[None]:
+    blocks = model.get_submodule("encoder.block")
+    hooks = [block.register_forward_pre_hook(lambda *_: go_on()) for block in blocks.children()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _new_stream(device: torch.device) -> torch.cuda.Stream:
