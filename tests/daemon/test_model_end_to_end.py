@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import tomlkit
@@ -79,6 +80,31 @@ def test_a_model_is_pulled_chosen_and_painted_with(home: dict[str, str], tmp_pat
             session.set(Change(prompt="neon", transition_ms=0), rev=7)
             assert _applied(session, daemon) == 7
             assert _painted(session, daemon) != first
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vae", ["wan", "taehv"])
+def test_a_wan_is_pulled_and_painted_with(tmp_path: Path, vae: Literal["wan", "taehv"]) -> None:
+    from tests.support.tiny_wan import NAME, write_files, write_toml
+
+    own = tmp_path / "config" / "models"
+    write_toml(own, vae)
+    downloads = write_files(own, tmp_path / "downloads")
+    home = {f"XDG_{kind}_HOME": str(tmp_path / kind.lower()) for kind in ("DATA", "CACHE")}
+    home["LIMNER_CONFIG_DIR"] = str(own.parent)
+    pulled = run_limner(tmp_path, "models", "pull", NAME, "--from", downloads, "--yes", **home)
+    assert pulled.code == 0, pulled.err
+    with running_daemon(NAME, threads=2, **home) as daemon:
+        worker = daemon.wait_ready().worker
+        assert (worker.model, worker.device) == (NAME, "CPU")
+        hello = hello_for("clip", "demo", (640, 640), 30.0, Change(prompt="an oil painting", strength=0.8))
+        with ClientSession(hello, daemon.runtime_dir) as session:
+            assert (session.welcome.width, session.welcome.height) == SIZE
+            first = _painted(session, daemon)
+            session.set(Change(prompt="Fog over a NEON street", transition_ms=0), rev=7)
+            assert _applied(session, daemon) == 7
+            assert _painted(session, daemon) != first
+            assert daemon.query().sessions[0].status.state in ("live", "loading")
 
 
 def _painted(session: ClientSession, daemon: RunningDaemon) -> bytes:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 WARM_CHUNKS = 5
 # What most sources look like; the libraries choose their kernels at the first picture of a size.
 WARM_SOURCE = (1920, 1080)
+SAY_EVERY_S = 0.2
 LIBRARIES, WEIGHTS, WARMING = 0.05, 0.2, 0.8
 """Where on the way to ready each of these begins, 0..1."""
 
@@ -118,8 +120,14 @@ def chosen_device(wanted: str, model: str) -> str:
 def _told(name: str, progress: Progress) -> PartProgress:
     """Turn bytes of a part into a sentence. The denoiser is nearly all that there is to load."""
 
+    said_s = 0.0
+
     def told(part: str, done_bytes: int, total_bytes: int) -> None:
-        share = done_bytes / max(1, total_bytes)
+        nonlocal said_s
+        now_s, share = time.monotonic(), done_bytes / max(1, total_bytes)
+        if share < 1 and now_s - said_s < SAY_EVERY_S:
+            return
+        said_s = now_s
         at = WEIGHTS + (WARMING - WEIGHTS) * share if part == "denoiser" else WEIGHTS
         progress(at, f"Loading {name}, {part}: {size(done_bytes)} of {size(total_bytes)}")
 

@@ -36,7 +36,10 @@ class SoftText:
     @classmethod
     def blank(cls, dim: int, zeros: int) -> SoftText:
         """Zeros alone: no prompt gives this; it stands in where there is no text."""
-        return cls(embedding_LE=torch.zeros(0, dim), weight_L=torch.zeros(0), zeros=zeros)
+        # Texts live on the CPU, also of a model that is being built on the meta device.
+        cpu = torch.device("cpu")
+        embedding_LE, weight_L = torch.zeros(0, dim, device=cpu), torch.zeros(0, device=cpu)
+        return cls(embedding_LE=embedding_LE, weight_L=weight_L, zeros=zeros)
 
     @property
     def length(self) -> int:
