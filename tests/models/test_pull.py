@@ -81,6 +81,25 @@ def test_a_broken_pull_goes_on_where_it_ended(store: Store, tiny: Entry) -> None
     assert verify(tiny, store, Recorder()) == ()
 
 
+def test_a_pull_that_lacks_one_of_many_files_is_not_complete(store: Store, tiny: Entry) -> None:
+    pull(tiny, FakeHub(), store)
+    (store.folder("tiny") / "tokenizer/google/tokenizer/special.json").unlink()
+    hub = FakeHub()
+
+    def broken(path: str, begin: int) -> None:
+        raise HubError("the hub cannot be reached")
+
+    hub.before_block = broken
+    with pytest.raises(HubError):
+        pull(tiny, hub, store)
+    assert store.state(tiny).presence == "damaged"
+    assert verify(tiny, store, Recorder())
+    # *.json is matched by the other file: that is not all.
+    assert store.state(tiny).presence == "partial"
+    pull(tiny, FakeHub(), store)
+    assert store.state(tiny).presence == "here"
+
+
 def test_ctrl_c_is_clean_and_keeps_what_is_there(store: Store, tiny: Entry) -> None:
     hub = FakeHub()
 

@@ -94,19 +94,23 @@ class Store:
         return entry.local_path(name) or self.folder(entry.name) / name / inside
 
     def _fault(self, entry: Entry, name: PartName, manifest: Manifest) -> State | None:
+        """Return what is wrong with a part, None when it can be loaded."""
         local = entry.local_path(name)
-        if local is not None:
-            return (
-                None if local.exists() else State("missing", f"{local} is not there; {entry.source} names it")
-            )
+        if local is None:
+            return self._fault_of_pulled(entry, name, manifest)
+        return None if local.exists() else State("missing", f"{local} is not there; {entry.source} names it")
+
+    def _fault_of_pulled(self, entry: Entry, name: PartName, manifest: Manifest) -> State | None:
         part, again = entry.parts[name], f"run: limner models pull {entry.name}"
+        if not manifest.files:
+            return State("missing", f"{entry.name} is not on this machine; {again}")
         files = [file for file in manifest.files if file.part == name and file.repository == part.repository]
         for pattern in part.files:
             full = str(PurePosixPath(part.folder) / pattern)
             if not any(fnmatchcase(file.path, full) for file in files):
-                if manifest.files:
-                    return State("partial", f"{entry.name} is not complete, {full} is missing; {again}")
-                return State("missing", f"{entry.name} is not on this machine; {again}")
+                return State("partial", f"{entry.name} is not complete, {full} is missing; {again}")
+        if not manifest.is_complete:
+            return State("partial", f"{entry.name} is not complete, its pull was not finished; {again}")
         for file in files:
             path = self.folder(entry.name) / file.place
             if not path.is_file() or path.stat().st_size != file.size_bytes:

@@ -33,7 +33,9 @@ def demo(
     ] = True,
     engine: Annotated[
         str | None,
-        typer.Option(help="pocket or echo; default: the running daemon's, else pocket.", metavar="NAME"),
+        typer.Option(
+            help="pocket, echo or a model; default: the running daemon's, else pocket.", metavar="NAME"
+        ),
     ] = None,
     report: Report = None,
 ) -> None:
