@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from limner.engine.clock import cuda_event
 from limner.engine.cuts import thumbnails
 from limner.engine.errors import FrameError
 
@@ -54,8 +55,9 @@ class Uploader:
             for to_HW4, frame_HW4 in zip(there_THW4, frames_HW4, strict=True):
                 to_HW4.copy_(frame_HW4, non_blocking=True)
             frames_TCHW = there_THW4[..., :3].permute(0, 3, 1, 2).contiguous()
-        if self._stream is not None:
-            self._stream.synchronize()
+            copied = cuda_event() if self._stream is not None else None
+        if copied is not None:
+            copied.synchronize()
         return Uploaded(frames_TCHW=frames_TCHW, thumbnails_TChw=seen)
 
     def _beside(self) -> AbstractContextManager[object]:
