@@ -23,6 +23,8 @@ class LoopbackHub(BaseHTTPRequestHandler):
     repositories: ClassVar[dict[str, dict[str, bytes]]] = FILES
     requests: ClassVar[list[tuple[str, str]]] = []
     """Path and Range of each GET of a file."""
+    tokens: ClassVar[list[str | None]] = []
+    """Of each of them."""
     stall_after: ClassVar[int | None] = None
     """Bytes of a file after which nothing more comes."""
     goes_on: ClassVar[threading.Event] = threading.Event()
@@ -53,6 +55,11 @@ class LoopbackHub(BaseHTTPRequestHandler):
 
     def _send_file(self, repository: str, path: str) -> None:
         content = self.repositories[repository][path]
+        if repository.startswith("elsewhere/") and self.headers["Host"].startswith("127."):
+            self._json({}, 302, {"Location": f"http://localhost:{self.server.server_port}{self.path}"})  # type: ignore[attr-defined]
+            self.tokens.append(self.headers.get("Authorization"))
+            return
+        self.tokens.append(self.headers.get("Authorization"))
         wanted = self.headers.get("Range", "")
         self.requests.append((path, wanted))
         begin = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted else 0
@@ -103,7 +110,7 @@ def loopback_hub(
     class Handler(LoopbackHub):
         pass
 
-    Handler.repositories, Handler.requests = repositories, []
+    Handler.repositories, Handler.requests, Handler.tokens = repositories, [], []
     Handler.stall_after, Handler.goes_on = stall_after, threading.Event()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,32 @@ def test_files_that_http_does_not_give_are_fetched_by_the_library(tmp_path: Path
         hub.fetch(part, COMMIT, file, target, Recorder().advance)
     assert target.read_bytes() == LARGE
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_login_does_not_leave_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    part, target = Part(repository="elsewhere/large", files=["model.safetensors"]), tmp_path / "partial"
+    target.write_bytes(LARGE[:1000])
+    with loopback_hub({"elsewhere/large": {"model.safetensors": LARGE}}) as (address, handler):
+        hub = HuggingFaceHub(address)
+        (file,) = hub.listing("dit", part).files
+        hub.fetch(part, COMMIT, file, target, Recorder().advance)
+        assert handler.tokens == ["Bearer hf_secret", None]
+        assert handler.requests == [("model.safetensors", "bytes=1000-")]
+    assert target.read_bytes() == LARGE
+
+
+def test_what_is_no_beginning_of_the_file_is_thrown_away(tmp_path: Path) -> None:
+    part, target = Part(repository="me/large", files=["model.safetensors"]), tmp_path / "partial"
+    target.write_bytes(LARGE + b"more")
+    with loopback_hub({"me/large": {"model.safetensors": LARGE}}) as (address, _):
+        hub, meter = HuggingFaceHub(address), Recorder()
+        (file,) = hub.listing("dit", part).files
+        hub.fetch(part, COMMIT, file, target, meter.advance)
+        assert (target.read_bytes(), meter.done_bytes) == (LARGE, len(LARGE))
+        longer = dataclasses.replace(file, size_bytes=len(LARGE) + 5)
+        with pytest.raises(HubError, match=r"the files of me/large did not come whole \(.*\); pull again"):
+            hub.fetch(part, COMMIT, longer, tmp_path / "other", meter.advance)
 
 
 @pytest.mark.parametrize(

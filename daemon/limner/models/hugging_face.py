@@ -76,6 +76,10 @@ class HuggingFaceHub:
 
         url = hf_hub_url(part.repository, file.path, revision=commit, endpoint=self._endpoint)
         with target.open("ab") as opened:
+            if opened.tell() > file.size_bytes:
+                # Not this file's: nothing could be gone on from.
+                opened.truncate(0)
+                opened.seek(0)
             begun_bytes = opened.tell()
             advance(begun_bytes)
             http_get(
@@ -161,8 +165,18 @@ def _faults_in_words(repository: str) -> Iterator[None]:
         status = error.response.status_code
         raise HubError(f"the hub answers {status} for {repository}; try again in a while") from error
     except (http_error, ConnectionError, TimeoutError) as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0]
         raise HubError(
-            f"the hub cannot be reached ({why}): check the network and pull again (what was"
+            f"the hub cannot be reached ({_first_line(error)}): check the network and pull again (what was"
             " fetched is kept), or pull --from a folder with the files"
         ) from error
+    except OSError as error:
+        # The library's own; those of the disk have a number.
+        if error.errno is not None:
+            raise
+        raise HubError(
+            f"the files of {repository} did not come whole ({_first_line(error)}); pull again"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
