@@ -132,9 +132,10 @@ class FakeObs:
         items = [_item(*item) for item in now.items.get(asked.get("sceneName", ""), [])]
         answers: dict[str, dict[str, Any]] = {
             "GetVersion": {"obsVersion": "29.0.2"},
-            "GetCurrentProgramScene": {"currentProgramSceneName": now.scene},
-            "GetStudioModeEnabled": {"studioModeEnabled": bool(now.preview)},
-            "GetCurrentPreviewScene": {"currentPreviewSceneName": now.preview},
+            "GetSceneList": {
+                "currentProgramSceneName": now.scene,
+                "currentPreviewSceneName": now.preview or None,
+            },
             "GetSourceFilter": {"filterEnabled": now.filters.get(key)},
             "GetSceneItemList": {"sceneItems": items},
             "GetGroupSceneItemList": {"sceneItems": items},

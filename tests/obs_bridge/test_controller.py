@@ -171,7 +171,9 @@ def test_scenes_filters_and_sources_change_the_look_and_give_it_back(home: Home,
 
 def test_studio_mode_the_programme_counts(home: Home, obs: FakeObs) -> None:
     with painting(home) as daemon, filters(daemon.runtime_dir, "Cam"):
+        wait_for_obs(daemon, "scene 'Main'")
         obs.scenery.preview = "Gaming"
+        obs.emit("StudioModeStateChanged", studioModeEnabled=True)
         wait_for_obs(daemon, "scene 'Main', preview 'Gaming'")
         wait_for_look(daemon, "sepia", 0.5)
         obs.scenery.scene, obs.scenery.preview = "Gaming", "Main"
@@ -189,7 +191,7 @@ def test_of_a_burst_the_last_stays(home: Home, obs: FakeObs) -> None:
             obs.switch("Cam", "Dream", number % 2 == 0)
         wait_for_obs(daemon, "scene 'Gaming'")
         wait_for_look(daemon, "neon", 0.5)
-        looks = obs.requests.count("GetCurrentProgramScene")
+        looks = obs.requests.count("GetSourceFilter")
         assert looks < 200, "a burst is looked at now and then, not event by event"
 
 

@@ -18,8 +18,8 @@ from limner.daemon.protocol import MAX_NAME_CHARS, ObsInfo
 from limner.daemon.style_watch import StyleWatch
 from limner.obs_bridge.addresses import Address, AddressError
 from limner.obs_bridge.lender import Lender, Todo
-from limner.obs_bridge.mapping import CHANGED, CHANGING, look, relevant
-from limner.obs_bridge.state import Needs, ObsState
+from limner.obs_bridge.mapping import Watcher
+from limner.obs_bridge.state import Needs
 from limner.obs_bridge.websocket import ObsError, ObsSocket, RequestError
 
 log = logging.getLogger("limner.obs")
@@ -28,8 +28,8 @@ RETRY_S = 1.0
 # More events of the same burst are waited for this long, but OBS is looked at no later than this.
 QUIET_S = 0.005
 LONGEST_BURST_S = 0.05
-# A scene collection that never says that it has been loaded.
-LONGEST_CHANGE_S = 30.0
+# OBS starts, or is busy with itself.
+NOT_READY_S = 0.2
 
 
 class Controller:
@@ -45,11 +45,9 @@ class Controller:
         self._client, self._styles, self._addresses = client, styles, addresses
         self._lender = Lender(state_file)
         self._obs: ObsSocket | None = None
-        self._state: ObsState | None = None
         self._waits_for = "OBS"
         self._next_try_s = 0.0
-        self._changing_until_s = 0.0
-        self._look_due = False
+        self._watcher = Watcher()
         self._told: ObsInfo | None = None
         self._stopping = False
 
@@ -69,8 +67,9 @@ class Controller:
 
     def _wait(self, ended: int) -> bool:
         """Wait for OBS, or the next tick; True: who started us is gone."""
+        due_s = self._watcher.wait_s if self._obs else None
         sources: list[int | ObsSocket] = [ended, self._obs] if self._obs else [ended]
-        ready, _, _ = select.select(sources, [], [], 0.0 if self._look_due else TICK_S)
+        ready, _, _ = select.select(sources, [], [], TICK_S if due_s is None else min(TICK_S, due_s))
         if self._obs in ready:
             self._gather_burst()
         return ended in ready
@@ -81,26 +80,22 @@ class Controller:
         try:
             while self._obs and time.monotonic() < end_s:
                 self._take_events(self._obs)
-                if not select.select([self._obs], [], [], QUIET_S)[0]:
+                if self._obs is None or not select.select([self._obs], [], [], QUIET_S)[0]:
                     return
         except ObsError as error:
             self._lost(error)
 
     def _take_events(self, obs: ObsSocket) -> None:
-        events = obs.events()
-        self._look_due = self._look_due or relevant(events)
-        for kind, _ in events:
-            if kind == CHANGING:
-                self._changing_until_s = time.monotonic() + LONGEST_CHANGE_S
-            elif kind == CHANGED:
-                self._changing_until_s = 0.0
+        self._watcher.heard(obs.events())
+        if self._watcher.leaving:
+            self._lost(ObsError("OBS has ended"))
 
     def _turn(self) -> None:
         if self._styles.poll():
-            self._look_due = True
+            self._watcher.look_again()
         if self._obs is None and time.monotonic() >= self._next_try_s:
             self._connect()
-        if self._obs is not None and self._look_due and time.monotonic() >= self._changing_until_s:
+        if self._obs is not None and self._watcher.wait_s == 0:
             self._look(self._obs)
         self._apply()
         self._tell()
@@ -117,7 +112,7 @@ class Controller:
                 except ObsError as error:
                     faults.append(str(error))
                     continue
-                self._look_due, self._changing_until_s = True, 0.0
+                self._watcher = Watcher()
                 log.info("connected to OBS %s at port %d", self._obs.version, address.port)
                 return
         except AddressError as error:
@@ -127,17 +122,14 @@ class Controller:
             log.info("waiting for OBS: %s", self._waits_for)
 
     def _look(self, obs: ObsSocket) -> None:
-        self._look_due = False
         try:
-            self._state = look(obs, Needs.of(self._styles.rules))
+            self._watcher.look(obs, Needs.of(self._styles.rules))
             # What came while we asked may be newer than what we were told.
             self._take_events(obs)
         except RequestError as error:
             if not error.not_ready:
                 log.warning("%s", error)
-            # OBS starts, ends or is being rebuilt: once more at the next tick.
-            self._look_due = True
-            time.sleep(QUIET_S)
+            self._watcher.look_again(NOT_READY_S)
         except ObsError as error:
             self._lost(error)
 
@@ -149,16 +141,17 @@ class Controller:
     def _hang_up(self) -> None:
         if self._obs is not None:
             self._obs.close()
-        self._obs = self._state = None
+        self._obs = None
         self._next_try_s = time.monotonic() + RETRY_S
 
     # ---- the daemon
 
     def _apply(self) -> None:
-        if self._state is None:
+        state = self._watcher.state
+        if self._obs is None or state is None:
             return
         sessions = self._client.query().sessions
-        for todo in self._lender.todo(self._styles.rules, self._state, sessions):
+        for todo in self._lender.todo(self._styles.rules, state, sessions):
             self._send(todo)
 
     def _send(self, todo: Todo) -> None:
@@ -177,9 +170,10 @@ class Controller:
             self._told = info
 
     def _info(self) -> ObsInfo:
-        if self._obs is None or self._state is None:
+        state = self._watcher.state
+        if self._obs is None or state is None:
             return ObsInfo(connected=False, sentence=f"waiting for OBS: {self._waits_for}")
-        state, version = self._state, self._obs.version[:MAX_NAME_CHARS]
+        version = self._obs.version[:MAX_NAME_CHARS]
         studio = f", preview {state.preview!r}" if state.preview else ""
         return msgspec.convert(
             {

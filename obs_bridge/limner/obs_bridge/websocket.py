@@ -18,8 +18,8 @@ from websocket import WebSocketException
 from limner.obs_bridge.addresses import SWITCH_IT_ON, Address
 
 TIMEOUT_S = 3.0
-# obs-websocket's EventSubscription: Config, Scenes, Inputs, Filters, SceneItems, Ui.
-SUBSCRIPTIONS = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 5 | 1 << 7 | 1 << 10
+# obs-websocket's EventSubscription: General, Config, Scenes, Inputs, Filters, SceneItems, Ui.
+SUBSCRIPTIONS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 5 | 1 << 7 | 1 << 10
 _EVENT, _REQUEST, _ANSWER = 5, 6, 7
 _NOT_READY = 207
 # It writes passwords and tracebacks into the log.

@@ -1,0 +1,118 @@
+"""A real OBS in control: its scenes, filters and sources choose the look by the user's rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.end_to_end.harness import scenes
+from tests.end_to_end.harness.looks import Eye, Look, steady_look
+from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
+from tests.support.daemon import RunningDaemon, private_runtime_dir
+
+pytestmark = [pytest.mark.obs, pytest.mark.slow, pytest.mark.timeout(600)]
+
+RULES = """
+[[rules]]
+scene = "Main"
+style = "pencil sketch"
+
+[[rules]]
+scene = "Gaming"
+style = "neon"
+
+[[rules]]
+source = "Cam"
+filter = "Dream"
+strength = 0.25
+
+[[rules]]
+source = "Cam"
+shown = false
+bypass = true
+"""
+PATIENCE_S = 60.0
+
+
+def camera(raw_file: Path) -> Camera:
+    return Camera(name="Cam", raw_file=raw_file, limner={"start_daemon": False, "style": "sepia"})
+
+
+def settled(obs: Obs, daemon: RunningDaemon, scene: str, style: str) -> Look:
+    """Put a scene on air, and return its look once it has been painted for a while."""
+    obs.show_scene(scene)
+    wait_for(style, lambda: scenes.settings_of(daemon, "Cam").style == style, PATIENCE_S)
+    start = obs.filter_stats()["painted_shown"]
+    wait_for("frames", lambda: obs.filter_stats()["painted_shown"] > start + 25, PATIENCE_S)
+    return steady_look(obs, scene)
+
+
+def test_a_scene_shows_its_look_and_never_another(obs_build: Build, street: Path) -> None:
+    with private_runtime_dir() as folder:
+        obs = Obs(obs_build, (camera(street),), runtime_dir=folder / "run")
+        with scenes.ruled_daemon(obs, RULES, engine="pocket", threads=2) as daemon, obs:
+            daemon.wait_ready()
+            scenes.add_scene(obs, "Gaming", "Cam")
+            looks = {"neon": settled(obs, daemon, "Gaming", "neon")}
+            looks["pencil sketch"] = settled(obs, daemon, "Main", "pencil sketch")
+            eye = Eye(obs, "Gaming", looks)
+            obs.show_scene("Gaming")
+            seen = {sight.name for sight in eye.watch_until("neon", PATIENCE_S)}
+            assert seen <= {"pencil sketch", "neon"}, "neither black nor another look in between"
+
+
+def test_filters_visibility_and_studio_mode(obs_build: Build, street: Path) -> None:
+    with private_runtime_dir() as folder:
+        obs = Obs(obs_build, (camera(street),), runtime_dir=folder / "run")
+        with scenes.ruled_daemon(obs, RULES, engine="echo") as daemon, obs:
+            obs.wait_painted()
+
+            def look() -> tuple[str, float, bool]:
+                now = scenes.settings_of(daemon, "Cam")
+                return now.style, now.strength, now.bypass
+
+            def arrives(style: str, strength: float, bypass: bool) -> None:
+                wait_for(f"{style} {strength}", lambda: look() == (style, strength, bypass), PATIENCE_S)
+
+            arrives("pencil sketch", 0.5, False)
+            items = scenes.add_scene(obs, "Gaming", "Cam")
+            scenes.add_filter(obs, "Cam", "Dream")
+            scenes.switch(obs, "Cam", "Dream", True)
+            arrives("pencil sketch", 0.25, False)
+            obs.show_scene("Gaming")
+            arrives("neon", 0.25, False)
+            scenes.switch(obs, "Cam", "Dream", False)
+            arrives("neon", 0.5, False)
+            obs.request(
+                "SetSceneItemEnabled", sceneName="Gaming", sceneItemId=items["Cam"], sceneItemEnabled=False
+            )
+            arrives("neon", 0.5, True)
+            obs.request("SetStudioModeEnabled", studioModeEnabled=True)
+            obs.request("SetCurrentPreviewScene", sceneName="Main")
+            wait_for("the preview", lambda: (i := daemon.query().obs) is not None and i.preview == "Main", 20)
+            assert look() == ("neon", 0.5, True), "what is in the preview is not on air"
+            obs.request("TriggerStudioModeTransition")
+            arrives("pencil sketch", 0.5, False)
+
+
+def test_obs_and_daemon_restarted_in_any_order(obs_build: Build, street: Path) -> None:
+    with private_runtime_dir() as folder:
+        obs = Obs(obs_build, (camera(street),), runtime_dir=folder / "run")
+        daemon = scenes.start_ruled(obs, RULES, engine="echo")
+        with obs:
+            in_step(obs, daemon)
+            assert obs.stop()
+            wait_for("OBS's end", lambda: "waiting for OBS" in str(daemon.query().obs), PATIENCE_S)
+            obs.start()
+            in_step(obs, daemon)
+            assert daemon.stop() == 0
+            daemon = scenes.start_ruled(obs, RULES, engine="echo")
+            in_step(obs, daemon)
+        assert daemon.stop() == 0
+
+
+def in_step(obs: Obs, daemon: RunningDaemon) -> None:
+    """Wait until OBS and daemon have found each other, and the picture is painted as the scene wants."""
+    obs.wait_painted()
+    scenes.wait_connected(daemon, "Main")
+    wait_for("the look", lambda: scenes.settings_of(daemon, "Cam").style == "pencil sketch", PATIENCE_S)
