@@ -377,7 +377,7 @@ def test_a_session_that_is_out_of_memory_goes_on_with_less_and_says_why() -> Non
                 event = session.receive(0.05)
                 if isinstance(event, PaintedFrame):
                     event.release()
-                return isinstance(event, Status) and "out of memory, so 1 of 3 steps" in event.sentence
+                return isinstance(event, Status) and "memory allows 1 of 3 steps" in event.sentence
 
             wait_for(told, "a sentence that says why", log=daemon.log)
             session.set(Change(seed=6), rev=1)

@@ -37,11 +37,11 @@ def test_chunks_then_steps_then_the_size_give_way_one_at_a_time() -> None:
         now = plan(within.steps, min(now.chunk_latents, within.most_chunk), within.sizes[0])
         told.append(words(caps, wished))
     assert told == [
-        "out of memory, so short chunks",
-        "out of memory, so short chunks, 2 of 3 steps",
-        "out of memory, so short chunks, 1 of 3 steps",
-        "out of memory, so short chunks, 1 of 3 steps, 256×144",
-        "out of memory, so short chunks, 1 of 3 steps, 192×112",
+        "memory allows short chunks only",
+        "memory allows short chunks only, 2 of 3 steps",
+        "memory allows short chunks only, 1 of 3 steps",
+        "memory allows short chunks only, 1 of 3 steps, 256×144",
+        "memory allows short chunks only, 1 of 3 steps, 192×112",
     ]
 
 
@@ -95,8 +95,8 @@ class NarrowEngine(PlannedEngine):
 @pytest.mark.parametrize(
     ("most", "steps", "size", "told"),
     [
-        (2.5, 2, (320, 176), "out of memory, so 2 of 3 steps"),
-        (0.7, 1, (256, 144), "out of memory, so 1 of 3 steps, 256×144"),
+        (2.5, 2, (320, 176), "memory allows 2 of 3 steps"),
+        (0.7, 1, (256, 144), "memory allows 1 of 3 steps, 256×144"),
     ],
 )
 def test_the_stream_goes_on_with_less_and_says_so(
@@ -135,7 +135,7 @@ def test_the_settings_of_now_go_on(make_segments: MakeSegments) -> None:
     camera.run()
     assert engine.opened.prompt == "neon"
     assert engine.stream is not None and engine.stream.rev == 9
-    assert camera.reports[-1].notes == {"camera": "out of memory, so 1 of 2 steps"}
+    assert camera.reports[-1].notes == {"camera": "memory allows 1 of 2 steps"}
 
 
 def test_who_asks_for_other_steps_may_try_again(make_segments: MakeSegments) -> None:

@@ -7,12 +7,24 @@ from typing import Annotated, Any
 import typer
 
 from limner.cli.errors import EXIT_USAGE, CliError
+from limner.cli.memory_options import (
+    MostSteps,
+    Sessions,
+    Size,
+    TextEncoder,
+    Vae,
+    Weights,
+    Window,
+    wishes_from,
+)
 from limner.daemon.config import DaemonConfig
+from limner.daemon.expected import expected_plan, in_words
 from limner.daemon.lock import StopError, running_pid, stop_daemon
 from limner.daemon.paths import runtime_dir
-from limner.daemon.saved import SavedError
+from limner.daemon.saved import Saved, SavedError
 from limner.daemon.saved import read as read_saved
 from limner.daemon.server import run
+from limner.models.plan_choice import Refusal, Wishes
 
 
 def daemon(
@@ -33,6 +45,13 @@ def daemon(
         int | None,
         typer.Option(help="CPU threads of the worker; 0 leaves one core to OBS if it can.", metavar="N"),
     ] = None,
+    weights: Weights = None,
+    vae: Vae = None,
+    size: Size = None,
+    most_steps: MostSteps = None,
+    window: Window = None,
+    text_encoder: TextEncoder = None,
+    sessions: Sessions = None,
     detach: Annotated[bool, typer.Option("--detach", help="Go on in the background.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End the running daemon.")] = False,
 ) -> None:
@@ -41,20 +60,42 @@ def daemon(
         _stop()
         return
     try:
-        config = DaemonConfig(**_chosen(engine=engine, device=device, threads=threads), detach=detach)
+        saved = read_saved()
+        wishes = wishes_from(
+            saved.memory,
+            size=size,
+            text=text_encoder,
+            weights=weights,
+            vae=vae,
+            steps=most_steps,
+            window_frames=window,
+            streams=sessions,
+        )
+        chosen = _chosen(saved, engine=engine, device=device, threads=threads)
+        config = DaemonConfig(**chosen, wishes=wishes, detach=detach)
     except SavedError as error:
         raise CliError(str(error)) from error
     except ValueError as error:
         raise CliError(str(error), exit_code=EXIT_USAGE) from error
+    _tell_plan(config)
     code = run(config)
     if detach and code == 0:
         typer.echo(f"the daemon runs in the background, process {running_pid(config.runtime_dir)}", err=True)
     raise typer.Exit(code)
 
 
-def _chosen(**options: Any) -> dict[str, Any]:
+def _tell_plan(config: DaemonConfig) -> None:
+    """Say what is about to be loaded, with its bytes; refuse what is pinned and cannot be."""
+    plan = expected_plan(config)
+    if isinstance(plan, Refusal) and config.wishes != Wishes():
+        raise CliError(in_words(plan))
+    if plan is not None:
+        # Where it does not fit, memory may be free by the time that it is needed.
+        typer.echo(f"{config.engine}: {in_words(plan)}", err=True)
+
+
+def _chosen(saved: Saved, **options: Any) -> dict[str, Any]:
     """Return what the command says, else what the user's file says; without what neither says."""
-    saved = read_saved()
     chosen = {name: getattr(saved, name) if value is None else value for name, value in options.items()}
     return {name: value for name, value in chosen.items() if value is not None}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from limner.daemon.paths import runtime_dir
 from limner.daemon.sizes import traits_of
+from limner.models.plan_choice import Wishes
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,2})?")
 
@@ -31,6 +32,8 @@ class DaemonConfig:
     """Where it paints: "cpu", "cuda", "cuda:N", or "auto": the first GPU, else the CPU; pocket: the CPU."""
     threads: int = 0
     """CPU threads of the worker, 1..256; 0: chosen from the number of cores."""
+    wishes: Wishes = field(default_factory=Wishes)
+    """What of the plan for the GPU's memory is pinned."""
     detach: bool = False
     """Go to the background, with its output in daemon.log of the runtime folder."""
 

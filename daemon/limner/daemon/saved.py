@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from limner.models.paths import config_dir
+from limner.models.plan_choice import Wishes
 
 
 class SavedError(Exception):
@@ -20,6 +21,8 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     engine: str | None = None
     device: str | None = None
     threads: int | None = None
+    memory: Wishes | None = None
+    """What of the plan for the GPU's memory is pinned."""
 
 
 def saved_file() -> Path:

@@ -19,6 +19,7 @@ from limner.daemon import protocol as p
 from limner.daemon import worker_protocol as w
 from limner.daemon.config import DaemonConfig
 from limner.daemon.detach import Detached, detach
+from limner.daemon.expected import expected_plan, in_words
 from limner.daemon.hub import Hub
 from limner.daemon.lock import AlreadyRunningError, InstanceLock
 from limner.daemon.obs_control import OBS_LOG, ObsControl
@@ -266,6 +267,7 @@ def _serve(config: DaemonConfig, lock: InstanceLock, parent: Detached | None) ->
     try:
         lock.write_pid()
         _clean_up_after_a_crash(config.runtime_dir)
+        log.info("%s: %s", config.engine, in_words(expected_plan(config)))
         daemon = Daemon(config)
         if parent:
             parent.started()

@@ -14,9 +14,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 import limner
 from limner.daemon.config import DaemonConfig
 from limner.daemon.paths import WORKER_SOCKET, endpoint
+from limner.daemon.worker_protocol import EXIT_NO_ENGINE, EXIT_NO_MEMORY
 
 log = logging.getLogger("limner.daemon")
 WORKER_LOG = "worker.log"
@@ -72,6 +75,8 @@ class Supervisor:
         self._next_start_s = 0.0
         self._reason = ""
         self._explained = False
+        self._step_down = 0
+        """How many plans for the GPU's memory were too much."""
         self.identity = b""
         self.pidfd = -1
         """Readable when the process has ended; -1 when there is none."""
@@ -130,6 +135,8 @@ class Supervisor:
             f"--engine={config.engine}",
             f"--device={config.device}",
             f"--threads={config.worker_threads}",
+            f"--wishes={msgspec.json.encode(config.wishes).decode()}",
+            f"--step-down={self._step_down}",
             f"--parent={os.getpid()}",
         ]
 
@@ -151,9 +158,11 @@ class Supervisor:
             return None
         now_s = time.monotonic()
         self._reason = self._reason or f"The painter {how_it_ended(code)}"
+        ready_s = 0.0 if self._ready_s is None else now_s - self._ready_s
+        self._step_down = next_step_down(self._step_down, code, ready_s)
         log.error("worker %d ended after %.1f s", self._process.pid, now_s - self._started_s)
         self._drop_process()
-        return self._death(ready_s=0.0 if self._ready_s is None else now_s - self._ready_s)
+        return self._death(ready_s=ready_s)
 
     def _death(self, *, ready_s: float) -> Death:
         """Say why, and set the time of the next start."""
@@ -211,6 +220,17 @@ def child_environment() -> dict[str, str]:
     given = os.environ.get("PYTHONPATH")
     python_path = os.pathsep.join([*roots, given] if given else roots)
     return os.environ | {"PYTHONPATH": python_path, "PYTHONUNBUFFERED": "1"}
+
+
+def next_step_down(step_down: int, code: int, ready_s: float) -> int:
+    """Return how many plans for the GPU's memory the next worker passes over.
+
+    One more where the plan was wrong: memory ran out at once. Where it ran out later, somebody else took it,
+    and the next plan is for what is free then. Where no plan was left, it begins with the best one again.
+    """
+    if code == EXIT_NO_ENGINE:
+        return 0
+    return step_down + 1 if code == EXIT_NO_MEMORY and ready_s < HEALTHY_S else step_down
 
 
 def how_it_ended(code: int) -> str:

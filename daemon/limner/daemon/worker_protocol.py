@@ -22,6 +22,11 @@ from limner.daemon.protocol import (
 )
 from limner.daemon.wire import Codec, Message
 
+EXIT_NO_ENGINE = 3
+"""Of a worker that has nothing to paint with."""
+EXIT_NO_MEMORY = 5
+"""Of a worker that had less memory than was planned for: the next one plans with less."""
+
 # ---- daemon → worker
 
 

@@ -20,6 +20,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
 
 from limner.models.plan_bytes import GIB, MIB, Choice, Part, TextPlace, parts_of, total_bytes
 from limner.models.plan_cards import Card
@@ -37,18 +41,20 @@ SPARE_BYTES = 6 * GIB
 TEXT_PLACES: tuple[TextPlace, ...] = ("gpu", "gpu while encoding", "cpu")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
+Side = Annotated[int, Meta(ge=16, le=4096, multiple_of=16)]
+
+
+class Wishes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the user insists on; None: whatever fits."""
 
-    size: Size | None = None
+    size: tuple[Side, Side] | None = None
     weights: Weights | None = None
-    vae: VaeKind | None = None
-    window_frames: int | None = None
-    """Latent frames of the window, 2 at least; sinks are half of them, as the reference has it."""
-    steps: int | None = None
+    vae: Literal["wan", "taehv"] | None = None
+    window_frames: Annotated[int, Meta(ge=2, le=24)] | None = None
+    """Latent frames of the window; sinks are half of them, as the reference has it."""
+    steps: Annotated[int, Meta(ge=1, le=4)] | None = None
     text: TextPlace | None = None
-    streams: int = 1
+    streams: Annotated[int, Meta(ge=1, le=8)] = 1
     """Sessions at a time."""
 
 

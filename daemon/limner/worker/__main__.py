@@ -8,9 +8,12 @@ import os
 import signal
 import sys
 
+import msgspec
+
 from limner.daemon.protocol import MAX_NAME_CHARS
-from limner.daemon.worker_protocol import Failed, Loading, Ready
+from limner.daemon.worker_protocol import EXIT_NO_ENGINE, EXIT_NO_MEMORY, Failed, Loading, Ready
 from limner.models.errors import ModelsError
+from limner.models.plan_choice import Wishes
 from limner.worker.desk import Desk
 from limner.worker.engines import ECHO, FatalEngineError, load_engine
 from limner.worker.link import Link
@@ -20,7 +23,6 @@ from limner.worker.stats import Stats
 log = logging.getLogger("limner.worker")
 NICENESS = 10
 SWITCH_INTERVAL_S = 0.001
-EXIT_NO_ENGINE = 3
 EXIT_FATAL = 4
 
 
@@ -57,7 +59,18 @@ def _work(arguments: argparse.Namespace, desk: Desk, stats: Stats, link: Link) -
     name = arguments.engine
     progress(0.0, f"Loading {name}")
     try:
-        engine = load_engine(name, threads=arguments.threads, device=arguments.device, progress=progress)
+        engine = load_engine(
+            name,
+            threads=arguments.threads,
+            device=arguments.device,
+            progress=progress,
+            wishes=msgspec.json.decode(arguments.wishes, type=Wishes),
+            step_down=arguments.step_down,
+        )
+    except MemoryError as error:
+        log.exception("no memory for %s", name)
+        link.send(Failed(session="", message=_short(f"Not enough memory for {name} as planned: {error}")))
+        return EXIT_NO_MEMORY
     except ModelsError as error:
         # It says all: what is missing and what to do.
         log.error("%s", error)
@@ -75,7 +88,7 @@ def _work(arguments: argparse.Namespace, desk: Desk, stats: Stats, link: Link) -
         log.exception("cannot go on")
         text = str(error) or "not enough memory"
         link.send(Failed(session="", message=_short(f"The painter stopped: {text}")))
-        return EXIT_FATAL
+        return EXIT_NO_MEMORY if isinstance(error, MemoryError) else EXIT_FATAL
     finally:
         engine.close()
     return 0
@@ -91,6 +104,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--identity", required=True, help="who we are on that socket")
     parser.add_argument("--engine", required=True, help="what paints")
     parser.add_argument("--device", default="auto", help="where to paint: auto, cpu, cuda or cuda:N")
+    parser.add_argument("--wishes", default="{}", help="what of the GPU's memory is pinned, JSON")
+    parser.add_argument("--step-down", type=int, default=0, help="plans that were too much already")
     parser.add_argument("--threads", type=int, required=True, help="CPU threads")
     parser.add_argument("--parent", type=int, required=True, help="process id of the daemon")
     return parser.parse_args()

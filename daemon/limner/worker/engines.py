@@ -16,6 +16,8 @@ from limner.daemon.sizes import TEST_ENGINES_VARIABLE
 from limner.daemon.worker_protocol import Open
 from limner.engine.slo_cost import Profile
 from limner.engine.slo_plan import Plan, Size
+from limner.models.plan_choice import Wishes
+from limner.worker.memory import MemoryCaps
 from limner.worker.model_source import find_model
 
 Pixels = NDArray[np.uint8]
@@ -59,6 +61,8 @@ class Abilities:
     """Latent frames of the longest chunk."""
     profile: Profile = field(default_factory=Profile)
     """What its stages cost, as far as is known."""
+    caps: MemoryCaps = field(default_factory=MemoryCaps)
+    """The most that memory allows a stream, as planned."""
 
 
 class PaintStream(Protocol):
@@ -190,7 +194,15 @@ class EchoEngine:
         """Nothing was started."""
 
 
-def load_engine(name: str, *, threads: int, device: str, progress: Progress) -> PaintEngine:
+def load_engine(
+    name: str,
+    *,
+    threads: int,
+    device: str,
+    progress: Progress,
+    wishes: Wishes | None = None,
+    step_down: int = 0,
+) -> PaintEngine:
     """Load an engine by name and warm it up; raises whatever is in its way."""
     if name == ECHO:
         return EchoEngine()
@@ -200,4 +212,7 @@ def load_engine(name: str, *, threads: int, device: str, progress: Progress) -> 
     # Before torch is loaded, which takes seconds: a model may not be there.
     source = find_model(name)
     models: Any = importlib.import_module("limner.worker.model_loading")
-    return cast(PaintEngine, models.load(source, threads=threads, device=device, progress=progress))
+    engine = models.load(
+        source, threads=threads, device=device, progress=progress, wishes=wishes, step_down=step_down
+    )
+    return cast(PaintEngine, engine)

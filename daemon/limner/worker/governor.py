@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from limner.daemon import protocol
 from limner.daemon.protocol import Settings
@@ -30,7 +30,7 @@ class _Session:
     """Whatever memory says."""
     limits: Limits
     state: SloState
-    caps: MemoryCaps = field(default_factory=MemoryCaps)
+    caps: MemoryCaps
     painted_s: float = -math.inf
 
 
@@ -44,8 +44,10 @@ class Governor:
     def open(self, opening: Open) -> Plan:
         """Begin a session; return its first plan."""
         limits = limits_of(opening, opening.settings, self._abilities)
-        state = begin(limits, self._abilities.profile)
-        self._sessions[opening.session] = _Session(opening, limits, limits, state)
+        caps = self._abilities.caps
+        within = capped(limits, caps)
+        state = begin(within, self._abilities.profile)
+        self._sessions[opening.session] = _Session(opening, limits, within, state, caps)
         return self.plan(opening.session)
 
     def close(self, session: str) -> None:
@@ -62,7 +64,7 @@ class Governor:
         wished = limits_of(one.opening, settings, self._abilities)
         if wished.steps != one.wished.steps:
             # Who asks for another number of steps may have made room, and means to try.
-            one.caps = MemoryCaps()
+            one.caps = self._abilities.caps
         one.wished = wished
         return self._keep_within(session)
 

@@ -67,8 +67,13 @@ class Loop:
         try:
             if not self._had_memory_for(job, session):
                 self._make_room(self._streams[session])
-        except (FatalEngineError, MemoryError):
+        except FatalEngineError:
             raise
+        except MemoryError as error:
+            # A session for which there is no room (any more) must not end another one's picture.
+            if not self._streams.keys() - {session}:
+                raise
+            self._fail(session, generation, str(error))
         except SegmentError as error:
             self._fail(session, generation, str(error))
         except Exception as error:
@@ -131,6 +136,8 @@ class Loop:
         self._streams[opening.session] = stream
         painter.on_painted = partial(self._desk.painted, opening.session)
         self._set_pace(stream)
+        if self._governor:
+            self._stats.limited(opening.session, self._governor.memory_words(opening.session))
         self._send(Opened(session=opening.session))
 
     def _close(self, session: str) -> None:

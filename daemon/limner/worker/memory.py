@@ -56,13 +56,13 @@ def capped(limits: Limits, caps: MemoryCaps) -> Limits:
 
 
 def words(caps: MemoryCaps, wished: Limits) -> str:
-    """Return what memory takes from a wish: "out of memory, so 1 of 2 steps, 256×144"; "": nothing."""
+    """Return what memory takes from a wish: "memory allows 1 of 2 steps, 256×144"; "": nothing."""
     within = capped(wished, caps)
     parts = []
     if within.most_chunk < wished.most_chunk:
-        parts.append("short chunks")
+        parts.append("short chunks only")
     if within.steps < wished.steps:
         parts.append(f"{within.steps} of {wished.steps} steps")
     if within.sizes[0] != wished.sizes[0]:
         parts.append(f"{within.sizes[0][0]}×{within.sizes[0][1]}")
-    return f"out of memory, so {', '.join(parts)}" if parts else ""
+    return f"memory allows {', '.join(parts)}" if parts else ""

@@ -21,6 +21,7 @@ from limner.engine.slo_cost import Profile
 from limner.engine.slo_plan import Plan
 from limner.worker.engines import Abilities, FatalEngineError, Painted, PaintStream, Pixels
 from limner.worker.frames_in import MOST_CHUNK_LATENTS, FramesIn, frames_into
+from limner.worker.memory import MemoryCaps
 
 if TYPE_CHECKING:
     import torch
@@ -36,18 +37,21 @@ OPAQUE = 255
 class TorchPaintEngine:
     """An Engine for the loop."""
 
-    def __init__(self, engine: Engine, threads: int) -> None:
+    def __init__(self, engine: Engine, threads: int, caps: MemoryCaps | None = None) -> None:
         self._engine = engine
         self._lanes = _lanes(engine, threads)
         self.model = engine.config.name
         self.device = _name_of(engine.device)
         config = engine.config
         self.frames_per_chunk = config.frames_per_chunk
+        most_chunk = min(MOST_CHUNK_LATENTS, config.dit.recent_frames)
         self.abilities = Abilities(
             sizes=config.sizes,
             default_chunk=config.latent_frames_per_chunk,
-            most_chunk=min(MOST_CHUNK_LATENTS, config.dit.recent_frames),
+            # A plan is for chunks as the model has them; longer ones take more while they are worked on.
+            most_chunk=config.latent_frames_per_chunk if caps else most_chunk,
             profile=Profile(overlaps=True),
+            caps=caps or MemoryCaps(),
         )
 
     def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
@@ -56,7 +60,7 @@ class TorchPaintEngine:
 
         assert plan is not None, "an engine with abilities is given a plan"
         settings = _for_engine(opening.settings, opening.rev, opening.fps, plan)
-        with _memory_errors_named():
+        with memory_errors_named():
             stream = self._engine.open_stream(settings, opening.height, opening.width)
             frames_in = frames_into(self._engine, opening.height, opening.width, self._lanes.most_inside)
         return _TorchStream(OverlappedStream(stream, self._lanes), frames_in, opening.fps)
@@ -144,20 +148,20 @@ class _TorchStream:
 
     def push(self, frames: Sequence[Pixels], taken: Callable[[], None]) -> Painted | None:
         began_s = time.perf_counter()
-        with _memory_errors_named():
+        with memory_errors_named():
             chunk = self._frames_in.take(frames)
         taken()
         self._taking_ms.append((time.perf_counter() - began_s) * 1000)
-        with _memory_errors_named():
+        with memory_errors_named():
             self._overlapped.push(chunk)
         return None
 
     def collect(self) -> list[Painted]:
-        with _memory_errors_named():
+        with memory_errors_named():
             return [self._adapt(painted) for painted in self._overlapped.collect()]
 
     def flush(self) -> list[Painted]:
-        with _memory_errors_named():
+        with memory_errors_named():
             return [self._adapt(painted) for painted in self._overlapped.flush()]
 
     def reset(self) -> None:
@@ -237,7 +241,7 @@ def _for_engine(settings: Settings, rev: int, fps: float, plan: Plan) -> StreamS
 
 
 @contextmanager
-def _memory_errors_named() -> Iterator[None]:
+def memory_errors_named() -> Iterator[None]:
     """Torch says "not enough memory" in many ways, and a broken device stays broken."""
     try:
         yield

@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from limner.daemon.sizes import EngineTraits, traits_of, working_size
 from limner.engine.slo_plan import sizes_from
 from limner.models.paths import cache_dir
+from limner.models.plan_choice import Wishes
+from limner.models.plan_words import sentence
 from limner.models.words import size
 from limner.worker.engines import Progress
-from limner.worker.model_engine import TorchPaintEngine
+from limner.worker.model_engine import TorchPaintEngine, memory_errors_named
+from limner.worker.model_plan import Planned, planned
 from limner.worker.model_source import POCKET, ModelSource
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ WARM_CHUNKS = 5
 # What most sources look like; the libraries choose their kernels at the first picture of a size.
 WARM_SOURCE = (1920, 1080)
 SAY_EVERY_S = 0.2
+FOR_GOOD_S = 1e7
 LIBRARIES, WEIGHTS, WARMING = 0.05, 0.2, 0.8
 """Where on the way to ready each of these begins, 0..1."""
 
@@ -36,12 +41,15 @@ def load(
     threads: int,
     device: str,
     progress: Progress,
+    wishes: Wishes | None = None,
+    step_down: int = 0,
     weights: Mapping[str, Tensor] | None = None,
 ) -> TorchPaintEngine:
     """Load a model and paint a little, so that the first real picture is not slow.
 
-    `weights`: instead of those of the source's files. Raises EngineError when config, weights or device
-    cannot be used.
+    `wishes`: what the user insists on of a GPU's memory; `step_down`: plans that were too much already.
+    `weights`: instead of those of the source's files. Raises NoRoomError when it does not fit, EngineError
+    when config, weights or device cannot be used, MemoryError when there was less than planned for.
     """
     progress(LIBRARIES, "Loading the libraries")
     import cv2
@@ -52,18 +60,23 @@ def load(
     # Its pictures are small, and the lanes are threads enough.
     cv2.setNumThreads(1)
     torch.set_num_threads(threads)
-    progress(WEIGHTS, f"Loading {source.name}")
-    engine = Engine(
-        config_of(source),
-        weights if weights is not None else weights_of(source),
-        device=chosen_device(device, source.name),
-        threads=threads,
-        on_progress=_told(source.name, progress),
-    )
-    connect_text(engine, source)
-    painter = TorchPaintEngine(engine, threads)
-    progress(WARMING, f"Warming up {source.name}")
-    _warm_up(painter, source.name)
+    where = chosen_device(device, source.name)
+    model = planned(source, where, wishes or Wishes(), step_down)
+    told = f"{source.name}: {sentence(model.plan)}" if model.plan else f"Loading {source.name}"
+    progress(WEIGHTS, told)
+    with memory_errors_named():
+        engine = Engine(
+            config_of(model.source),
+            weights if weights is not None else weights_of(model.source),
+            device=where,
+            threads=threads,
+            weight_kind=model.plan.choice.weights if model.plan else "bf16",
+            on_progress=_told(source.name, progress),
+        )
+        connect_text(engine, model)
+        painter = TorchPaintEngine(engine, threads, model.caps)
+        progress(WARMING, f"Warming up {source.name}")
+        _warm_up(painter, source.name)
     return painter
 
 
@@ -95,17 +108,25 @@ def weights_of(source: ModelSource) -> Weights:
     )
 
 
-def connect_text(engine: Engine, source: ModelSource) -> None:
-    """Give a text encoder that comes and goes its files, and a folder for the texts that it made."""
-    from limner.engine.wan.text import Umt5Text
+def connect_text(engine: Engine, model: Planned) -> None:
+    """Give a text encoder that comes and goes its files and its place, and a folder for what it made."""
+    from limner.engine.wan.text import IDLE_S, Umt5Text
 
-    text, paths, device = engine.text, source.paths, engine.device
+    text, paths, device = engine.text, model.source.paths, engine.device
     if not isinstance(text, Umt5Text) or "text_encoder" not in paths or "tokenizer" not in paths:
         return
     from limner.engine.wan.text_load import Umt5Files, connect_umt5, room_on
 
     files = Umt5Files(encoder=paths["text_encoder"], tokenizer=paths["tokenizer"])
-    connect_umt5(text, files, device=device, fits=room_on(device), cache_dir=cache_dir() / "texts")
+    place = model.plan.choice.text if model.plan else "cpu"
+    connect_umt5(
+        text,
+        files,
+        device=device,
+        fits=(lambda _: False) if place == "cpu" else room_on(device),
+        cache_dir=cache_dir() / "texts",
+        idle_s=FOR_GOOD_S if place == "gpu" else IDLE_S,
+    )
 
 
 def chosen_device(wanted: str, model: str) -> str:
@@ -136,6 +157,9 @@ def _told(name: str, progress: Progress) -> PartProgress:
 
 def _warm_up(painter: TorchPaintEngine, name: str) -> None:
     traits: EngineTraits = traits_of(name)
+    most_px = painter.abilities.caps.area_px
+    if most_px is not None:
+        traits = replace(traits, area_px=min(traits.area_px, most_px))
     wanted, *smaller = sizes_from(working_size(*WARM_SOURCE, traits), painter.abilities.sizes)
     painter.warm_up(wanted[1], wanted[0], WARM_CHUNKS)
     # The smaller sizes too: they are for when the machine is busy already.

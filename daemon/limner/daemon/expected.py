@@ -1,0 +1,36 @@
+"""What a worker is expected to load, said before it does so."""
+
+from __future__ import annotations
+
+from limner.daemon.config import DaemonConfig
+from limner.models import catalogue
+from limner.models.plan_cards import Card, cards
+from limner.models.plan_choice import MemoryPlan, Refusal, choose
+from limner.models.plan_model import model_sizes
+from limner.models.plan_words import refusal, sentence
+
+
+def expected_plan(config: DaemonConfig) -> MemoryPlan | Refusal | None:
+    """Return the plan for the chosen model and card as it is now; None: nothing is planned there.
+
+    By nvidia-smi, without torch: the worker plans again, with what is free then.
+    """
+    known = catalogue.load().entries
+    if config.engine not in known or config.device == "cpu":
+        return None
+    card = _chosen_card(config.device)
+    return choose(model_sizes(known[config.engine]), card, config.wishes) if card else None
+
+
+def in_words(plan: MemoryPlan | Refusal | None) -> str:
+    """Return it for the log."""
+    if plan is None:
+        return "no memory to plan"
+    return sentence(plan) if isinstance(plan, MemoryPlan) else refusal(plan)
+
+
+def _chosen_card(device: str) -> Card | None:
+    """Return the card that a device means. Torch counts those that it may see, in nvidia-smi's order."""
+    number = int(device.partition(":")[2] or 0)
+    found = sorted(cards().cards, key=lambda card: card.index)
+    return found[number] if number < len(found) else None

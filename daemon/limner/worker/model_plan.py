@@ -1,0 +1,111 @@
+"""Plans the memory of a GPU before a model is loaded onto it, and makes the model's config as planned."""
+# ruff: noqa: PLC0415  (torch loads under a progress report)
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from limner.models import catalogue
+from limner.models.errors import ModelsError
+from limner.models.plan_bytes import CUDA_BYTES, Choice
+from limner.models.plan_cards import Card
+from limner.models.plan_choice import MemoryPlan, Refusal, Wishes, choose, lower
+from limner.models.plan_model import ModelSizes, model_sizes
+from limner.models.plan_words import breakdown, refusal, sentence
+from limner.worker.memory import MemoryCaps
+from limner.worker.model_source import POCKET, ModelSource
+
+log = logging.getLogger("limner.worker")
+
+
+class NoRoomError(ModelsError):
+    """A model does not fit as it is wished; the message says what is missing and what to do."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A model as it is to be loaded."""
+
+    source: ModelSource
+    plan: MemoryPlan | None
+    """None: on the processor, where nothing is planned."""
+
+    @property
+    def caps(self) -> MemoryCaps:
+        """The most that a stream may take."""
+        if self.plan is None:
+            return MemoryCaps()
+        width, height = self.plan.choice.size
+        return MemoryCaps(steps=self.plan.choice.steps, area_px=width * height)
+
+
+def planned(source: ModelSource, device: str, wishes: Wishes, step_down: int = 0) -> Planned:
+    """Plan a model on a device, `step_down` plans below the best one; raises NoRoomError.
+
+    Each of those was tried, and was too much for what the card really had.
+    """
+    if not device.startswith("cuda") or source.name == POCKET:
+        if wishes != Wishes() and source.name != POCKET:
+            raise NoRoomError(
+                f"{source.name} is painted on the processor, where no memory is planned; leave out the"
+                " options for the GPU's memory"
+            )
+        return Planned(source, None)
+    plan = plan_on(card_of(device), source, wishes, step_down)
+    log.info("%s: %s", source.name, sentence(plan))
+    for line in breakdown(plan):
+        log.info("  %s", line)
+    table = table_for(source.table, plan.choice)
+    return Planned(dataclasses.replace(source, table=table), plan)
+
+
+def plan_on(card: Card, source: ModelSource, wishes: Wishes, step_down: int = 0) -> MemoryPlan:
+    """Choose the way to paint with a model whose files are here; raises NoRoomError."""
+    plan: MemoryPlan | Refusal | None = choose(_sizes_of(source), card, wishes)
+    for _ in range(step_down):
+        if isinstance(plan, MemoryPlan):
+            plan = lower(plan)
+    if plan is None:
+        raise NoRoomError(
+            f"{card.name} ran out of memory with every way to paint with {source.name}; close what else uses"
+            " it (a game, a browser), or use pocket"
+        )
+    if isinstance(plan, Refusal):
+        raise NoRoomError(refusal(plan))
+    return plan
+
+
+def table_for(table: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
+    """Return the tables of the engine's config as chosen."""
+    dit = table["dit"] | {"window_frames": choice.window_frames, "sink_frames": choice.sink_frames}
+    area = choice.size[0] * choice.size[1]
+    sizes = [size for size in table["sizes"] if size[0] * size[1] <= area]
+    changed = {"dit": dit, "sizes": sizes or [choice.size], "default_size": choice.size}
+    if choice.vae == "taehv" and table["vae"].get("kind") != "taehv":
+        kept = ("latent_channels", "normalise_encoded")
+        changed["vae"] = {"kind": "taehv"} | {key: table["vae"][key] for key in kept if key in table["vae"]}
+    return {**table, **changed}
+
+
+def card_of(device: str) -> Card:
+    """Ask torch for a card. What this process took by asking is planned for, so it counts as free."""
+    import torch
+
+    properties = torch.cuda.get_device_properties(device)
+    free_bytes, total_bytes = torch.cuda.mem_get_info(device)
+    return Card(
+        index=torch.device(device).index or 0,
+        name=properties.name,
+        total_bytes=total_bytes,
+        free_bytes=min(total_bytes, free_bytes + CUDA_BYTES),
+        capability=(properties.major, properties.minor),
+    )
+
+
+def _sizes_of(source: ModelSource) -> ModelSizes:
+    sizes = model_sizes(catalogue.load().find(source.name))
+    return dataclasses.replace(sizes, has_taehv="taehv" in source.paths)
