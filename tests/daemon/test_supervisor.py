@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from limner.daemon.config import DaemonConfig
-from limner.daemon.supervisor import Death, Supervisor
+from limner.daemon.supervisor import Death, Supervisor, next_step_down
+from limner.daemon.worker_protocol import EXIT_NO_ENGINE, EXIT_NO_MEMORY
 
 
 def test_a_start_that_fails_is_a_death_with_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,3 +29,11 @@ def test_a_start_that_fails_is_a_death_with_a_reason(tmp_path: Path, monkeypatch
     assert not supervisor.running
     assert supervisor.start_if_due() is None, "it waits now"
     supervisor.stop()
+
+
+def test_a_plan_that_was_wrong_is_passed_over_by_the_next_worker() -> None:
+    assert next_step_down(0, EXIT_NO_MEMORY, ready_s=0.0) == 1
+    assert next_step_down(1, EXIT_NO_MEMORY, ready_s=1.0) == 2
+    assert next_step_down(2, EXIT_NO_MEMORY, ready_s=600.0) == 2, "somebody else took the memory"
+    assert next_step_down(2, -9, ready_s=0.0) == 2
+    assert next_step_down(2, EXIT_NO_ENGINE, ready_s=0.0) == 0, "no plan is left: from the best one again"

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from limner.daemon.sizes import EngineTraits, traits_of, working_size
 from limner.engine.slo_plan import sizes_from
 from limner.models.paths import cache_dir
+from limner.models.plan_bytes import TextPlace
 from limner.models.plan_choice import Wishes
 from limner.models.plan_words import sentence
 from limner.models.words import size
 from limner.worker.engines import Progress
 from limner.worker.model_engine import TorchPaintEngine, memory_errors_named
-from limner.worker.model_plan import Planned, planned
+from limner.worker.model_plan import planned
 from limner.worker.model_source import POCKET, ModelSource
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def load(
             weight_kind=model.plan.choice.weights if model.plan else "bf16",
             on_progress=_told(source.name, progress),
         )
-        connect_text(engine, model)
+        connect_text(engine, model.source, model.plan.choice.text if model.plan else "cpu")
         painter = TorchPaintEngine(engine, threads, model.caps)
         progress(WARMING, f"Warming up {source.name}")
         _warm_up(painter, source.name)
@@ -108,17 +109,16 @@ def weights_of(source: ModelSource) -> Weights:
     )
 
 
-def connect_text(engine: Engine, model: Planned) -> None:
+def connect_text(engine: Engine, source: ModelSource, place: TextPlace = "cpu") -> None:
     """Give a text encoder that comes and goes its files and its place, and a folder for what it made."""
     from limner.engine.wan.text import IDLE_S, Umt5Text
 
-    text, paths, device = engine.text, model.source.paths, engine.device
+    text, paths, device = engine.text, source.paths, engine.device
     if not isinstance(text, Umt5Text) or "text_encoder" not in paths or "tokenizer" not in paths:
         return
     from limner.engine.wan.text_load import Umt5Files, connect_umt5, room_on
 
     files = Umt5Files(encoder=paths["text_encoder"], tokenizer=paths["tokenizer"])
-    place = model.plan.choice.text if model.plan else "cpu"
     connect_umt5(
         text,
         files,
