@@ -136,6 +136,7 @@ def test_a_model_is_chosen_for_every_daemon(home: Home) -> None:
     result = home.run("use", "tiny")
     assert result.code == 0 and "tiny is not on this machine; run: limner models pull tiny" in result.err
     assert (home.folder / "config/limner/config.toml").read_text() == 'engine = "tiny"\n'
+    assert any(line.startswith("*  tiny") for line in home.run("list").out.splitlines())
     assert "unknown model" in home.run("use", "nope").sentence
     (home.folder / "config/limner/config.toml").write_text('engine = "nope"')
     started = run_limner(home.folder, "daemon", "--detach", **home.variables)

@@ -15,6 +15,7 @@ from limner.cli.errors import EXIT_INTERRUPTED, CliError
 from limner.cli.models_check import check_tables
 from limner.cli.models_meter import ByteMeter
 from limner.daemon.saved import SavedError, save_engine
+from limner.daemon.saved import read as read_saved
 from limner.models.catalogue import IN_THE_BOX, load
 from limner.models.entry import Entry
 from limner.models.errors import CancelledError, UnknownModelError
@@ -40,15 +41,22 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command("list")
 def list_models(*, as_json: Json = False) -> None:
-    """List the models, their size, and whether they are on this machine."""
+    """List the models, their size, whether they are here; * is what `limner models use` chose."""
     catalogue, store = load(), Store()
-    rows = [view.Row.of(entry, store.state(entry)) for entry in catalogue]
+    rows = [view.POCKET, *(view.Row.of(entry, store.state(entry)) for entry in catalogue)]
     if as_json:
         typer.echo(msgspec.json.encode(rows).decode())
     else:
-        out().print(view.table([view.POCKET, *rows]))
+        out().print(view.table(rows, chosen=_chosen()))
     for problem in catalogue.problems.values():
         fail(str(problem))
+
+
+def _chosen() -> str:
+    try:
+        return read_saved().engine or view.POCKET.name
+    except SavedError as error:
+        raise CliError(str(error)) from error
 
 
 @app.command()

@@ -73,15 +73,16 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     engine: dict[str, object]
 
 
-def table(rows: list[Row]) -> Table:
-    """Return the list of models."""
+def table(rows: list[Row], chosen: str) -> Table:
+    """Return the list of models. `chosen`: what a daemon paints with that is told nothing else."""
     grid = Table(box=None, pad_edge=False)
-    for heading in ("Model", "What it is", "Size", "Here"):
+    for heading in ("", "Model", "What it is", "Size", "Here"):
         grid.add_column(heading, overflow="fold")
     for row in rows:
         known = size(row.size_bytes) if row.presence == "here" else f"about {size(row.about_bytes)}"
         in_box = row.name == POCKET.name
-        grid.add_row(row.name, row.title, "–" if in_box else known, _PRESENCE[row.presence])
+        mark = "*" if row.name == chosen else ""
+        grid.add_row(mark, row.name, row.title, "–" if in_box else known, _PRESENCE[row.presence])
     return grid
 
 
