@@ -8,6 +8,7 @@ thing, so only a source with some contrast counts. A few hundred pixels a frame 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,9 @@ STRIDE = 16
 """Every so manieth row and column is looked at."""
 LEAST_CONTRAST = 32
 """Grey levels between the darkest and the lightest pixel of a source that has something to see."""
-MOST_IN_A_ROW = 3
+MOST_TIMES = 2
+"""So often a stream is begun anew, in the hope that it was an accident."""
+NOTE = "the picture came out blank and was begun anew"
 ADVICE = (
     "the picture comes out blank: check the model's files (limner models verify), or choose bf16 weights"
     " (limner daemon --weights bf16)"
@@ -34,27 +37,32 @@ class BlankWatch:
 
     def __init__(self) -> None:
         self._contrasts: deque[int] = deque()
-        self._in_a_row = 0
+        self._is_blank = False
+        self._begun_anew = 0
+        """How often that was tried since the last good picture."""
 
-    def took(self, frame_HWC: Picture) -> None:
-        """Note a frame of the source: one a chunk is enough."""
-        self._contrasts.append(contrast(frame_HWC))
+    def took(self, frames: Sequence[Picture]) -> None:
+        """Note a chunk of the source. Its ends will do; a scene that begins or ends with black has a cut."""
+        self._contrasts.append(min(contrast(frames[0]), contrast(frames[-1])))
 
     def is_blank(self, frame_HWC: Picture, chunks: int = 1) -> bool:
         """Return whether the painting of the oldest `chunks` is blank, by one frame of it.
 
-        Raises BlankError when that is so again and again.
+        Raises BlankError when to begin anew did not help.
         """
         least = min((self._contrasts.popleft() for _ in range(chunks) if self._contrasts), default=0)
-        blank = least >= LEAST_CONTRAST and contrast(frame_HWC) == 0
-        self._in_a_row = self._in_a_row + 1 if blank else 0
-        if self._in_a_row >= MOST_IN_A_ROW:
+        self._is_blank = least >= LEAST_CONTRAST and contrast(frame_HWC) == 0
+        if not self._is_blank:
+            self._begun_anew = 0
+        elif self._begun_anew >= MOST_TIMES:
             raise BlankError(ADVICE)
-        return blank
+        return self._is_blank
 
     def begin_anew(self) -> None:
-        """Another stream follows; what was inside is gone. How often it was blank is not forgotten."""
+        """Another stream follows; what was inside is gone."""
         self._contrasts.clear()
+        self._begun_anew += self._is_blank
+        self._is_blank = False
 
 
 def contrast(frame_HWC: Picture) -> int:

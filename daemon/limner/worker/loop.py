@@ -12,6 +12,8 @@ from limner.daemon.segment import SegmentError
 from limner.daemon.wire import Message
 from limner.daemon.worker_protocol import Done, Failed, Give, Open, Opened, Return, Update
 from limner.engine.slo_plan import Plan
+from limner.worker.blank import NOTE as BLANK_NOTE
+from limner.worker.blank import BlankError
 from limner.worker.desk import (
     CloseJob,
     CollectJob,
@@ -74,7 +76,7 @@ class Loop:
             if not self._streams.keys() - {session}:
                 raise
             self._fail(session, generation, str(error))
-        except SegmentError as error:
+        except (SegmentError, BlankError) as error:
             self._fail(session, generation, str(error))
         except Exception as error:
             # Whatever the engine met in this stream: the other sessions go on.
@@ -276,6 +278,11 @@ class Loop:
         chunks = stream.come_out(painted)
         real = [frame for chunk in chunks for frame in chunk]
         opening = stream.opening
+        if painted.is_blank:
+            # What a stream remembers of it would make every later picture blank.
+            self._stats.painted(opening.session, painted.stages_ms, BLANK_NOTE, painted.strength)
+            stream.begin_anew()
+            return []
         slots = self._desk.take_outputs(opening.session, opening.generation, len(real))
         # Where there is no room for all, the newest count.
         newest = real[len(real) - len(slots) :]

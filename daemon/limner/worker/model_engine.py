@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from limner.daemon.protocol import Settings
 from limner.daemon.worker_protocol import Open
 from limner.engine.slo_cost import Profile
 from limner.engine.slo_plan import Plan
+from limner.worker.blank import BlankWatch
 from limner.worker.engines import Abilities, FatalEngineError, Painted, PaintStream, Pixels
 from limner.worker.frames_in import MOST_CHUNK_LATENTS, FramesIn, frames_into
 from limner.worker.memory import MemoryCaps
@@ -125,6 +127,7 @@ class _TorchStream:
         self._frames_in = frames_in
         self._taking_ms: deque[float] = deque()
         """Of the chunks that are inside, oldest first."""
+        self._watch = BlankWatch()
 
     @property
     def on_painted(self) -> Callable[[], None]:
@@ -148,6 +151,7 @@ class _TorchStream:
 
     def push(self, frames: Sequence[Pixels], taken: Callable[[], None]) -> Painted | None:
         began_s = time.perf_counter()
+        self._watch.took(frames)
         with memory_errors_named():
             chunk = self._frames_in.take(frames)
         taken()
@@ -167,6 +171,7 @@ class _TorchStream:
     def reset(self) -> None:
         self._overlapped.reset()
         self._taking_ms.clear()
+        self._watch.begin_anew()
 
     def update(self, settings: Settings, rev: int, plan: Plan | None) -> None:
         assert plan is not None, "an engine with abilities is given a plan"
@@ -175,11 +180,12 @@ class _TorchStream:
     def _adapt(self, painted: EnginePainted) -> Painted:
         taking_ms = [self._taking_ms.popleft() for _ in range(painted.chunks)]
         times = painted.stage_ms
+        frames_THWC = _on_host(painted)
         return Painted(
             chunk=painted.chunk,
             chunks=painted.chunks,
             rev=painted.revision,
-            write=_writer(painted),
+            write=partial(_write, frames_THWC),
             stages_ms={
                 "encode": times.encode,
                 "noise": times.noise,
@@ -189,21 +195,24 @@ class _TorchStream:
             },
             strength=painted.strength,
             note=_note(painted.text_note, painted.unknown_words),
+            is_blank=self._watch.is_blank(frames_THWC[-1], painted.chunks),
         )
 
 
-def _writer(painted: EnginePainted) -> Callable[[int, Pixels], None]:
-    """Return what puts a painted frame into a slot: as it is, where it came from the device ready to show."""
+def _on_host(painted: EnginePainted) -> Pixels:
+    """Return frames_THWC: of 4 colours, ready to show, where they came so from the device; else of 3."""
     if painted.rgba_THW4 is not None:
-        rgba_THW4 = painted.rgba_THW4.numpy()
-        return lambda number, slot_HW4: np.copyto(slot_HW4, rgba_THW4[number])
-    frames_THWC = painted.frames_TCHW.cpu().permute(0, 2, 3, 1)
+        return painted.rgba_THW4.numpy()
+    return painted.frames_TCHW.cpu().permute(0, 2, 3, 1).numpy()
 
-    def write(number: int, slot_HW4: Pixels) -> None:
-        slot_HW4[..., :3] = frames_THWC[number].numpy()
-        slot_HW4[..., 3] = OPAQUE
 
-    return write
+def _write(frames_THWC: Pixels, number: int, slot_HW4: Pixels) -> None:
+    frame_HWC = frames_THWC[number]
+    if frame_HWC.shape[2] == slot_HW4.shape[2]:
+        np.copyto(slot_HW4, frame_HWC)
+        return
+    slot_HW4[..., :3] = frame_HWC
+    slot_HW4[..., 3] = OPAQUE
 
 
 def _note(text_note: str, unknown: Sequence[str]) -> str:
