@@ -32,6 +32,7 @@ class Way:
     """A name of the catalogue, without its autoencoder; or "tiny"."""
     vae: Literal["wan", "taehv"] = "wan"
     weights: Weights = "bf16"
+    compiled: bool = False
 
 
 def config_of(way: Way) -> ModelConfig:
@@ -65,7 +66,7 @@ def engine_of(way: Way, device: torch.device, dtype: torch.dtype) -> Engine:
     config = config_of(way)
     model = random_model(config, device, dtype)
     model.dit.quantise(way.weights)
-    return Engine(config, model, device=device, dtype=dtype)
+    return Engine(config, model, device=device, dtype=dtype, compile=way.compiled)
 
 
 @torch.no_grad()

@@ -59,6 +59,7 @@ ROWS: tuple[Row, ...] = (
     Row(way=Way(model=SMALL), size=SQUARE, steps=2, least_fps=110),
     Row(way=Way(model=SMALL), size=WIDE, steps=2, least_fps=65),
     Row(way=Way(model=SMALL), size=SQUARE, steps=1, graphs=False),
+    Row(way=Way(model=SMALL, compiled=True), size=SQUARE, steps=1),
     Row(way=Way(model=LARGE), size=SQUARE, steps=1, least_fps=50),
     Row(way=Way(model=LARGE, weights="fp8"), size=SQUARE, steps=1, least_fps=58),
     *_rows(LARGE, WIDE, (1,), weights="fp8"),

@@ -16,6 +16,7 @@ from limner.engine.dit.quantised import WeightKind
 from limner.engine.dit.together import run_together
 from limner.engine.errors import ConfigError, EngineError
 from limner.engine.files import LoraShare
+from limner.engine.fusing import BACKEND, fusing
 from limner.engine.graphs import CudaRecorder
 from limner.engine.loading import PartProgress, Weights, load_model
 from limner.engine.parts import TextEncoder
@@ -37,6 +38,7 @@ class Engine:
         dtype: torch.dtype | None = None,
         threads: int | None = None,
         new_recorder: NewRecorder | None = None,
+        compile: bool = False,
         on_progress: PartProgress | None = None,
         weight_kind: WeightKind = "bf16",
         attention: AttentionKernel = "auto",
@@ -45,7 +47,8 @@ class Engine:
 
         `dtype`: what it computes in; None takes what is fast on the device. `threads`: CPU threads of this
         process, 1 or more; None leaves them. `new_recorder`: of the graphs that its streams replay; None
-        takes CUDA graphs where there is CUDA, `no_recorder` takes none. `on_progress` hears of the
+        takes CUDA graphs where there is CUDA, `no_recorder` takes none. `compile`: chains of small operations
+        become one kernel each (see fusing.py), after some seconds at the start. `on_progress` hears of the
         loading of weights that come as ModelFiles. `weight_kind`: of the denoiser's large weights; not "bf16"
         quantises each as it is loaded. `attention`: the kernel that it is tried with first. Raises
         WeightsError when the weights are not this model's, EngineError when the device is not there or
@@ -59,6 +62,7 @@ class Engine:
         self.device = usable_device(device)
         self.dtype = dtype if dtype is not None else fast_dtype(self.device)
         self._new_recorder = new_recorder or recorders_of(self.device)
+        self._fused_by = BACKEND if compile else None
         self._model = load_model(
             config,
             weights,
@@ -105,6 +109,7 @@ class Engine:
             width=width,
             device=self.device,
             new_recorder=self._new_recorder if graphs else no_recorder,
+            fused_by=self._fused_by,
         )
 
     @torch.inference_mode()
@@ -124,7 +129,8 @@ class Engine:
         chunks = [stream.encode(frames_TCHW) for stream, frames_TCHW in pairs]
         clock = StageClock(self.device)
         works = [stream.denoising(chunk) for (stream, _), chunk in zip(pairs, chunks, strict=True)]
-        done = run_together(self._model.dit, works)
+        with fusing(self._fused_by):
+            done = run_together(self._model.dit, works)
         spent = clock.lap()
         return [
             stream.decode(denoised(chunk, clean, spent))

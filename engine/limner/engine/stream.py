@@ -15,6 +15,7 @@ from limner.engine.encode_stage import EncodeStage
 from limner.engine.errors import StateError
 from limner.engine.flights import Texts
 from limner.engine.frames import Uploaded, on_host, to_show
+from limner.engine.fusing import fusing
 from limner.engine.model import Model
 from limner.engine.noise import NoiseSource
 from limner.engine.painting import Painting
@@ -42,10 +43,11 @@ class Stream:
         width: int,
         device: torch.device,
         new_recorder: NewRecorder = no_recorder,
+        fused_by: str | None = None,
     ) -> None:
         self.model = model
         self.height, self.width = height, width
-        self._device, self._new_recorder = device, new_recorder
+        self._device, self._new_recorder, self._fused_by = device, new_recorder, fused_by
         self._encode, self._denoiser, self._decode = self._new_stages(settings)
 
     @property
@@ -127,7 +129,8 @@ class Stream:
 
     def encode(self, frames_TCHW: Tensor | Uploaded) -> NoisedChunk:
         """First stage: put the newest settings in force, encode, add noise. Raises as `push` does."""
-        return self._encode.push(frames_TCHW)
+        with fusing(self._fused_by):
+            return self._encode.push(frames_TCHW)
 
     def check_frames(self, frames_TCHW: Tensor | Uploaded) -> None:
         """Raise what `push` would raise for these frames; nothing else happens."""
@@ -137,7 +140,8 @@ class Stream:
     def denoise(self, chunk: NoisedChunk | None) -> Denoised:
         """Second stage: paint; None finishes the chunks that are on their way."""
         clock = StageClock(self._device)
-        done = self._denoiser.flush() if chunk is None else self._denoiser.push(chunk)
+        with fusing(self._fused_by):
+            done = self._denoiser.flush() if chunk is None else self._denoiser.push(chunk)
         return denoised(chunk, done, clock.lap())
 
     def denoising(self, chunk: NoisedChunk) -> Work[list[CleanChunk]]:
@@ -156,7 +160,8 @@ class Stream:
         if not denoised.chunks:
             return None
         clock = StageClock(self._device)
-        frames_TCHW = self._decode.push(denoised.chunks)
+        with fusing(self._fused_by):
+            frames_TCHW = self._decode.push(denoised.chunks)
         decoded = clock.lap()
         return Painting(
             denoised=denoised,

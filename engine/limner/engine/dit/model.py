@@ -20,6 +20,7 @@ from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.context import TextContext
 from limner.engine.dit.linear import Linear, Mlp
 from limner.engine.dit.quantised import WeightKind
+from limner.engine.fusing import fusable
 
 TIMESTEPS = 1000.0
 """The model is told the timestep: 1000 times sigma."""
@@ -213,6 +214,7 @@ def time_frequencies(sigma: Tensor, freq_dim: int, dtype: torch.dtype) -> Tensor
     return torch.cat([angle.cos(), angle.sin()], dim=-1).to(dtype)
 
 
+@fusable
 def _modulated(x_RND: Tensor, frames: int, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
     """Norm without weights, then scale and shift [R, T, 1, D] per latent frame."""
     if len(x_RND) == 1 and frames == 1:  # One scale and shift for all tokens: those of the norm, in one pass.
@@ -223,6 +225,7 @@ def _modulated(x_RND: Tensor, frames: int, shift: Tensor, scale: Tensor, eps: fl
     return torch.addcmul(shift, _by_frame(normed, frames), 1 + scale).flatten(1, 2)
 
 
+@fusable
 def _gated(x_RND: Tensor, y_RND: Tensor, frames: int, gate: Tensor) -> Tensor:
     """x + gate * y, the gate [R, T, 1, D] per latent frame."""
     if frames == 1:

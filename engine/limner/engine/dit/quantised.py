@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from limner.engine.errors import EngineError
+from limner.engine.fusing import fusable
 
 WeightKind = Literal["bf16", "fp8", "int8"]
 """How weights are kept: as they are, or in one byte a number with a scale a row."""
@@ -72,8 +73,7 @@ def product(x: Tensor, small_NK: Tensor, scale_N: Tensor, bias_N: Tensor) -> Ten
 
 def fp8_product(x_MK: Tensor, small_NK: Tensor, scale_N: Tensor, bias_N: Tensor, form: Form) -> Tensor:
     """The same for fp8, [M, N]; all forms agree but for rounding."""
-    scaled_MK, scale_M1 = _scaled_rows(x_MK, _LARGEST[FP8])
-    small_MK = scaled_MK.to(FP8)
+    small_MK, scale_M1 = _fp8_rows(x_MK)
     multiply = partial(torch._scaled_mm, small_MK, small_NK.t(), use_fast_accum=True)
     if form == "rows":
         bias_N, dtype = bias_N.to(x_MK.dtype), x_MK.dtype
@@ -107,6 +107,13 @@ def works_on(device: torch.device, form: Form) -> bool:
     except (RuntimeError, ValueError):
         return False
     return True
+
+
+@fusable
+def _fp8_rows(x_MK: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows in fp8, and their scales [M, 1]."""
+    scaled_MK, scale_M1 = _scaled_rows(x_MK, _LARGEST[FP8])
+    return scaled_MK.to(FP8), scale_M1
 
 
 def _scaled_rows(x_MK: Tensor, largest: float) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from limner.engine.fusing import fusable
+
 
 def axis_pairs(head_dim: int) -> tuple[int, int, int]:
     """Rotary pairs for (t, h, w): a third each, what is left goes to t. 128 → (22, 21, 21)."""
@@ -37,6 +39,7 @@ def frame_turns(
     return torch.stack([angle.cos(), angle.sin()], dim=-1).to(device, torch.float32)
 
 
+@fusable
 def rotate(x: Tensor, turns: Tensor) -> Tensor:
     """Turn the pairs of x [..., N, heads, 2P] by turns [..., N, P, 2]; keeps x's type."""
     pairs = x.float().reshape(*x.shape[:-1], turns.shape[-2], 2)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.engine.fusing import fusable
 from limner.engine.wan.vae_layout import by_frame, frames_of_channels
 
 _LEAST_NORM = 1e-12
@@ -61,7 +62,7 @@ class RmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, ...] → the same shape and dtype."""
-        out: Tensor = x * self._gain(x) * self.gamma
+        out: Tensor = x * _gain(x) * self.gamma
         return out
 
     def activated(self, x_BCTHW: Tensor, past_BCTHW: Tensor) -> Tensor:
@@ -80,15 +81,22 @@ class RmsNorm(nn.Module):
         )
         window[:, :, :known] = past_BCTHW
         body = window[:, :, known:]
-        functional.silu(body.copy_(x_BCTHW).mul_(self._gain(x_BCTHW)).mul_(self.gamma), inplace=True)
+        _activate(body, x_BCTHW, self.gamma)
         past_BCTHW.copy_(window[:, :, -known:])
         return window
 
-    def _gain(self, x: Tensor) -> Tensor:
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=dtype)
-        gain: Tensor = norm.clamp_min_(_LEAST_NORM).reciprocal_().mul_(x.shape[1] ** 0.5)
-        return gain.to(x.dtype)
+
+@fusable
+def _activate(body_BCTHW: Tensor, x_BCTHW: Tensor, gamma: Tensor) -> None:
+    """Write SiLU of the normalised x. In place: these tensors are the largest that there are."""
+    functional.silu(body_BCTHW.copy_(x_BCTHW).mul_(_gain(x_BCTHW)).mul_(gamma), inplace=True)
+
+
+def _gain(x: Tensor) -> Tensor:
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=dtype)
+    gain: Tensor = norm.clamp_min_(_LEAST_NORM).reciprocal_().mul_(x.shape[1] ** 0.5)
+    return gain.to(x.dtype)
 
 
 class ResidualBlock(nn.Module):

@@ -1,0 +1,107 @@
+"""Fused functions give the same, for any size by one compilation; a broken compiler stops nobody."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import torch
+from tests.engine.streaming import clip, frames_of, painted, stream_of
+from tests.engine.tiny import random_weights, tiny_config
+from torch import Tensor
+
+from limner.engine import engine as engine_module
+from limner.engine import fusing as fusing_module
+from limner.engine.dit.model import _gated, _modulated
+from limner.engine.dit.quantised import _fp8_rows
+from limner.engine.dit.rope import rotate
+from limner.engine.engine import Engine
+from limner.engine.fusing import fusable, fusing
+from limner.engine.wan.vae_blocks import _activate
+
+TRACED = "eager"
+"""A backend that runs the traced operations as they are: whether all can be traced shows with any."""
+
+
+@pytest.fixture(autouse=True)
+def unbroken() -> Iterator[None]:
+    yield
+    assert TRACED not in fusing_module._broken
+    fusing_module._broken.clear()
+
+
+def activated(frames: int, side: int, layout: torch.memory_format) -> Tensor:
+    window = torch.zeros(1, 4, 2 + frames, side, 2 * side).contiguous(memory_format=layout)
+    x = torch.linspace(-1, 1, 4 * frames * side * 2 * side).view(1, 4, frames, side, 2 * side)
+    _activate(window[:, :, 2:], x.contiguous(memory_format=layout), torch.full((4, 1, 1, 1), 0.7))
+    return window
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_what_is_fused_gives_the_same(frames: int) -> None:
+    torch.manual_seed(0)
+    x, y = torch.randn(2, 2, 6 * frames, 8)
+    shift, scale, gate = torch.randn(3, 2, frames, 1, 8)
+    turned, turns = torch.randn(2, 6, 3, 8), torch.randn(2, 6, 4, 2)
+
+    def all_of_them() -> list[Tensor]:
+        return [
+            _modulated(x, frames, shift, scale, 1e-6),
+            _gated(x, y, frames, gate),
+            rotate(turned, turns),
+            *(part.float() for part in _fp8_rows(x.flatten(0, 1))),
+            *(activated(frames, side, torch.channels_last_3d) for side in (2, 4)),
+            activated(frames, 3, torch.contiguous_format),
+        ]
+
+    plain = all_of_them()
+    with fusing(TRACED), torch.inference_mode():
+        fused = all_of_them()
+    for one, other in zip(plain, fused, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-6)
+
+
+def test_a_stream_paints_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "BACKEND", TRACED)
+    config = tiny_config()
+    weights, frames = random_weights(config), []
+    for compiled in (False, True):
+        engine = Engine(config, weights, dtype=torch.float32, compile=compiled)
+        frames.append(frames_of(painted(stream_of(engine, steps=2), clip(5))).float())
+    assert float((frames[0] - frames[1]).abs().mean()) < 0.02
+
+
+def test_a_compiler_that_fails_is_left_and_the_log_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    calls = 0
+
+    @fusable
+    def doubled(x: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return x * 2
+
+    with caplog.at_level(logging.WARNING, "limner.engine"), fusing("no such backend"):
+        results = [doubled(torch.ones(2)) for _ in range(3)]
+    assert all(torch.equal(result, torch.full((2,), 2.0)) for result in results)
+    assert calls == 3
+    assert ["torch.compile does not work here" in line for line in caplog.messages] == [True]
+
+
+def test_new_sizes_need_no_new_compilation() -> None:
+    compilations = 0
+
+    def counting(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> object:
+        nonlocal compilations
+        compilations += 1
+        return graph.forward
+
+    compiled = torch.compile(rotate.__wrapped__, backend=counting, dynamic=True, fullgraph=True)  # type: ignore[attr-defined]
+    for tokens in (6, 12, 18, 24, 36, 48):
+        compiled(torch.randn(2, tokens, 3, 8), torch.randn(2, tokens, 4, 2))
+    assert compilations == 1
+
+
+def test_outside_nothing_is_fused() -> None:
+    with fusing(None):
+        assert torch.equal(rotate(torch.ones(1, 2, 1, 4), torch.zeros(1, 2, 2, 2)), torch.zeros(1, 2, 1, 4))
