@@ -10,6 +10,7 @@ from limner.daemon import worker_protocol as w
 from limner.daemon.protocol import PromptShare
 from limner.daemon.style_file import load, parse
 from limner.daemon.styles import Style, Styles
+from limner.daemon.wire import encode
 
 
 def test_each_worker_hears_the_prompts_of_the_styles_when_it_is_ready() -> None:
@@ -41,3 +42,16 @@ def test_of_a_mix_each_prompt_is_likely() -> None:
     mix = [PromptShare(prompt="oil"), PromptShare(prompt="neon", weight=2.0)]
     styles = Styles([Style(name="a", prompt="said in words", mix=mix), Style(name="b", prompt="fog")])
     assert styles.prompts == ["oil", "neon", "fog"]
+
+
+def test_prompts_of_rules_are_likely_too_as_far_as_a_message_holds() -> None:
+    room = Room("limner-test-prepare-")
+    room.ready_worker()
+    room.told(w.Prepare)
+    room.hub.styles_changed(load(), "", ["fog over the sea"])
+    assert room.told(w.Prepare)[0].prompts == [*dict.fromkeys(load().prompts), "fog over the sea"]
+    long = [f"{number} {'ä' * 990}" for number in range(200)]
+    room.hub.styles_changed(load(), "", long)
+    (likely,) = room.told(w.Prepare)
+    assert w.from_daemon.decode(encode(likely)) == likely
+    assert 20 < len(likely.prompts) < 100

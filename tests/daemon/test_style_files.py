@@ -90,6 +90,8 @@ def test_a_style_brings_seed_and_says_what_it_lacks() -> None:
         ('[[rules]]\nscene = "a"\n[[rules]]\nscene = "b"\nstile = "x"\n', 1, "changes nothing"),
         ('[[rules]]\nscene = "a"\nstyle = "x"\n[[rules]]\nscene = "b"\nstile = "x"\n', 6, "stile"),
         ('[[rules]]\nstyle = "x"\n', 1, "no condition"),
+        (f'[[styles]]\nname = "{"x" * 101}"\nprompt = "y"\n', 2, "name has 101 characters"),
+        ("".join(f'[[styles]]\nname = "{n}"\nprompt = "y"\n' for n in range(201)), 1, "has 201 entries"),
         ('[[rules]]\nfilter = "F"\nstyle = "x"\n', 1, "of which source"),
         ('[[rules]]\nsource = "S"\nstyle = "x"\n', 1, "add a filter of it, or shown"),
         ('[[rules]]\nscene = "S"\nenabled = true\nstyle = "x"\n', 1, "no filter"),

@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import structs
@@ -59,6 +59,7 @@ class Hub:
         self._version = version
         self._started_ns = self._ticked_ns = now_ns()
         self._complained_ns = self._started_ns - COMPLAIN_NS
+        self._prompts: Sequence[str] = ()
         self._styles_problem = ""
         self.obs: p.ObsInfo | None = None
         """What is known of OBS; None: nobody looks."""
@@ -277,13 +278,16 @@ class Hub:
             obs=self.obs,
         )
 
-    def styles_changed(self, styles: Styles, problem: str) -> None:
-        """Take other styles; `problem` says why the user's file is not among them, if it is not."""
+    def styles_changed(self, styles: Styles, problem: str, prompts: Sequence[str] = ()) -> None:
+        """Take other styles; `problem` says why the user's file is not among them, if it is not.
+
+        `prompts` may be asked for besides those of the styles: rules name some.
+        """
         self._styles_problem = problem
-        if styles == self._styles:
+        if (styles, prompts) == (self._styles, self._prompts):
             return
-        self._styles = styles
-        self.painting.prepare(styles.prompts)
+        self._styles, self._prompts = styles, prompts
+        self.painting.prepare([*styles.prompts, *prompts])
         for session in self._changes.restyle(styles):
             self.painting.update(session)
             self.floor.say_status(session)

@@ -11,12 +11,14 @@ from limner.daemon.floor import Floor
 from limner.daemon.metrics import NS_PER_S
 from limner.daemon.session import Session
 from limner.daemon.slots import Owner, SlotError
-from limner.daemon.wire import WireError
+from limner.daemon.wire import MAX_MESSAGE_BYTES, WireError
 
 log = logging.getLogger("limner.daemon")
 # A session that failed is tried again after this long, the next time after twice as long, and so on.
 RETRY_NS = 5 * NS_PER_S
 MAX_RETRY_NS = 60 * NS_PER_S
+# All likely prompts go in one message; those beyond are encoded when they are asked for.
+MAX_LIKELY_BYTES = MAX_MESSAGE_BYTES - 1024
 
 
 class Painting:
@@ -80,7 +82,11 @@ class Painting:
 
     def prepare(self, prompts: Iterable[str]) -> None:
         """Let every worker, this one and the next, be ready for prompts that are likely to be asked for."""
-        self._likely = list(dict.fromkeys(prompts))
+        self._likely, left_bytes = [], MAX_LIKELY_BYTES
+        for prompt in dict.fromkeys(prompts):
+            left_bytes -= len(prompt.encode()) + 5
+            if left_bytes >= 0:
+                self._likely.append(prompt)
         if self._floor.worker.ready:
             self._say_likely()
 

@@ -112,7 +112,7 @@ class Daemon:
             styles=self._styles.styles,
             version=_version,
         )
-        self._hub.styles_changed(self._styles.styles, self._styles.problem)
+        self._take_styles()
         self._worker_pidfd = -1
         self._poller = zmq.Poller()
         for source in (self._sockets.clients, self._sockets.worker, self._wake_read):
@@ -148,7 +148,7 @@ class Daemon:
                 next_tick_s = now_s + TICK_S
                 self._hub.tick()
                 if self._styles.poll():
-                    self._hub.styles_changed(self._styles.styles, self._styles.problem)
+                    self._take_styles()
                 self._watch_obs_control()
             self._watch_worker()
             self._wait(next_tick_s)
@@ -184,6 +184,11 @@ class Daemon:
         stuck = self._hub.floor.worker.stuck(time.monotonic_ns())
         if stuck:
             self._supervisor.kill(stuck)
+
+    def _take_styles(self) -> None:
+        watch = self._styles
+        prompts = [rule.prompt for rule in watch.rules if rule.prompt]
+        self._hub.styles_changed(watch.styles, watch.problem, prompts)
 
     def _watch_obs_control(self) -> None:
         wanted = bool(self._styles.rules)

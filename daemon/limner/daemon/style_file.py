@@ -34,8 +34,9 @@ class StyleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """These styles come first, in this order."""
     hide: list[StyleName] = []
     """These are not to be shown."""
-    styles: Annotated[list[Entry], Meta(max_length=1000)] = []
-    rules: Annotated[list[Rule], Meta(max_length=1000)] = []
+    # With those in the box, they must fit into the filter's list (plugin/src/protocol.h, MAX_STYLES).
+    styles: Annotated[list[Entry], Meta(max_length=200)] = []
+    rules: Annotated[list[Rule], Meta(max_length=200)] = []
 
 
 def own_file() -> Path:

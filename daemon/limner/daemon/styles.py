@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Meta
 
 from limner.daemon.protocol import (
-    MAX_NAME_CHARS,
     MAX_PROMPT_CHARS,
     U32,
     LeastSteps,
@@ -25,9 +24,11 @@ from limner.daemon.protocol import (
 # What a look without a style is called; never the name of a style.
 CUSTOM = "custom"
 MAX_LORAS = 8
+# All names go to each filter in one message.
+MAX_STYLE_CHARS = 100
 MAX_NOTES_CHARS = 10_000
 
-StyleName = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS, pattern="^[^\\x00-\\x1f]*$")]
+StyleName = Annotated[str, Meta(min_length=1, max_length=MAX_STYLE_CHARS, pattern="^[^\\x00-\\x1f]*$")]
 
 
 class UnknownStyleError(Exception):

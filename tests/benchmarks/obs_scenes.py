@@ -1,0 +1,151 @@
+"""How fast a scene's look is in the picture, in a real OBS under Xvfb with `pocket`, and its transition.
+
+    .venv/bin/python -m tests.benchmarks.obs_scenes [--changes 20] [--out out/obs_scenes.json]
+
+Needs what tests/end_to_end has built (run its tests once), and a machine that does nothing else. Times run
+from the request that puts the scene on air: `in_force_ms` until the daemon has the new settings (the part of
+the control), `visible_ms` until the picture of that scene has the new look, as screenshots see it (one every
+`screenshot_ms`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tests.end_to_end.harness import clips, scenes
+from tests.end_to_end.harness.looks import Eye, Look, look, steady_look
+from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
+from tests.support.daemon import RunningDaemon, private_runtime_dir
+
+from limner.daemon.client import Client
+from limner.daemon.protocol import Change
+from limner.installer import plugin
+
+CACHE = Path(__file__).resolve().parents[2] / "build" / "end_to_end"
+STYLES = {"Main": "pencil sketch", "Gaming": "neon"}
+RULES = "\n".join(f'[[rules]]\nscene = "{scene}"\nstyle = "{style}"\n' for scene, style in STYLES.items())
+TRANSITION_MS = 1000
+SETTLE_S = 3.0
+
+
+def measure(changes: int) -> dict[str, Any]:
+    """Run everything and return the report."""
+    street = clips.one_shot(
+        clips.raw_frames(clips.clip("bikes"), CACHE / "clips/bikes.yuv"), CACHE / "clips/street.yuv"
+    )
+    camera = Camera(name="Cam", raw_file=street, limner={"start_daemon": False, "style": "sepia"})
+    with tempfile.TemporaryDirectory() as plugins, private_runtime_dir() as folder:
+        installed = plugin.install(CACHE / "plugin", Path(plugins), Path("/nonexistent/limner"))
+        native = CACHE / "native"
+        build = Build(plugin=installed, camera=native / "test_camera.so", shim=native / "bind_loopback.so")
+        obs = Obs(build, (camera,), runtime_dir=folder / "run")
+        with scenes.ruled_daemon(obs, RULES, engine="pocket", threads=2) as daemon, obs:
+            daemon.wait_ready()
+            scenes.add_scene(obs, "Gaming", "Cam")
+            obs.wait_painted()
+            looks = {style: _settled(obs, daemon, scene) for scene, style in STYLES.items()}
+            before = obs.stats()
+            found = [_change(obs, daemon, looks, ("Gaming", "Main")[n % 2]) for n in range(changes)]
+            after = obs.stats()
+            report = _summary(found)
+            report["obs_lagged_percent"] = round(
+                100 * (after.lagged - before.lagged) / (after.rendered - before.rendered), 2
+            )
+            report["transition"] = _transition(obs, daemon, looks)
+    return {"command": " ".join(["python -m tests.benchmarks.obs_scenes", *sys.argv[1:]]), **report}
+
+
+def _settled(obs: Obs, daemon: RunningDaemon, scene: str) -> Look:
+    obs.show_scene(scene)
+    wait_for(scene, lambda: scenes.settings_of(daemon, "Cam").style == STYLES[scene], 30)
+    time.sleep(SETTLE_S)
+    return steady_look(obs, scene)
+
+
+def _change(obs: Obs, daemon: RunningDaemon, looks: dict[str, Look], scene: str) -> dict[str, Any]:
+    """Put a scene on air; return how long its look took, and what else was seen once it was there."""
+    eye, style = Eye(obs, scene, looks), STYLES[scene]
+    start_s = time.monotonic()
+    obs.show_scene(scene)
+    with Client(daemon.runtime_dir) as client:
+        in_force_s = _until(lambda: client.query().sessions[0].status.settings.style == style) - start_s
+    sights = eye.watch_until(style)
+    sights += [eye.see() for _ in range(10)]
+    first = next(n for n, sight in enumerate(sights) if sight.name == style)
+    times_s = [sight.at_s for sight in sights]
+    return {
+        "in_force_ms": 1000 * in_force_s,
+        "visible_ms": 1000 * (sights[first].at_s - start_s),
+        "wrong_after": sum(sight.name != style for sight in sights[first:]),
+        "black": sum(sight.name == "black" for sight in sights),
+        "screenshot_ms": 1000 * float(np.median(np.diff(times_s))),
+    }
+
+
+def _until(holds: Callable[[], bool]) -> float:
+    """Return when `holds` did."""
+    while not holds():
+        time.sleep(0.001)
+    return time.monotonic()
+
+
+def _summary(found: list[dict[str, Any]]) -> dict[str, Any]:
+    report: dict[str, Any] = {"changes": len(found), "cores": os.cpu_count()}
+    for name in ("in_force_ms", "visible_ms", "screenshot_ms"):
+        values = sorted(one[name] for one in found)
+        report[name] = {
+            "p50": round(float(np.percentile(values, 50)), 1),
+            "p95": round(float(np.percentile(values, 95)), 1),
+            "max": round(values[-1], 1),
+        }
+    return report | {name: sum(one[name] for one in found) for name in ("wrong_after", "black")}
+
+
+def _transition(obs: Obs, daemon: RunningDaemon, looks: dict[str, Look]) -> dict[str, Any]:
+    """Change scenes with a transition; return how long it took to see and how far it ever went back, 0..1."""
+    first, last = looks[STYLES["Main"]], looks[STYLES["Gaming"]]
+    with Client(daemon.runtime_dir) as client:
+        client.set(Change(transition_ms=TRANSITION_MS))
+    _settled(obs, daemon, "Main")
+    way = last - first
+    start_s = time.monotonic()
+    obs.show_scene("Gaming")
+    seen: list[tuple[float, float]] = []
+    while time.monotonic() < start_s + TRANSITION_MS / 1000 + SETTLE_S:
+        now = look(obs.screenshot("Gaming", 160))
+        seen.append((time.monotonic() - start_s, float((now - first) @ way / (way @ way))))
+    shares = np.array([share for _, share in seen])
+    smooth = np.convolve(shares, np.ones(5) / 5, "valid")
+    back = float((np.maximum.accumulate(smooth) - smooth).max())
+    from_s = next((at_s for at_s, share in seen if share > 0.1), 0.0)
+    to_s = next((at_s for at_s, share in seen if share > 0.9), 0.0)
+    return {
+        "ms": TRANSITION_MS,
+        "seen_10_to_90_ms": round(1000 * (to_s - from_s)),
+        "largest_step_back": round(back, 3),
+    }
+
+
+def main() -> None:
+    """Parse the arguments, measure, write, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--changes", type=int, default=20)
+    parser.add_argument("--out", type=Path, default=Path("out/obs_scenes.json"))
+    chosen = parser.parse_args()
+    report = json.dumps(measure(chosen.changes), indent=1)
+    chosen.out.parent.mkdir(parents=True, exist_ok=True)
+    chosen.out.write_text(report + "\n")
+    print(report)
+
+
+if __name__ == "__main__":
+    main()
