@@ -13,7 +13,7 @@ from limner.cli import options
 from limner.cli.options import change_from
 from limner.cli.set_cmd import set_settings
 from limner.cli.words import _SAID_WHEN_CHANGED, changed, describe, in_force
-from limner.daemon.protocol import Change, Plan, PromptShare, Settings
+from limner.daemon.protocol import Change, Lora, Plan, PromptShare, Settings
 
 
 def test_every_setting_has_an_option() -> None:
@@ -50,6 +50,9 @@ def test_a_mix_is_words_and_weights() -> None:
         ({"mix": ["neon=nan"]}, "--mix[0].weight is nan"),
         ({"mix": ["a", "b", "c", "d", "e"]}, "--mix has 5 entries; it must be a list of at most 4"),
         ({"mix": ["a"], "prompt": "b"}, "--mix is painted instead of --prompt: give one of them"),
+        ({"lora": ["film=lots"]}, "--lora is 'film=lots'; after = comes the weight, a number"),
+        ({"lora": ["film=11"]}, "--lora[0].weight is 11.0; it must be a number from -10 to 10"),
+        ({"lora": ["x"] * 9}, "--lora has 9 entries; it must be a list of at most 8"),
         ({"steps": 9}, "--steps is 9; it must be a whole number from 1 to 4"),
         ({"strength": float("nan")}, "--strength is nan; it must be a number from 0 to 1"),
         ({"least_steps": 0}, "--least-steps is 0; it must be a whole number from 1 to 4"),
@@ -64,6 +67,14 @@ def test_what_makes_no_sense_is_named(given: dict[str, Any], words: str) -> None
     with pytest.raises(typer.BadParameter) as caught:
         change_from(**given)
     assert words in str(caught.value)
+
+
+def test_loras_are_names_and_weights_and_none_takes_them_away() -> None:
+    loras = [Lora(name="film", weight=0.8), Lora(name="a=b", weight=-1), Lora(name="ink")]
+    assert change_from(lora=["film=0.8", "a=b=-1", "ink"]).lora == loras
+    assert change_from(lora=["none"]).lora == []
+    assert change_from(lora=None) == change_from(lora=[]) == Change()
+    assert changed(Settings(lora=loras[:1])) == ["LoRA film (0.8)"]
 
 
 def test_what_is_left_out_stays_as_it_is() -> None:

@@ -15,7 +15,7 @@ from limner.daemon.style_edit import added, edited, exported, removed, save
 from limner.daemon.style_file import StylesError, built_in, load, parse
 from limner.daemon.style_lines import line_of
 from limner.daemon.style_watch import StyleWatch
-from limner.daemon.styles import Entry, Lora, Style, Styles
+from limner.daemon.styles import Entry, Style, Styles
 
 BOX = Styles([Style(name=name, prompt=name, strength=0.5) for name in ("noir", "neon", "sepia")])
 PATH = Path("styles.toml")
@@ -71,11 +71,16 @@ def test_a_mix_needs_no_prompt_and_an_own_prompt_is_not_behind_a_mix() -> None:
     assert parse('[[styles]]\nname = "neon"\nprompt = "c"\n', PATH, mixed)[0].find("neon").mix == []
 
 
-def test_a_style_brings_seed_and_says_what_it_lacks() -> None:
-    styles = Styles([Style(name="film", prompt="film", seed=7, lora=[Lora(name="grain")])])
-    settings, notes = resolve(p.Settings(), p.Change(style="film"), styles)
-    assert settings.seed == 7
-    assert any("LoRA grain" in note for note in notes)
+def test_a_style_brings_its_seed_and_its_loras_and_the_next_takes_them_away() -> None:
+    loras = [p.Lora(name="grain", weight=0.5)]
+    styles = Styles(
+        [Style(name="film", prompt="film", seed=7, lora=loras), Style(name="neon", prompt="neon")]
+    )
+    settings, _ = resolve(p.Settings(), p.Change(style="film"), styles)
+    assert (settings.seed, settings.lora) == (7, loras)
+    own, _ = resolve(settings, p.Change(prompt="fog"), styles)
+    assert own.lora == loras, "what the style painted with stays until another style comes"
+    assert resolve(settings, p.Change(style="neon"), styles)[0].lora == []
 
 
 @pytest.mark.parametrize(
@@ -205,7 +210,7 @@ def test_a_file_in_an_unusual_shape_is_left_alone() -> None:
 
 
 def test_what_is_exported_can_be_read(tmp_path: Path) -> None:
-    entry = Entry(name='a "b"\\', prompt="x\ny", lora=[Lora(name="l", weight=0.5)], seed=3, steps=2)
+    entry = Entry(name='a "b"\\', prompt="x\ny", lora=[p.Lora(name="l", weight=0.5)], seed=3, steps=2)
     styles = parse(exported([entry]), PATH, Styles([]))[0]
     assert (styles.find('a "b"\\').prompt, styles.find('a "b"\\').lora) == ("x\ny", entry.lora)
 

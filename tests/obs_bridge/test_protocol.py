@@ -38,6 +38,7 @@ SETTINGS = protocol.Settings(
     seed=77,
     motion_aware=False,
     bypass=True,
+    lora=[protocol.Lora(name="grain ✓", weight=-0.5)],
 )
 # What a filter must take, and does nothing with: others set it.
 UNUSED = {
@@ -51,6 +52,7 @@ UNUSED = {
     "motion_smoothing",
     "motion_hysteresis",
     "cuts",
+    "lora",
 }
 WELCOME = protocol.Welcome(
     session="Kamera",

@@ -33,6 +33,15 @@ Mix = Annotated[
         rich_help_panel=LOOK,
     ),
 ]
+Lora = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lora",
+        help="One of up to 8 LoRAs to paint with, and how much of it (1 if not said); none: without.",
+        metavar="NAME[=WEIGHT]",
+        rich_help_panel=LOOK,
+    ),
+]
 TransitionMs = Annotated[
     int | None,
     typer.Option(
@@ -182,16 +191,19 @@ Cuts = Annotated[
     bool | None,
     typer.Option("--cuts/--no-cuts", help="Begin anew where the scene changes.", rich_help_panel=MOTION),
 ]
+NO_LORA = "none"
 Report = Annotated[
     str | None, typer.Option("--report", help="Write the figures as JSON to this file.", metavar="FILE")
 ]
 
 
-def change_from(*, mix: list[str] | None = None, **values: object) -> Change:
+def change_from(*, mix: list[str] | None = None, lora: list[str] | None = None, **values: object) -> Change:
     """Return the options as a change, absent ones left out; raises BadParameter naming the option."""
     given = {name: value for name, value in values.items() if value is not None}
     if mix:
         given["mix"] = [_share(text) for text in mix]
+    if lora:
+        given["lora"] = [] if lora == [NO_LORA] else [lora_from(text) for text in lora]
     if "mix" in given and "prompt" in given:
         raise typer.BadParameter("--mix is painted instead of --prompt: give one of them")
     try:
@@ -205,6 +217,17 @@ def change_from(*, mix: list[str] | None = None, **values: object) -> Change:
         name = next((name for name in given if fault.startswith(name)), "")
         option = "--" + name.replace("_", "-")
         raise typer.BadParameter(option + fault.removeprefix(name) if name else fault) from error
+
+
+def lora_from(text: str) -> dict[str, object]:
+    """Return "film=0.8" as a LoRA's name and its weight."""
+    name, sign, weight = text.rpartition("=")
+    if not sign:
+        return {"name": text}
+    try:
+        return {"name": name, "weight": float(weight)}
+    except ValueError:
+        raise typer.BadParameter(f"--lora is {text!r}; after = comes the weight, a number") from None
 
 
 def _share(text: str) -> dict[str, object]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import typer
 
 from limner.cli.errors import CliError
 from limner.daemon import style_edit
@@ -142,17 +141,6 @@ def write_new(path: Path, text: str) -> None:
                 file.write(text)
         except FileExistsError:
             raise CliError(f"{path} is there already; choose another name") from None
-
-
-def lora_from(text: str) -> dict[str, Any]:
-    """Return "film=0.8" as it stands in a file."""
-    name, sign, weight = text.rpartition("=")
-    if not sign:
-        return {"name": text}
-    try:
-        return {"name": name, "weight": float(weight)}
-    except ValueError:
-        raise typer.BadParameter(f"--lora is {text!r}; after = comes the weight, a number") from None
 
 
 def _whole(style: Style) -> Entry:

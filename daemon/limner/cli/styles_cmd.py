@@ -197,9 +197,7 @@ def thumbnails(
 
 def _change(mix: list[str] | None, lora: list[str] | None, **values: object) -> dict[str, Any]:
     """Return what was given, checked, as it stands in a file."""
-    found: dict[str, Any] = msgspec.to_builtins(o.change_from(mix=mix, **values))
-    if lora:
-        found["lora"] = [desk.lora_from(text) for text in lora]
+    found: dict[str, Any] = msgspec.to_builtins(o.change_from(mix=mix, lora=lora, **values))
     return found
 
 

@@ -21,6 +21,7 @@ _SAID_WHEN_CHANGED = {
     "motion_hysteresis": "motion hysteresis {}",
     "steadiness": "steadiness {}",
     "cuts": "cuts go unnoticed",
+    "lora": "LoRA {}",
     "bypass": "bypassed: the source is shown",
 }
 _AT_FIRST = Settings()
@@ -48,6 +49,8 @@ def steps(count: int) -> str:
 def changed(settings: Settings) -> list[str]:
     """Return what is not as it was from the start, one by one."""
     values = {name: getattr(settings, name) for name in _SAID_WHEN_CHANGED}
+    if settings.lora:
+        values["lora"] = ", ".join(f"{lora.name} ({lora.weight:g})" for lora in settings.lora)
     return [
         _SAID_WHEN_CHANGED[name].format(value)
         for name, value in values.items()

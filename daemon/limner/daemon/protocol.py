@@ -20,6 +20,7 @@ HEARTBEAT_S = 0.5
 SILENCE_S = 2.0
 MAX_PROMPT_CHARS = 1000
 MAX_PROMPTS = 4
+MAX_LORAS = 8
 MAX_NAME_CHARS = 200
 MAX_OBS_NAME_CHARS = 1000
 MAX_SIDE = 8192
@@ -80,6 +81,18 @@ Cuts = Annotated[bool, Meta(description="begin anew where the scene changes")]
 Bypass = Annotated[bool, Meta(description="show the source")]
 
 
+LoraName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_NAME_CHARS,
+        pattern="^[^\\x00-\\x1f]*$",
+        description="of a file in the folder of LoRAs, without its ending",
+    ),
+]
+LoraWeight = Annotated[float, Meta(ge=-10, le=10, description="1 as it was trained, 0 nothing")]
+
+
 class PromptShare(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One prompt of a mix."""
 
@@ -89,6 +102,19 @@ class PromptShare(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 Mix = Annotated[
     list[PromptShare], Meta(max_length=MAX_PROMPTS, description="painted instead of `prompt`; empty: not")
+]
+
+
+class Lora(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A LoRA to paint with."""
+
+    name: LoraName
+    weight: LoraWeight = 1.0
+
+
+Loras = Annotated[
+    list[Lora],
+    Meta(max_length=MAX_LORAS, description="to paint with; a model has one set for all sessions"),
 ]
 
 
@@ -121,6 +147,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     steadiness: Steadiness | None = None
     cuts: Cuts | None = None
     bypass: Bypass | None = None
+    lora: Loras | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -148,6 +175,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     steadiness: Steadiness = 0.93
     cuts: Cuts = True
     bypass: Bypass = False
+    lora: Loras = []
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

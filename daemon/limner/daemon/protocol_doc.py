@@ -16,6 +16,7 @@ _NESTED = (
     protocol.Change,
     protocol.Settings,
     protocol.PromptShare,
+    protocol.Lora,
     protocol.Plan,
     protocol.SegmentRef,
     protocol.Percentiles,

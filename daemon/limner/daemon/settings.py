@@ -23,11 +23,9 @@ def resolve(settings: Settings, change: Change, styles: Styles) -> tuple[Setting
         values["style"] = CUSTOM
     elif change.style is not None:
         values = _of_style(styles.find(change.style))
-    style = styles.get(str(values.get("style", CUSTOM)))
     values |= _own_words(change, before=str(values.get("prompt", settings.prompt)), styled="mix" in values)
     values |= {name: value for name in _PLAIN if (value := getattr(change, name)) is not None}
-    fitting, notes = _fitting(msgspec.structs.replace(settings, **values))
-    return fitting, [*notes, *_missing(style)]
+    return _fitting(msgspec.structs.replace(settings, **values))
 
 
 def restyled(settings: Settings, old: Style, new: Style) -> Settings:
@@ -45,13 +43,14 @@ def restyled(settings: Settings, old: Style, new: Style) -> Settings:
 
 
 def _of_style(style: Style) -> dict[str, object]:
-    """Return what a style sets; a mix that was there before goes."""
+    """Return what a style sets; a mix and LoRAs that were there before go."""
     values: dict[str, object] = {
         "style": style.name,
         "prompt": style.prompt,
         "mix": style.mix,
         "strength": style.strength,
         "steps": style.steps,
+        "lora": style.lora,
     }
     optional = {"transition_ms": style.transition_ms, "least_steps": style.least_steps, "seed": style.seed}
     return values | {name: value for name, value in optional.items() if value is not None}
@@ -68,14 +67,6 @@ def _own_words(change: Change, *, before: str, styled: bool) -> dict[str, object
     if change.prompt is not None and change.prompt != before:
         values |= {"mix": [], "prompt": change.prompt}
     return values if styled or not values else values | {"style": CUSTOM}
-
-
-def _missing(style: Style | None) -> list[str]:
-    """Return what a style asks for and does not get."""
-    if style is None or not style.lora:
-        return []
-    names = ", ".join(lora.name for lora in style.lora)
-    return [f"style {style.name!r} asks for the LoRA {names}: painted without, this version loads none"]
 
 
 def _fitting(settings: Settings) -> tuple[Settings, list[str]]:

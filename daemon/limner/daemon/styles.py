@@ -13,6 +13,7 @@ from limner.daemon.protocol import (
     MAX_PROMPT_CHARS,
     U32,
     LeastSteps,
+    Loras,
     Mix,
     Prompt,
     PromptShare,
@@ -23,7 +24,6 @@ from limner.daemon.protocol import (
 
 # What a look without a style is called; never the name of a style.
 CUSTOM = "custom"
-MAX_LORAS = 8
 # All names go to each filter in one message.
 MAX_STYLE_CHARS = 100
 MAX_NOTES_CHARS = 10_000
@@ -33,16 +33,6 @@ StyleName = Annotated[str, Meta(min_length=1, max_length=MAX_STYLE_CHARS, patter
 
 class UnknownStyleError(Exception):
     """Nobody knows this style; the message suggests the nearest and lists all."""
-
-
-class Lora(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A LoRA that a style paints with."""
-
-    name: StyleName
-    weight: Annotated[float, Meta(ge=-10, le=10)] = 1.0
-
-
-Loras = Annotated[list[Lora], Meta(max_length=MAX_LORAS)]
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

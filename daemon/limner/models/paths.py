@@ -15,6 +15,13 @@ def models_dir() -> Path:
     return _xdg("XDG_DATA_HOME", ".local/share") / "limner" / "models"
 
 
+def loras_dir() -> Path:
+    """Return the folder of the user's LoRAs: LIMNER_LORAS_DIR, else limner/loras/ in the data folder."""
+    if chosen := os.environ.get("LIMNER_LORAS_DIR"):
+        return Path(chosen)
+    return _xdg("XDG_DATA_HOME", ".local/share") / "limner" / "loras"
+
+
 def config_dir() -> Path:
     """Return the folder of the user's own settings: LIMNER_CONFIG_DIR, else limner/ in the config folder."""
     if chosen := os.environ.get("LIMNER_CONFIG_DIR"):

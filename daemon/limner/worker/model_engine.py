@@ -20,9 +20,11 @@ from limner.daemon.protocol import Settings
 from limner.daemon.worker_protocol import Open
 from limner.engine.slo_cost import Profile
 from limner.engine.slo_plan import Plan
+from limner.models.paths import loras_dir
 from limner.worker.blank import BlankWatch
 from limner.worker.engines import Abilities, FatalEngineError, Painted, PaintStream, Pixels
 from limner.worker.frames_in import MOST_CHUNK_LATENTS, FramesIn, frames_into
+from limner.worker.loras import LoraDesk
 from limner.worker.memory import MemoryCaps
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class TorchPaintEngine:
     def __init__(self, engine: Engine, threads: int, caps: MemoryCaps | None = None) -> None:
         self._engine = engine
         self._lanes = _lanes(engine, threads)
+        self._loras = LoraDesk(engine, self._lanes, loras_dir())
         self.model = engine.config.name
         self.device = _name_of(engine.device)
         config = engine.config
@@ -65,7 +68,8 @@ class TorchPaintEngine:
         with memory_errors_named():
             stream = self._engine.open_stream(settings, opening.height, opening.width)
             frames_in = frames_into(self._engine, opening.height, opening.width, self._lanes.most_inside)
-        return _TorchStream(OverlappedStream(stream, self._lanes), frames_in, opening.fps)
+        self._loras.want(opening.settings.lora)
+        return _TorchStream(OverlappedStream(stream, self._lanes), frames_in, opening.fps, self._loras)
 
     def lock_pages(self, memory: memoryview) -> Callable[[], None]:
         """Let the device read this memory by itself; the returned function ends that."""
@@ -100,7 +104,8 @@ class TorchPaintEngine:
             torch.cuda.empty_cache()
 
     def close(self) -> None:
-        """End the lanes and the text encoder."""
+        """End the lanes and what reads LoRAs and texts."""
+        self._loras.close()
         self._lanes.close()
         self._engine.close()
 
@@ -122,8 +127,11 @@ def _lanes(engine: Engine, threads: int) -> AnyLanes:
 
 
 class _TorchStream:
-    def __init__(self, overlapped: OverlappedStream, frames_in: FramesIn, fps: float) -> None:
+    def __init__(
+        self, overlapped: OverlappedStream, frames_in: FramesIn, fps: float, loras: LoraDesk
+    ) -> None:
         self._overlapped, self._stream, self._fps = overlapped, overlapped.stream, fps
+        self._loras = loras
         self._frames_in = frames_in
         self._taking_ms: deque[float] = deque()
         """Of the chunks that are inside, oldest first."""
@@ -157,6 +165,7 @@ class _TorchStream:
         taken()
         self._taking_ms.append((time.perf_counter() - began_s) * 1000)
         with memory_errors_named():
+            self._loras.put_in_force()
             self._overlapped.push(chunk)
         return None
 
@@ -176,6 +185,7 @@ class _TorchStream:
     def update(self, settings: Settings, rev: int, plan: Plan | None) -> None:
         assert plan is not None, "an engine with abilities is given a plan"
         self._overlapped.update(_for_engine(settings, rev, self._fps, plan))
+        self._loras.want(settings.lora)
 
     def _adapt(self, painted: EnginePainted) -> Painted:
         taking_ms = [self._taking_ms.popleft() for _ in range(painted.chunks)]
@@ -194,7 +204,7 @@ class _TorchStream:
                 "other": taking_ms[-1],
             },
             strength=painted.strength,
-            note=_note(painted.text_note, painted.unknown_words),
+            note=_note(painted.text_note, self._loras.note, painted.unknown_words),
             is_blank=self._watch.is_blank(frames_THWC[-1], painted.chunks),
         )
 
@@ -215,10 +225,10 @@ def _write(frames_THWC: Pixels, number: int, slot_HW4: Pixels) -> None:
     slot_HW4[..., 3] = OPAQUE
 
 
-def _note(text_note: str, unknown: Sequence[str]) -> str:
-    """Return what is to be said of the prompt; the unknown words are of the one that is painted."""
+def _note(text_note: str, lora_note: str, unknown: Sequence[str]) -> str:
+    """Return what is to be said of the look; the unknown words are of the prompt that is painted."""
     words = f"words that the model does not know: {', '.join(unknown)}" if unknown else ""
-    return text_note or words
+    return text_note or lora_note or words
 
 
 def _for_engine(settings: Settings, rev: int, fps: float, plan: Plan) -> StreamSettings:
