@@ -26,10 +26,10 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ha
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        known = {self._id(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)}
+        known = {self._id(leaf) for leaf in _tensors((args, kwargs))}
         out = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(out):
-            if isinstance(leaf, torch.Tensor) and self._id(leaf) not in known | self._known:
+        for leaf in _tensors(out):
+            if self._id(leaf) not in known | self._known:
                 self._born(leaf.untyped_storage())
         return out
 
@@ -47,3 +47,9 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ha
     def _died(self, number: int, size: int) -> None:
         self._known.discard(number)
         self.alive -= size
+
+
+def _tensors(tree: Any) -> list[torch.Tensor]:
+    """Those with bytes that can be counted: oneDNN's own cannot."""
+    leaves = [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+    return [leaf for leaf in leaves if leaf.layout == torch.strided]
