@@ -64,6 +64,22 @@ def test_set_says_when_it_is_in_the_picture(daemon: RunningDaemon) -> None:
         assert (settings["A"].style, settings["B"].prompt) == ("noir", "red sea")
 
 
+def test_receipts_say_what_was_taken_and_from_which_chunk_on(daemon: RunningDaemon) -> None:
+    with live_session(daemon, "A"):
+        options = ["--style", "noir", "--steps", "2", "--least-steps", "4", "--session", "A"]
+        result = run_limner(daemon.runtime_dir, "set", *options, "--json")
+        assert result.code == 0, result.err
+        accepted, applied = (json.loads(line) for line in result.out.splitlines())
+        assert (accepted["type"], applied["type"]) == ("accepted", "applied")
+        assert accepted["settings"]["style"] == "noir"
+        assert accepted["settings"]["least_steps"] == 2, "within the steps"
+        assert "least steps 4 is more than 2 steps: 2 it is" in accepted["notes"]
+        assert (applied["rev"], applied["session"]) == (accepted["rev"], "A")
+        assert applied["chunk"] > 0 and applied["pts_ns"] > 0
+        plain = run_limner(daemon.runtime_dir, "set", "--style", "neon").out
+        assert "in the picture of A after" in plain and "from chunk" in plain
+
+
 def test_set_takes_all_that_a_stream_can_be_told(daemon: RunningDaemon) -> None:
     with live_session(daemon, "A"):
         options = ["--mix", "oil painting=3", "--mix", "neon", "--transition-ms", "800", "--steps", "3"]

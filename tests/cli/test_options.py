@@ -17,7 +17,11 @@ from limner.daemon.protocol import Change, Lora, Plan, PromptShare, Settings
 
 
 def test_every_setting_has_an_option() -> None:
-    assert set(inspect.signature(set_settings).parameters) == {*Change.__struct_fields__, "session"}
+    assert set(inspect.signature(set_settings).parameters) == {
+        *Change.__struct_fields__,
+        "session",
+        "as_json",
+    }
 
 
 def test_the_ranges_in_the_help_are_the_schemas() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
+import msgspec
 import typer
 
 from limner.cli import options as o
@@ -44,8 +45,9 @@ def set_settings(
     session: Annotated[
         str, typer.Option(help="Only this session; default: all, and those to come.", metavar="NAME")
     ] = "*",
+    as_json: Annotated[bool, typer.Option("--json", help="Print each receipt as a line of JSON.")] = False,
 ) -> None:
-    """Change the look of what is live. Says when the change is in the picture."""
+    """Change the look of what is live. Says what was accepted, and when it is in the picture."""
     change = o.change_from(
         style=style,
         prompt=prompt,
@@ -77,13 +79,20 @@ def set_settings(
         live = [one for one in _reached(client, session) if _is_live(one.status)]
         said_at = time.monotonic()
         accepted = client.set(change, session)
-        typer.echo(f"accepted: {describe(accepted.settings)}")
-        for note in accepted.notes:
-            typer.echo(f"note: {note}")
+        _print(accepted, f"accepted: {describe(accepted.settings)}", as_json=as_json)
         if live:
-            _wait_until_applied(client, accepted, live, said_at)
-        else:
+            _wait_until_applied(client, accepted, live, said_at, as_json=as_json)
+        elif not as_json:
             typer.echo("nothing is live; it will be in the picture as soon as something is")
+
+
+def _print(receipt: Accepted | Applied, sentence: str, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(msgspec.json.encode(receipt).decode())
+        return
+    typer.echo(sentence)
+    for note in receipt.notes:
+        typer.echo(f"note: {note}")
 
 
 def _is_live(status: Status) -> bool:
@@ -95,16 +104,18 @@ def _reached(client: Client, session: str) -> list[SessionInfo]:
     return [one for one in client.query().sessions if session in ("*", one.name, one.status.session)]
 
 
-def _wait_until_applied(client: Client, accepted: Accepted, live: list[SessionInfo], said_at: float) -> None:
-    """Print a line for each live session as its picture changes, and what the model says of the change."""
+def _wait_until_applied(
+    client: Client, accepted: Accepted, live: list[SessionInfo], said_at: float, *, as_json: bool
+) -> None:
+    """Print a receipt for each live session as its picture changes, and what the model says of the change."""
     names = {one.status.session: one.name for one in live if not one.status.settings.bypass}
     deadline = said_at + APPLIED_TIMEOUT_S
     while names and (left := deadline - time.monotonic()) > 0:
         message = client.receive_message(left)
         if isinstance(message, Applied) and message.rev == accepted.rev and message.session in names:
-            name = names.pop(message.session)
-            typer.echo(f"in the picture of {name} after {(time.monotonic() - said_at) * 1000:.0f} ms")
-            for note in message.notes:
-                typer.echo(f"note: {note}")
+            after_ms = (time.monotonic() - said_at) * 1000
+            where = f"in the picture of {names.pop(message.session)} after {after_ms:.0f} ms"
+            _print(message, f"{where}, from chunk {message.chunk} on", as_json=as_json)
     for name in names.values():
-        typer.echo(f"{name}: not in the picture yet after {APPLIED_TIMEOUT_S:g} s; see limner status")
+        late = f"{name}: not in the picture yet after {APPLIED_TIMEOUT_S:g} s; see limner status"
+        typer.echo(late, err=as_json)
