@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.engine.dit.lowrank import LowRank
-from limner.engine.dit.quantised import WeightKind, product, quantised
+from limner.engine.dit.quantised import Form, WeightKind, fp8_form, product, quantised
 
 
 class PackedLinear:
@@ -49,6 +49,8 @@ class Linear(nn.Linear):
     """Of each row of a quantised weight, float32."""
     extra: LowRank | None = None
     """What LoRAs add to the product; whoever fuses products adds it by `with_extra`."""
+    form: Form = "emulated"
+    """Of a product in fp8."""
     _packed: PackedLinear | None = None
 
     def __init__(self, dim_in: int, dim_out: int) -> None:
@@ -64,6 +66,8 @@ class Linear(nn.Linear):
         if kind != "bf16":
             weight, self.scale = quantised(self.weight.detach(), kind)
             self.weight = nn.Parameter(weight, requires_grad=False)
+        if kind == "fp8":
+            self.form = fp8_form(self.weight.device)
 
     def pack(self) -> None:
         """Use a packed copy of the weight from now on. Later changes of the weight do not show."""
@@ -88,7 +92,7 @@ class Linear(nn.Linear):
         if self._packed is not None:
             return self._packed(x)
         if self.scale is not None:
-            return product(x, self.weight, self.scale, self.bias)
+            return product(x, self.weight, self.scale, self.bias, self.form)
         return super().forward(x)
 
 
@@ -101,6 +105,7 @@ def fused(parts: Sequence[Linear]) -> Linear:
         whole = Linear(parts[0].in_features, sum(part.out_features for part in parts))
     _share(whole, parts, "weight", lambda view: nn.Parameter(view, requires_grad=False))
     _share(whole, parts, "bias", lambda view: nn.Parameter(view, requires_grad=False))
+    whole.form = parts[0].form
     if parts[0].scale is not None:
         _share(whole, parts, "scale", lambda view: view)
     return whole

@@ -62,11 +62,11 @@ def widened(small_NK: Tensor, scale_N: Tensor, dtype: torch.dtype) -> Tensor:
     return (small_NK.float() * scale_N[:, None]).to(dtype)
 
 
-def product(x: Tensor, small_NK: Tensor, scale_N: Tensor, bias_N: Tensor) -> Tensor:
-    """x [..., K] with a quantised weight, and the bias: [..., N], in x's type."""
+def product(x: Tensor, small_NK: Tensor, scale_N: Tensor, bias_N: Tensor, form: Form) -> Tensor:
+    """x [..., K] with a quantised weight, and the bias: [..., N], in x's type. `form`: see `fp8_form`."""
     if small_NK.dtype == FP8:
         x_MK = x.reshape(-1, x.shape[-1])
-        return fp8_product(x_MK, small_NK, scale_N, bias_N, fp8_form(x.device)).view(*x.shape[:-1], -1)
+        return fp8_product(x_MK, small_NK, scale_N, bias_N, form).view(*x.shape[:-1], -1)
     # Whole numbers up to 127 are exact in every type that we compute in, so the scale can wait.
     return functional.linear(x, small_NK.to(x.dtype)).mul_(scale_N).add_(bias_N)
 
@@ -90,9 +90,10 @@ def fp8_product(x_MK: Tensor, small_NK: Tensor, scale_N: Tensor, bias_N: Tensor,
 def fp8_form(device: torch.device) -> Form:
     """The best form that works on a device, by trying: which do depends on chip, driver and library.
 
-    (RTX 50 cards refuse scales of rows, for one. On a CPU nothing is faster than anything.)
+    RTX 50 cards refuse scales of rows, for one. On a CPU nothing is faster than anything. To be asked before
+    the first product: a compiler that traces one cannot try anything.
     """
-    if device.type == "cpu":
+    if device.type != "cuda":
         return "emulated"
     if works_on(device, "rows"):
         return "rows"
