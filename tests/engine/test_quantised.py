@@ -10,7 +10,16 @@ from torch import Tensor, nn
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.linear import Linear, fused
 from limner.engine.dit.model import CausalDiT, quantiser
-from limner.engine.dit.quantised import FP8, Form, WeightKind, fp8_product, quantised, widened, works_on
+from limner.engine.dit.quantised import (
+    FP8,
+    Form,
+    WeightKind,
+    fp8_form,
+    fp8_product,
+    quantised,
+    widened,
+    works_on,
+)
 from limner.engine.engine import Engine
 from limner.engine.errors import EngineError
 from limner.engine.types import StreamSettings
@@ -177,3 +186,16 @@ def test_fp8_refuses_an_old_card_and_says_what_to_do(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
     with pytest.raises(EngineError, match=r"8\.9 or more.*this one has 8\.6; choose int8 or bf16"):
         quantised(OldCard(), "fp8")  # type: ignore[arg-type]
+
+
+def test_a_card_that_can_do_no_form_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Form] = []
+
+    def fails(device: torch.device, form: Form) -> bool:
+        tried.append(form)
+        return False
+
+    monkeypatch.setattr("limner.engine.dit.quantised.works_on", fails)
+    with pytest.raises(EngineError, match="update the driver, or choose int8 or bf16"):
+        fp8_form.__wrapped__(torch.device("cuda:0"))
+    assert tried == ["rows", "whole"]

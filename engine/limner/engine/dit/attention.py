@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.engine.dit.linear import Linear, fused
+from limner.engine.fusing import fusable
 
 
 class History(Protocol):
@@ -48,7 +49,13 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape and type as x."""
-        return functional.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+        return _rms_norm(x, self.weight.to(x.dtype), self.eps)
+
+
+@fusable
+def _rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    # Fused for what it is spared: torch's own makes a copy of queries and keys first, which lie side by side.
+    return functional.rms_norm(x, weight.shape, weight, eps)
 
 
 class _Projections(nn.Module):

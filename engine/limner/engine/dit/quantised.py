@@ -37,6 +37,8 @@ _ROWS_AT_ONCE = 1024
 Form = Literal["rows", "whole", "emulated"]
 """Who applies the scales: the device, row by row; we, after a product without any; or we, before a product of
 wide numbers."""
+_FORMS_OF_DEVICES: tuple[Form, ...] = ("rows", "whole")
+"""Those that are fast, the fastest first."""
 
 
 def quantised(weight_NK: Tensor, kind: WeightKind) -> tuple[Tensor, Tensor]:
@@ -91,13 +93,17 @@ def fp8_form(device: torch.device) -> Form:
     """The best form that works on a device, by trying: which do depends on chip, driver and library.
 
     RTX 50 cards refuse scales of rows, for one. On a CPU nothing is faster than anything. To be asked before
-    the first product: a compiler that traces one cannot try anything.
+    the first product: a compiler that traces one cannot try anything. EngineError when a GPU can do neither.
     """
     if device.type != "cuda":
         return "emulated"
-    if works_on(device, "rows"):
-        return "rows"
-    return "whole" if works_on(device, "whole") else "emulated"
+    for form in _FORMS_OF_DEVICES:
+        if works_on(device, form):
+            return form
+    raise EngineError(
+        f"fp8 does not work on this GPU with this driver and torch {torch.__version__};"
+        " update the driver, or choose int8 or bf16"
+    )
 
 
 def works_on(device: torch.device, form: Form) -> bool:
