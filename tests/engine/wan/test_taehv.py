@@ -197,13 +197,13 @@ def test_raw_latents_are_wans(taehv: Taehv) -> None:
 
 
 def test_channels_last_gives_the_same(taehv: Taehv) -> None:
-    last = Taehv(SMALL, channels_last=True)
-    last.load_state_dict(taehv.state_dict())
-    encoded = [v.encoder_stream(24, 40).push(film(8)) for v in (last, taehv)]
+    other = Taehv(SMALL, channels_last=False)
+    other.load_state_dict(taehv.state_dict())
+    encoded = [v.encoder_stream(24, 40).push(film(8)) for v in (other, taehv)]
     assert relative_error(*encoded) < 1e-6
-    painted = [v.decoder_stream(24, 40).push(latents(2)).int() for v in (last, taehv)]
+    painted = [v.decoder_stream(24, 40).push(latents(2)).int() for v in (other, taehv)]
     assert (painted[0] - painted[1]).abs().max() <= 1
-    assert last.decoder[1].weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[operator]
+    assert taehv.decoder[1].weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[operator]
 
 
 def test_bfloat16_is_close_to_float32(taehv: Taehv) -> None:

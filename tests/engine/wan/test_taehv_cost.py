@@ -28,7 +28,7 @@ def test_operations_are_those_that_torch_counts(config: TaehvConfig) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("config", CONFIGS)
 def test_memory_is_what_the_tensors_hold(config: TaehvConfig, dtype: torch.dtype) -> None:
-    taehv = Taehv(config, channels_last=True).to(dtype)
+    taehv = Taehv(config).to(dtype)
     past, painted = taehv.encoder_past(*SIZE), taehv.decoder_past(*SIZE)
     encoding, decoding = (
         cost(config, *SIZE, item_bytes=dtype.itemsize) for cost in (encode_cost, decode_cost)

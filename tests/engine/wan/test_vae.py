@@ -204,13 +204,22 @@ def test_every_push_after_the_first_runs_one_graph_on_the_same_buffers() -> None
     assert [buffer.data_ptr() for buffer in (*past, *painted)] == where
 
 
+@torch.inference_mode()
+def test_weights_stay_weights_when_a_stream_begins() -> None:
+    with torch.inference_mode(False):
+        fresh = WanVae(SMALL)
+    fresh.encoder_stream(24, 40)
+    assert not any(parameter.is_inference() for parameter in fresh.parameters())
+
+
 def test_channels_last_gives_the_same_picture(vae: WanVae) -> None:
-    last = WanVae(SMALL, channels_last=True)
-    last.load_state_dict(vae.state_dict())
-    stream = last.encoder_stream(24, 40)
-    assert last.encoder.conv1.weight.is_contiguous(memory_format=torch.channels_last_3d)
-    assert relative_error(stream.push(film(8)), vae.encoder_stream(24, 40).push(film(8))) < 1e-6
-    painted, wanted = (v.decoder_stream(24, 40).push(latents(2)) for v in (last, vae))
+    other = WanVae(SMALL, channels_last=False)
+    other.load_state_dict(vae.state_dict())
+    encoded, wanted = (v.encoder_stream(24, 40).push(film(8)) for v in (other, vae))
+    assert vae.encoder.conv1.weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert other.encoder.conv1.weight.is_contiguous()
+    assert relative_error(encoded, wanted) < 1e-6
+    painted, wanted = (v.decoder_stream(24, 40).push(latents(2)) for v in (other, vae))
     assert (painted.int() - wanted.int()).abs().max() <= 1
 
 

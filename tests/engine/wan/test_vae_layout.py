@@ -1,9 +1,10 @@
-"""On CUDA everything lies channels last. Convolutions give what they are given, so no step between may lose
+"""Everything lies channels last. Convolutions give what they are given, so no step between may lose
 that: the next convolution would first have to copy its input."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,14 +44,18 @@ class LikeCudnn(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def wan() -> WanVae:
-    return WanVae(SMALL, channels_last=True)
+    return WanVae(SMALL)
+
+
+def hastened() -> WanVae:
+    return WanVae(replace(SMALL, fewer_products=True))
 
 
 def taehv() -> Taehv:
-    return Taehv(TaehvConfig(encoder_width=6, decoder_widths=(12, 10, 8, 6)), channels_last=True)
+    return Taehv(TaehvConfig(encoder_width=6, decoder_widths=(12, 10, 8, 6)))
 
 
-@pytest.mark.parametrize("make", [wan, taehv])
+@pytest.mark.parametrize("make", [wan, hastened, taehv])
 def test_every_convolution_is_given_its_input_channels_last(make: Callable[[], WanVae | Taehv]) -> None:
     vae = make()
     encoder, decoder = vae.encoder_stream(32, 48), vae.decoder_stream(32, 48)
@@ -58,7 +63,7 @@ def test_every_convolution_is_given_its_input_channels_last(make: Callable[[], W
     with LikeCudnn() as mode:
         decoder.push(encoder.push(frames))
     convs = sum(isinstance(module, nn.Conv2d | nn.Conv3d) for module in vae.modules())
-    assert mode.seen > 2 * convs
+    assert mode.seen >= 2 * convs
     assert mode.others == []
 
 

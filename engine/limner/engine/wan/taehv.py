@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from limner.engine.errors import FrameError
 from limner.engine.wan.taehv_config import TaehvConfig
-from limner.engine.wan.vae_layout import frames_of_channels, is_channels_last, lay_out
+from limner.engine.wan.vae_layout import frames_of_channels, lay_out
 from limner.engine.wan.vae_plan import FRAMES_PER_LATENT, SPATIAL_FACTOR
 from limner.engine.wan.vae_stream import DecoderStream, EncoderStream, LatentScale, check_size
 
@@ -104,8 +104,8 @@ class TimeGrow(nn.Module):
 class Taehv(nn.Module):
     """TAEHV for Wan 2.1, with random weights until some are loaded. One clip at a time: B is 1."""
 
-    def __init__(self, config: TaehvConfig, *, channels_last: bool | None = None) -> None:
-        """`channels_last`: how activations and weights lie in memory; None: so on CUDA, not on the CPU."""
+    def __init__(self, config: TaehvConfig, *, channels_last: bool = True) -> None:
+        """`channels_last`: how activations and weights lie in memory; faster so, on CUDA and on the CPU."""
         super().__init__()
         self.config = config
         self.encoder = nn.Sequential(*_encoder_blocks(config))
@@ -190,9 +190,10 @@ class Taehv(nn.Module):
         self.prepare()
         return DecoderStream(self, height, width)
 
+    @torch.no_grad()
     def prepare(self) -> None:
         """Let the weights lie as the activations do, and the scale be with them. Cheap when done already."""
-        lay_out(self, channels_last=is_channels_last(self.device, self._channels_last))
+        lay_out(self, channels_last=self._channels_last)
         if self._scale.mean.device != self.device:
             self._scale = _scale(self.config, self.device)
 
@@ -204,8 +205,8 @@ class Taehv(nn.Module):
         return self._laid_out(torch.zeros(shape, dtype=self.dtype, device=self.device))
 
     def _laid_out(self, x_TCHW: Tensor) -> Tensor:
-        last = is_channels_last(self.device, self._channels_last)
-        return x_TCHW.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+        layout = torch.channels_last if self._channels_last else torch.contiguous_format
+        return x_TCHW.contiguous(memory_format=layout)
 
 
 def _encoder_blocks(config: TaehvConfig) -> Iterator[nn.Module]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from limner.engine.wan.vae_blocks import (
     norm_and_conv,
 )
 from limner.engine.wan.vae_config import WanVaeConfig
-from limner.engine.wan.vae_layout import is_channels_last, lay_out
+from limner.engine.wan.vae_layout import lay_out
 from limner.engine.wan.vae_plan import (
     FRAMES_PER_LATENT,
     SPATIAL_FACTOR,
@@ -115,8 +116,8 @@ def _head(wide: int, channels_out: int) -> nn.Sequential:
 class WanVae(nn.Module):
     """Wan 2.1's autoencoder, with random weights until some are loaded."""
 
-    def __init__(self, config: WanVaeConfig, *, channels_last: bool | None = None) -> None:
-        """`channels_last`: how activations and weights lie in memory; None: so on CUDA, not on the CPU."""
+    def __init__(self, config: WanVaeConfig, *, channels_last: bool = True) -> None:
+        """`channels_last`: how activations and weights lie in memory; faster so, on CUDA and on the CPU."""
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
@@ -144,8 +145,7 @@ class WanVae(nn.Module):
     @property
     def memory_format(self) -> torch.memory_format:
         """Of everything with five dimensions."""
-        last = is_channels_last(self.device, self._channels_last)
-        return torch.channels_last_3d if last else torch.contiguous_format
+        return torch.channels_last_3d if self._channels_last else torch.contiguous_format
 
     def encoder_past(self, height: int, width: int, batch: int = 1) -> Past:
         """What the encoder remembers before the first frame: zeros."""
@@ -203,9 +203,13 @@ class WanVae(nn.Module):
         self.prepare()
         return DecoderStream(self, height, width)
 
+    @torch.no_grad()
     def prepare(self) -> None:
         """Let the weights lie as the activations do, and the scale be with them. Cheap when done already."""
-        lay_out(self, channels_last=self.memory_format is torch.channels_last_3d)
+        lay_out(self, channels_last=self._channels_last)
+        for conv in (*encoder_convs(self.config), *decoder_convs(self.config)):
+            if conv.has_fewer_products:
+                cast(CausalConv3d, self.get_submodule(conv.name)).hasten(conv.frames)
         if self._scale.mean.device != self.device:
             self._scale = _scale(self.config, self.device)
 

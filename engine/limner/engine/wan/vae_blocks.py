@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from limner.engine.fusing import fusable
 from limner.engine.wan.vae_layout import by_frame, frames_of_channels
+from limner.engine.wan.vae_time import TimeKernels
 
 _LEAST_NORM = 1e-12
 
@@ -29,6 +30,7 @@ class CausalConv3d(nn.Conv3d):
         _, rows, columns = kernel
         padding = (0, rows // 2, columns // 2)
         super().__init__(channels_in, channels_out, kernel, (time_stride, 1, 1), padding)
+        self._fast: TimeKernels | None = None
 
     def forward(self, x_BCTHW: Tensor, past_BCTHW: Tensor) -> Tensor:  # type: ignore[override]
         """`past` (zeros before the first) goes before x; it then holds the last frames of both."""
@@ -38,7 +40,14 @@ class CausalConv3d(nn.Conv3d):
 
     def over(self, window_BCTHW: Tensor) -> Tensor:
         """Of frames with those before them already at their head."""
+        if self._fast is not None and window_BCTHW.shape[2] == self._fast.frames_of_window:
+            return self._fast.over(window_BCTHW)
         return super().forward(window_BCTHW)
+
+    def hasten(self, frames: int) -> None:
+        """From now on with fewer products for so many frames at once. Cheap when done already."""
+        if self._fast is None or not self._fast.is_of(self.weight):
+            self._fast = TimeKernels(self.weight, self.bias, frames)
 
 
 class PointConv3d(nn.Conv3d):

@@ -45,6 +45,10 @@ class WanVaeConfig:
     """Normalise what is encoded. Off for weights that were distilled without (StreamDiffusionV2's); what is
     decoded counts as normalised in any case."""
 
+    fewer_products: bool = False
+    """Convolutions over time with about half of the products (see `vae_time`), at the price of a little
+    rounding, and of memory for weights of another form (146 MB). Not yet measured on any card."""
+
     def __post_init__(self) -> None:
         for name in ("latent_channels", "res_blocks"):
             if getattr(self, name) < 1:

@@ -78,8 +78,8 @@ def _encoder_peaks(config: WanVaeConfig, area: Area) -> Iterator[int]:
     widths, frames, divisor = encoder_widths(config), FRAMES_PER_LATENT, 1
     for level, wide in enumerate(widths[1:]):
         here = area(divisor)
-        yield _residual(widths[level], wide, frames, here)
-        yield _residual(wide, wide, frames, here)
+        yield _residual(config, widths[level], wide, frames, here)
+        yield _residual(config, wide, wide, frames, here)
         if level < len(config.temporal_downsample):
             divisor *= 2
             # The frames, the same padded, and what is made of them.
@@ -95,8 +95,8 @@ def _decoder_peaks(config: WanVaeConfig, area: Area) -> Iterator[int]:
     doublings = config.temporal_downsample[::-1]
     for level, wide in enumerate(widths[1:]):
         here = area(divisor)
-        yield _residual(widths[level] // 2 if level else widths[0], wide, frames, here)
-        yield _residual(wide, wide, frames, here)
+        yield _residual(config, widths[level] // 2 if level else widths[0], wide, frames, here)
+        yield _residual(config, wide, wide, frames, here)
         if level < len(doublings):
             held = wide * frames * here
             if doublings[level]:
@@ -108,8 +108,13 @@ def _decoder_peaks(config: WanVaeConfig, area: Area) -> Iterator[int]:
     yield widths[-1] * (2 * frames + _PAST) * area(divisor) + 3 * frames * area(divisor)
 
 
-def _residual(wide_in: int, wide: int, frames: int, positions: int) -> int:
+def _residual(config: WanVaeConfig, wide_in: int, wide: int, frames: int, positions: int) -> int:
     """Its input stays to the end; beside it at most a window and what is made of it, or made to it."""
-    first = wide_in * (frames + _PAST) + wide * frames
-    second = wide * (frames + _PAST) + wide * frames
-    return (wide_in * frames + max(first, second)) * positions
+    given, window, made = wide_in * frames, frames + _PAST, wide * frames
+    if config.fewer_products and frames > 1:
+        # The window, its sums, and their products, of which there are as many as frames in the window; or the
+        # window and the products twice.
+        first = window * (wide_in + max(wide_in + wide, 2 * wide))
+        second = window * 3 * wide
+        return (given + max(first, second)) * positions
+    return (given + max(wide_in * window + made, wide * window + made)) * positions

@@ -8,11 +8,6 @@ import torch
 from torch import Tensor, nn
 
 
-def is_channels_last(device: torch.device, wanted: bool | None) -> bool:
-    """What is wanted; without a wish, channels last on CUDA, whose convolutions are made for it."""
-    return device.type == "cuda" if wanted is None else wanted
-
-
 def lay_out(module: nn.Module, *, channels_last: bool) -> None:
     """Let all weights of convolutions lie so, one by one. What lies so already is not copied."""
     formats = (
@@ -21,8 +16,11 @@ def lay_out(module: nn.Module, *, channels_last: bool) -> None:
         else dict.fromkeys((4, 5), torch.contiguous_format)
     )
     for parameter in module.parameters():
-        if parameter.ndim in formats:
-            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
+        wanted = formats.get(parameter.ndim)
+        if wanted is not None and not parameter.is_contiguous(memory_format=wanted):
+            # A stream may begin in inference mode; weights that know nothing of it must stay so.
+            with torch.inference_mode(parameter.is_inference()):
+                parameter.data = parameter.data.contiguous(memory_format=wanted)
 
 
 def frames_of_channels(x_NCHW: Tensor, frames: int) -> Tensor:

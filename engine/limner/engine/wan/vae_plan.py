@@ -7,7 +7,7 @@ counted from them, so that what is planned is what is allocated.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from limner.engine.wan.vae_config import WanVaeConfig
@@ -39,6 +39,9 @@ class ConvPlan:
     side_stride: int = 1
     """A side of its input is so many times that of its output."""
 
+    has_fewer_products: bool = False
+    """Runs as `vae_time` does."""
+
     @property
     def parameters(self) -> int:
         """Weights and biases."""
@@ -48,8 +51,9 @@ class ConvPlan:
     def flops(self, height: int, width: int) -> int:
         """Multiplications and additions for pictures of height × width pixels, biases left out."""
         time, rows, columns = self.kernel
-        each = 2 * self.channels_in * self.channels_out * time * rows * columns
-        return each * self.frames * (height // self.divisor) * (width // self.divisor)
+        each = 2 * self.channels_in * self.channels_out * rows * columns
+        frames = self.frames + time - 1 if self.has_fewer_products else self.frames * time
+        return each * frames * (height // self.divisor) * (width // self.divisor)
 
     def moved(self, height: int, width: int) -> int:
         """Numbers of its input, its weights and its output, for pictures of height × width pixels."""
@@ -69,12 +73,25 @@ class ConvPlan:
 
 def encoder_convs(config: WanVaeConfig) -> tuple[ConvPlan, ...]:
     """From 3 channels to means and log-variances of the latent channels, with `conv1` behind the encoder."""
-    return tuple(_encoder(config))
+    return _hastened(config, _encoder(config))
 
 
 def decoder_convs(config: WanVaeConfig) -> tuple[ConvPlan, ...]:
     """`conv2`, and the decoder behind it."""
-    return tuple(_decoder(config))
+    return _hastened(config, _decoder(config))
+
+
+def _hastened(config: WanVaeConfig, convs: Iterator[ConvPlan]) -> tuple[ConvPlan, ...]:
+    """Where it is worth it: several frames at once, and channels enough on both sides."""
+    return tuple(
+        replace(conv, has_fewer_products=True)
+        if config.fewer_products
+        and conv.kernel == (3, 3, 3)
+        and conv.frames > 1
+        and min(conv.channels_in, conv.channels_out) >= config.base_dim
+        else conv
+        for conv in convs
+    )
 
 
 def encoder_widths(config: WanVaeConfig) -> tuple[int, ...]:
