@@ -17,6 +17,7 @@ from limner.worker.engines import (
     PaintEngine,
     PaintStream,
     Pixels,
+    always,
 )
 from limner.worker.model_engine import TorchPaintEngine
 from limner.worker.model_loading import config_of, load
@@ -78,6 +79,9 @@ class FakeEngine:
 
     def lock_pages(self, memory: memoryview) -> Callable[[], None]:
         return lambda: None
+
+    def ask(self, settings: Settings, then: Callable[[], None]) -> Callable[[], bool]:
+        return always
 
     def free_memory(self) -> None:
         pass

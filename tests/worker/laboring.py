@@ -10,7 +10,7 @@ from limner.daemon.protocol import Settings
 from limner.daemon.worker_protocol import Open
 from limner.engine.slo_cost import Profile
 from limner.engine.slo_plan import Plan
-from limner.worker.engines import Abilities, AtOnce, Painted, PaintEngine, PaintStream, Pixels
+from limner.worker.engines import Abilities, AtOnce, Painted, PaintEngine, PaintStream, Pixels, always
 
 
 class LaboringStream(AtOnce):
@@ -72,6 +72,9 @@ class LaboringEngine:
 
     def lock_pages(self, memory: memoryview) -> Callable[[], None]:
         return lambda: None
+
+    def ask(self, settings: Settings, then: Callable[[], None]) -> Callable[[], bool]:
+        return always
 
     def free_memory(self) -> None:
         pass

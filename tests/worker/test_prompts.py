@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,12 +12,16 @@ from tests.worker.fakes import FakeEngine
 from tests.worker.sessions import give, open_message, outputs, run_loop
 from torch import Tensor
 
+from limner.daemon.protocol import PromptShare, Settings
 from limner.daemon.session import SegmentPair
 from limner.daemon.wire import Message
-from limner.daemon.worker_protocol import Done, Prepare
+from limner.daemon.worker_protocol import Done, Open, Opened, Prepare, Report, Update
 from limner.engine.dit.model import CausalDiT
 from limner.engine.engine import Engine
+from limner.worker.desk import Desk
+from limner.worker.loop import Loop
 from limner.worker.model_engine import TorchPaintEngine
+from limner.worker.stats import Stats
 
 SIDE = 96
 MakeSegments = Callable[..., SegmentPair]
@@ -75,7 +80,8 @@ def test_likely_prompts_are_encoded_unasked(
     assert fake.prepared == ["oil", "neon"]
     engine.prepare(fake.prepared)
     last = inner.text.ask("fog")
-    encoders.let(3)
+    # Once more, if one of the others was begun: it makes way.
+    encoders.let(4)
     last.result(PATIENCE_S)
     segments = make_segments(SIDE, SIDE)
     assert painted(engine, segments, "fog").note == ""
@@ -99,3 +105,82 @@ def test_warming_up_paints_and_asks_for_no_encoder(
     assert len(forwards) == 2
     inner.warm_up(32, 48)
     assert len(forwards) > 2 and encoders.loads == 0
+
+
+class SlowReader(FakeEngine):
+    """Knows a prompt when it was asked about it so often."""
+
+    def __init__(self, desk: Desk, looks: dict[str, int]) -> None:
+        super().__init__()
+        self.desk, self.looks, self.asked = desk, looks, list[str]()
+        self.at_ask: Callable[[str], None] = lambda _: None
+
+    def ask(self, settings: Settings, then: Callable[[], None]) -> Callable[[], bool]:
+        self.asked.append(settings.prompt)
+        self.at_ask(settings.prompt)
+
+        def is_there() -> bool:
+            self.looks[settings.prompt] -= 1
+            if self.looks[settings.prompt] > 0:
+                then()
+            return self.looks[settings.prompt] == 0
+
+        return is_there
+
+
+def opened(engine: SlowReader, desk: Desk, opening: Open) -> Report:
+    """Run the loop until the session is opened; what was said of it before."""
+    stats, before = Stats(), list[Report]()
+    look = desk.look
+
+    def send(message: Message) -> None:
+        assert message == Opened(session="camera")
+        desk.stop()
+
+    def looked(session: str) -> None:
+        before.append(stats.report())
+        look(session)
+
+    desk.put(opening)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(desk, "look", looked)
+        Loop(engine=engine, desk=desk, stats=stats, send=send).run()
+    return before[-1] if before else stats.report()
+
+
+def test_a_session_begins_when_its_prompt_is_read(make_segments: MakeSegments) -> None:
+    """Until then OBS shows the source itself, and a clip is not sent."""
+    desk = Desk()
+    engine = SlowReader(desk, {"slow": 3})
+    said = opened(engine, desk, open_message(make_segments(), prompt="slow"))
+    assert engine.asked == ["slow"] and engine.looks == {"slow": 0}
+    assert said.notes == {"camera": "waiting for the text encoder to read the prompt"}
+
+
+def test_a_session_that_waits_begins_at_once_with_a_prompt_that_is_known(make_segments: MakeSegments) -> None:
+    desk, opening = Desk(), open_message(make_segments(), prompt="never")
+    engine = SlowReader(desk, {"never": 0, "known": 1})
+
+    def change_mind(prompt: str) -> None:
+        if prompt == "never":
+            desk.wait("camera", opening.generation, waits=True)
+            desk.put(Update(session="camera", rev=2, settings=Settings(prompt="known")))
+
+    engine.at_ask = change_mind
+    opened(engine, desk, opening)
+    assert engine.asked == ["never", "known"]
+
+
+def test_prompts_of_a_mix_are_asked_for_and_a_fault_is_an_answer(
+    engine: TorchPaintEngine, inner: Engine, encoders: SlowEncoders
+) -> None:
+    told = threading.Semaphore(0)
+    mix = [PromptShare(prompt="oil"), PromptShare(prompt="neon")]
+    is_there = engine.ask(Settings(mix=mix), told.release)
+    assert not is_there()
+    encoders.fault = MemoryError()
+    encoders.let(2)
+    for _ in mix:
+        assert told.acquire(timeout=PATIENCE_S)
+    assert is_there()
+    assert engine.ask(Settings(prompt=inner.text.stand_in), told.release)()

@@ -58,13 +58,20 @@ class CollectJob:
 
 
 @dataclass(frozen=True)
+class LookJob:
+    """Look whether a session that waits for its prompts may begin."""
+
+    session: str
+
+
+@dataclass(frozen=True)
 class PrepareJob:
     """Be ready for prompts that are likely to be asked for."""
 
     prompts: list[str]
 
 
-SessionJob = OpenJob | CloseJob | ResetJob | PaintJob | FlushJob | CollectJob
+SessionJob = OpenJob | CloseJob | ResetJob | PaintJob | FlushJob | CollectJob | LookJob
 Job = SessionJob | PrepareJob
 
 
@@ -100,8 +107,10 @@ class Desk:
                 if intake is not None:
                     intake.outputs.append(message.slot)
             case Update():
-                if message.session in self._intakes:
-                    self._intakes[message.session].update = message
+                if (intake := self._intakes.get(message.session)) is not None:
+                    intake.update = message
+                    if intake.waits:
+                        self._commands.append(LookJob(message.session))
             case Open():
                 self._intakes[message.session] = Intake(message, self.frames_per_chunk)
                 self._turns.append(message.session)
@@ -199,6 +208,24 @@ class Desk:
         """A painter has something to collect. For any thread."""
         with self._changed:
             self._painted[session] = None
+            self._changed.notify()
+
+    def wait(self, session: str, generation: int, *, waits: bool) -> Update | None:
+        """Note whether a session waits for its prompts: then a change of them is a job of its own.
+
+        Returns the change that its next chunk will begin with, if there is one.
+        """
+        with self._changed:
+            intake = self._intakes.get(session)
+            if intake is None or intake.opening.generation != generation:
+                return None
+            intake.waits = waits
+            return intake.update
+
+    def look(self, session: str) -> None:
+        """What a session waits for may be there. For any thread."""
+        with self._changed:
+            self._commands.append(LookJob(session))
             self._changed.notify()
 
     def fail(self, session: str, generation: int) -> None:

@@ -124,6 +124,13 @@ class PaintEngine(Protocol):
     def lock_pages(self, memory: memoryview) -> Callable[[], None]:
         """Let the device read this memory by itself, where it can; what is returned ends that."""
 
+    def ask(self, settings: Settings, then: Callable[[], None]) -> Callable[[], bool]:
+        """Be ready for the prompts of these settings, soon. Never waits.
+
+        Returns what says whether it is so, or never will be; if not, `then` is called, on any thread, when it
+        may be.
+        """
+
     def free_memory(self) -> None:
         """Give back to the device what no stream holds any more: another one could not have it."""
 
@@ -170,6 +177,11 @@ class _EchoStream(AtOnce):
         self._chunk = -1
 
 
+def always() -> bool:
+    """What an engine answers that is ready for every prompt."""
+    return True
+
+
 class EchoEngine:
     """No model at all, no torch: the bridge alone."""
 
@@ -184,6 +196,10 @@ class EchoEngine:
 
     def prepare(self, prompts: Sequence[str]) -> None:
         """Nothing to prepare: no prompt is read."""
+
+    def ask(self, settings: Settings, then: Callable[[], None]) -> Callable[[], bool]:
+        """Nothing to wait for."""
+        return always
 
     def lock_pages(self, memory: memoryview) -> Callable[[], None]:
         """No device reads it."""

@@ -35,6 +35,8 @@ class Intake:
     update: Update | None = None
     """The newest settings that no chunk has yet."""
     failed: bool = False
+    waits: bool = False
+    """For its first prompts."""
     held: bool = False
     """The painter is full."""
     last_pts_ns: int | None = None

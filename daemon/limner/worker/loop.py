@@ -19,6 +19,7 @@ from limner.worker.desk import (
     CollectJob,
     Desk,
     FlushJob,
+    LookJob,
     OpenJob,
     PaintJob,
     PrepareJob,
@@ -35,6 +36,7 @@ from limner.worker.streams import SessionStream, map_segments
 log = logging.getLogger("limner.worker")
 # After a gap like this the picture before it is no past of the picture after it.
 GAP_NS = 2_000_000_000
+WAITS = "waiting for the text encoder to read the prompt"
 NO_ROOM = "painted frames are lost: nobody gives their slots back"
 
 
@@ -97,6 +99,8 @@ class Loop:
                     self._paint(job)
                 case FlushJob():
                     self._flush(session)
+                case LookJob():
+                    self._look(session)
                 case CollectJob():
                     self._collect(session)
         except MemoryError as error:
@@ -140,7 +144,23 @@ class Loop:
         self._set_pace(stream)
         if self._governor:
             self._stats.limited(opening.session, self._governor.memory_words(opening.session))
-        self._send(Opened(session=opening.session))
+        self._look(opening.session)
+
+    def _look(self, session: str) -> None:
+        """Let a session begin when its prompts can be painted: until then its source is shown as it is."""
+        stream = self._streams.get(session)
+        if stream is None or stream.begun:
+            return
+        generation = stream.opening.generation
+        update = self._desk.wait(session, generation, waits=True)
+        stream.ask(self._engine, (update or stream.opening).settings, partial(self._desk.look, session))
+        if not stream.prompts_are_there():
+            self._stats.noted(session, WAITS)
+            return
+        self._desk.wait(session, generation, waits=False)
+        self._stats.noted(session, "")
+        stream.begun = True
+        self._send(Opened(session=session))
 
     def _close(self, session: str) -> None:
         stream = self._streams.pop(session, None)

@@ -95,6 +95,15 @@ class TorchPaintEngine:
         """Encode these when nothing else is to be encoded, so that changes to them come at once."""
         self._engine.text.prepare(prompts)
 
+    def ask(self, settings: Settings, then: Callable[[], None]) -> Callable[[], bool]:
+        """As `PaintEngine.ask`: each prompt is there when it is encoded, or cannot be."""
+        prompts = [share.prompt for share in settings.mix] or [settings.prompt]
+        asked = [self._engine.text.ask(prompt) for prompt in prompts]
+        for one in asked:
+            if not one.done():
+                one.add_done_callback(lambda _: then())
+        return lambda: all(one.done() for one in asked)
+
     def free_memory(self) -> None:
         """Give back to the device what no stream holds any more."""
         import torch

@@ -46,6 +46,11 @@ class Stats:
         with self._lock:
             self._limits[session] = words
 
+    def noted(self, session: str, words: str) -> None:
+        """Note what there is to say of a session before its first chunk."""
+        with self._lock:
+            self._notes[session] = words
+
     def painted(
         self, session: str, stages_ms: dict[str, float], note: str, strength: float | None = None
     ) -> None:

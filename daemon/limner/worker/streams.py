@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from limner.daemon.protocol import Settings
+from limner.daemon.protocol import PromptShare, Settings
 from limner.daemon.segment import PAGE_BYTES, Segment, SegmentError
 from limner.daemon.worker_protocol import Give, Open
 from limner.engine.slo_plan import Plan
-from limner.worker.engines import Painted, PaintStream, Pixels
+from limner.worker.engines import Painted, PaintEngine, PaintStream, Pixels, always
 
 
 class Pushed(NamedTuple):
@@ -43,6 +43,11 @@ class SessionStream:
     inside: dict[int, Pushed] = field(default_factory=dict)
     unlock: Callable[[], None] = lambda: None
     """Ends what the engine did to the input's memory."""
+    begun: bool = False
+    """Frames are welcome: what it is to paint at first can be painted."""
+    asked_for: tuple[str, list[PromptShare]] | None = None
+    prompts_are_there: Callable[[], bool] = always
+    """Those that are asked for."""
     done_rev: int = -1
     last_pts_ns: int | None = None
 
@@ -50,6 +55,12 @@ class SessionStream:
         """Return frame_HW4, a view of a slot."""
         flat = np.frombuffer(segment.pixels(slot), dtype=np.uint8)
         return flat.reshape(self.opening.height, self.opening.width, 4)
+
+    def ask(self, engine: PaintEngine, settings: Settings, then: Callable[[], None]) -> None:
+        """Ask for the prompts of these settings, if they are not asked for; `then`: look again."""
+        wanted = (settings.prompt, settings.mix)
+        if wanted != self.asked_for:
+            self.asked_for, self.prompts_are_there = wanted, engine.ask(settings, then)
 
     def take_in(self, gives: list[Give]) -> list[Pixels]:
         """Note a chunk that is about to be pushed; return its frames.
