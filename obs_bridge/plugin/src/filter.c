@@ -60,6 +60,7 @@ static void filter_update(void *data, obs_data_t *settings)
 	wish.serial = atomic_fetch_add(&f->wish_serial, 1) + 1;
 	atomic_store(&f->wish_hash, settings_hash(&wish));
 	link_set_wish(f->link, &wish);
+	sound_settings_changed(f);
 }
 
 static bool load_effect(struct filter *f)
@@ -89,6 +90,7 @@ static void filter_free(struct filter *f)
 {
 	hotkeys_unregister(&f->hotkeys);
 	filters_remove(f);
+	sound_release(f);
 	link_destroy(f->link);
 	obs_enter_graphics();
 	capture_free(&f->capture);
@@ -176,12 +178,22 @@ static void describe_source(struct filter *f, const struct target *target)
 	link_set_source(f->link, &now);
 }
 
+/* The sound follows what was drawn in the frame before; what is hidden is not painted. */
+static void follow_sound(struct filter *f)
+{
+	const uint64_t now_ns = obs_get_video_frame_time();
+	const bool is_drawn = now_ns <= f->rendered_ns + HIDDEN_NS;
+	sound_tick(f, is_drawn && f->share > 0, f->delay_ns, now_ns);
+	f->delay_ns = 0;
+}
+
 static void filter_tick(void *data, float seconds)
 {
 	UNUSED_PARAMETER(seconds);
 	struct filter *f = data;
 	f->new_frame = true;
 	f->source_texture = NULL;
+	follow_sound(f);
 	if (obs_filter_get_parent(f->context))
 		hotkeys_register_soon(f);
 }
@@ -230,6 +242,7 @@ static void process_frame(struct filter *f, const struct target *target)
 		handed = capture_frame(&f->capture, stream, &rect, now_ns, &f->stats, &worked_ns);
 	if (stream)
 		link_give_back(f->link, news.freed || handed);
+	f->delay_ns = news.delay_ns;
 	link_set_fault(f->link, own_fault(f));
 	histogram_add_ns(&f->stats.work, worked_ns + news.worked_ns);
 	count_frame(f, news.new_frame);

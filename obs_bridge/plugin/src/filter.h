@@ -10,6 +10,7 @@
 #include "hotkeys.h"
 #include "link.h"
 #include "present.h"
+#include "sound.h"
 
 #define FILTER_ID "limner_filter"
 
@@ -27,6 +28,7 @@ struct filter {
 	struct link *link;
 	struct stats stats;
 	struct hotkeys hotkeys;
+	struct sound sound;
 	struct filter *next;  /* of all filters: filters.c */
 	atomic_bool cut_away; /* the source is to be seen at once, without a fade */
 
@@ -45,6 +47,7 @@ struct filter {
 	float share;                  /* of the painted picture in this frame */
 	bool new_frame;               /* video_tick has begun a frame that was not drawn yet */
 	uint64_t rendered_ns;         /* frame time of the last frame that was drawn */
+	uint64_t delay_ns;            /* of a painted frame that was first shown in this frame; 0: none was */
 };
 
 extern struct obs_source_info limner_filter_info;

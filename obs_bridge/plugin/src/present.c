@@ -101,7 +101,8 @@ struct present_news present_advance(struct present *p, struct stream *stream, co
 	}
 	give_back(stream, &due, &news);
 	histogram_add_ns(&stats->delay, stream->playout.delay_ns);
-	histogram_add_ns(&stats->latency, now_ns > due.pts_ns ? now_ns - due.pts_ns : 0);
+	news.delay_ns = now_ns > due.pts_ns ? now_ns - due.pts_ns : 0;
+	histogram_add_ns(&stats->latency, news.delay_ns);
 	return news;
 }
 

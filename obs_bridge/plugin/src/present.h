@@ -24,6 +24,7 @@ struct present {
 
 struct present_news {
 	bool new_frame;     /* another painted frame is in the texture */
+	uint64_t delay_ns;  /* of that frame: how much later it shows than its source did */
 	bool freed;         /* a slot was given back */
 	uint64_t worked_ns; /* the CPU's time, GL calls aside */
 };

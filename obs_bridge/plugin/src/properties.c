@@ -112,6 +112,25 @@ static void add_drawing(obs_properties_t *p)
 	obs_property_int_set_suffix(hold, " ms");
 }
 
+static bool add_if_heard(void *list, obs_source_t *source)
+{
+	const char *name = obs_source_get_name(source);
+	if (name && (obs_source_get_output_flags(source) & OBS_SOURCE_AUDIO))
+		obs_property_list_add_string(list, name, name);
+	return true;
+}
+
+static void add_sound(obs_properties_t *p)
+{
+	obs_properties_t *group = obs_properties_create();
+	obs_property_t *list = obs_properties_add_list(
+		group, S_SOUND_SOURCE, T_("SoundSource"), OBS_COMBO_TYPE_LIST, OBS_COMBO_FORMAT_STRING);
+	obs_property_list_add_string(list, T_("SoundOwn"), "");
+	obs_enum_sources(add_if_heard, list);
+	obs_property_set_long_description(list, T_("SoundSourceHint"));
+	obs_properties_add_group(p, S_SOUND, T_("Sound"), OBS_GROUP_CHECKABLE, group);
+}
+
 static void add_advanced(obs_properties_t *p)
 {
 	static const char *const mode_texts[] = {"Mode", "ModeAuto", "ModeThroughput", "ModeLatency"};
@@ -147,6 +166,7 @@ obs_properties_t *settings_properties(struct filter *f)
 	obs_property_int_set_suffix(transition, " ms");
 	obs_property_set_long_description(transition, T_("TransitionHint"));
 	add_drawing(p);
+	add_sound(p);
 	add_advanced(p);
 	bfree(status);
 	return p;

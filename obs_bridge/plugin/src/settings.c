@@ -30,6 +30,8 @@ void settings_defaults(obs_data_t *s)
 	obs_data_set_default_int(s, S_MIX, 100);
 	obs_data_set_default_string(s, S_ON_STALL, stall_names[STALL_HOLD_THEN_SOURCE]);
 	obs_data_set_default_int(s, S_HOLD_MS, 1000);
+	obs_data_set_default_bool(s, S_SOUND, true);
+	obs_data_set_default_string(s, S_SOUND_SOURCE, "");
 	obs_data_set_default_bool(s, S_START_DAEMON, true);
 	obs_data_set_default_bool(s, S_EXACT_SIZE, false);
 }

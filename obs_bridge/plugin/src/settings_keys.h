@@ -17,6 +17,9 @@
 #define S_MIX "mix"
 #define S_ON_STALL "on_stall"
 #define S_HOLD_MS "hold_ms"
+#define S_SOUND "sound_in_step"
+/* "": the sound of the filter's own source. */
+#define S_SOUND_SOURCE "sound_source"
 #define S_START_DAEMON "start_daemon"
 /* Without a property: for tests with an engine that can paint at any size. */
 #define S_EXACT_SIZE "exact_size"

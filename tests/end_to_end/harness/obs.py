@@ -44,6 +44,8 @@ class Camera:
     limner: dict[str, Any] | None = field(default_factory=dict)
     hotkeys: dict[str, str] = field(default_factory=dict)
     """OBS's name of a key by the hotkey's name."""
+    tone: bool = False
+    """Has a microphone that hears a tone while the picture is bright."""
 
     def source(self) -> obs_config.Source:
         settings = {"width": WIDTH, "height": HEIGHT, "fps": FPS, "raw_file": str(self.raw_file)}
@@ -51,7 +53,7 @@ class Camera:
         if self.limner is not None:
             filters.append(obs_config.Filter(id="limner_filter", name=FILTER_NAME, settings=self.limner))
         return obs_config.Source(
-            id="test_camera",
+            id="test_camera_with_sound" if self.tone else "test_camera",
             name=self.name,
             settings=settings,
             filters=tuple(filters),
@@ -141,8 +143,13 @@ class Obs:
         if kind is not None:
             print(f"OBS's log ({self.log}):\n{obs_process.tail(self.log, 40)}")
             return
-        assert clean, f"OBS did not close by itself; see {self.log}"
+        assert clean or self.may_crash_at_the_end, f"OBS did not close by itself; see {self.log}"
         shutil.rmtree(self.home)
+
+    @property
+    def may_crash_at_the_end(self) -> bool:
+        """OBS 29 does so with a source that has sound: 2 times of 20 without any filter of ours, in Qt."""
+        return any(camera.tone for camera in self._cameras)
 
     def start(self) -> None:
         """Start OBS (again, after `kill`) with the same configuration, and connect."""

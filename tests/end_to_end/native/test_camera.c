@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * For tests only: a camera. An async video source that plays a file of raw I420 frames in a loop at a
- * fixed rate from a thread of its own, as a webcam's driver would. Without a file it shows one grey.
+ * fixed rate from a thread of its own, as a webcam's driver would. Without a file it shows one grey. Another
+ * kind of it has a microphone too, which hears a tone while the picture is bright, and silence else.
  */
+#include <math.h>
 #include <obs-module.h>
 #include <stdio.h>
 #include <util/platform.h>
@@ -14,6 +16,9 @@ OBS_DECLARE_MODULE()
 #define S_HEIGHT "height"
 #define S_FPS "fps"
 #define S_FILE "raw_file"
+#define SAMPLES_PER_S 48000
+#define TONE_HZ 1000
+#define BRIGHT 128
 #define NS_PER_S 1000000000ULL
 
 struct camera {
@@ -24,6 +29,8 @@ struct camera {
 
 	uint32_t width, height, fps;
 	char *path;
+	bool hears;
+	uint64_t samples; /* heard so far */
 };
 
 static size_t frame_bytes(const struct camera *camera)
@@ -56,6 +63,28 @@ static void show(struct camera *camera, uint8_t *pixels, uint64_t timestamp_ns)
 	obs_source_output_video(camera->source, &frame);
 }
 
+/* What belongs to one frame. Its last sample lies right before the first of the next frame. */
+static void hear(struct camera *camera, const uint8_t *pixels, uint64_t timestamp_ns)
+{
+	static const double turn = 6.283185307179586;
+	float samples[SAMPLES_PER_S / 10];
+	const uint32_t count = SAMPLES_PER_S / camera->fps;
+	const bool bright = pixels[0] > BRIGHT;
+	for (uint32_t i = 0; i < count && i < SAMPLES_PER_S / 10; i++, camera->samples++)
+		samples[i] =
+			bright ? (float)(0.5 * sin(turn * TONE_HZ * (double)camera->samples / SAMPLES_PER_S))
+			       : 0;
+	const struct obs_source_audio audio = {
+		.data = {(const uint8_t *)samples},
+		.frames = count,
+		.speakers = SPEAKERS_MONO,
+		.format = AUDIO_FORMAT_FLOAT,
+		.samples_per_sec = SAMPLES_PER_S,
+		.timestamp = timestamp_ns,
+	};
+	obs_source_output_audio(camera->source, &audio);
+}
+
 static void *play(void *data)
 {
 	struct camera *camera = data;
@@ -76,6 +105,8 @@ static void *play(void *data)
 			break;
 		}
 		show(camera, pixels, due_ns);
+		if (camera->hears)
+			hear(camera, pixels, due_ns);
 		due_ns += period_ns;
 		os_sleepto_ns(due_ns);
 	}
@@ -108,6 +139,7 @@ static void camera_update(void *data, obs_data_t *settings)
 	camera->height = (uint32_t)obs_data_get_int(settings, S_HEIGHT);
 	camera->fps = (uint32_t)obs_data_get_int(settings, S_FPS);
 	camera->path = bstrdup(obs_data_get_string(settings, S_FILE));
+	camera->hears = (obs_source_get_output_flags(camera->source) & OBS_SOURCE_AUDIO) != 0;
 	camera->running = pthread_create(&camera->thread, NULL, play, camera) == 0;
 }
 
@@ -161,6 +193,10 @@ static struct obs_source_info camera_info = {
 
 bool obs_module_load(void)
 {
+	struct obs_source_info with_sound = camera_info;
+	with_sound.id = "test_camera_with_sound";
+	with_sound.output_flags |= OBS_SOURCE_AUDIO;
 	obs_register_source(&camera_info);
+	obs_register_source(&with_sound);
 	return true;
 }
