@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import zmq
 from tests.daemon.echo import echo_session, paint
@@ -364,6 +366,27 @@ def test_a_worker_that_dies_over_a_session_says_why_and_comes_back(prompt: str, 
             wait_for(reason, f"a sentence with {words!r}", log=daemon.log)
             session.set(Change(prompt="well again", seed=7), rev=1)
             assert painted_value(session, newest=True) == 7
+
+
+def test_a_model_that_is_too_large_is_said_and_tried_again_with_less() -> None:
+    with running_daemon(engine="tests.worker.fakes:too_large", LIMNER_TEST_ENGINES="1") as daemon:
+
+        def said() -> bool:
+            worker = daemon.query().worker
+            return worker.state == "failed" and "Not enough memory" in worker.sentence
+
+        wait_for(said, "a sentence that says why", log=daemon.log)
+        wait_for(lambda: steps_down(daemon) >= 2, "a smaller plan", log=daemon.log)
+
+
+def steps_down(daemon: RunningDaemon) -> int:
+    """How many plans the worker of now passes over; 0: none runs."""
+    with contextlib.suppress(psutil.Error):
+        for process in psutil.Process(daemon.pid).children():
+            for argument in process.cmdline():
+                if argument.startswith("--step-down="):
+                    return int(argument.partition("=")[2])
+    return 0
 
 
 def test_a_session_that_is_out_of_memory_goes_on_with_less_and_says_why() -> None:

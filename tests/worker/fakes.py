@@ -94,6 +94,10 @@ def fake() -> PaintEngine:
     return FakeEngine()
 
 
+def too_large() -> PaintEngine:
+    raise MemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
 def unloadable() -> PaintEngine:
     raise RuntimeError("the weights are not there")
 

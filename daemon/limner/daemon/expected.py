@@ -6,8 +6,9 @@ from limner.daemon.config import DaemonConfig
 from limner.models import catalogue
 from limner.models.plan_cards import Card, cards
 from limner.models.plan_choice import MemoryPlan, Refusal, choose
-from limner.models.plan_model import model_sizes
+from limner.models.plan_here import sizes_here
 from limner.models.plan_words import refusal, sentence
+from limner.models.store import Store
 
 
 def expected_plan(config: DaemonConfig) -> MemoryPlan | Refusal | None:
@@ -19,7 +20,7 @@ def expected_plan(config: DaemonConfig) -> MemoryPlan | Refusal | None:
     if config.engine not in known or config.device == "cpu":
         return None
     card = _chosen_card(config.device)
-    return choose(model_sizes(known[config.engine]), card, config.wishes) if card else None
+    return choose(sizes_here(known[config.engine], Store()), card, config.wishes) if card else None
 
 
 def in_words(plan: MemoryPlan | Refusal | None) -> str:

@@ -37,9 +37,24 @@ Limner looks at what is *free* on the card when the model is loaded, for a game 
 7. the window, down to 4 latent frames;
 8. the size of the picture, down the model's list.
 
-Each of them can be pinned, by options of `limner daemon` (see [cli.md](cli.md)); what does not fit with them
-is refused, with the bytes. `limner doctor` shows the plan for the cards of this machine. Should memory run
-out while live, a stream gives up steps, then size, and says so; the picture goes on.
+Each of them can be pinned, by options of `limner daemon` (see [cli.md](cli.md)), or for good in
+`~/.config/limner/config.toml`:
+
+```toml
+[memory]
+size = [640, 368]
+steps = 2
+window_frames = 5
+weights = "fp8"                # or "bf16", "int8"
+vae = "taehv"                  # or "wan"
+text = "gpu while encoding"    # or "gpu", "cpu"
+streams = 1                    # sessions at a time
+```
+
+What does not fit with them is refused, with the bytes. `limner doctor` shows the plan for the cards of this
+machine, and the worker's log its bytes. Should memory run out while live, a stream gives up steps, then
+size, and says so; the picture goes on. Where a card has less than was planned for, the model is loaded anew
+by the next smaller plan.
 
 The tables: one session, a card with fp8 of which a desktop takes {DESKTOP_BYTES // MIB} MiB and a game
 what the second column says. "Needs" is the peak.

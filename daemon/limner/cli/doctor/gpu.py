@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from limner.cli.doctor.findings import Finding, fine, warning
 from limner.models import catalogue
 from limner.models.entry import Entry
-from limner.models.errors import ModelsError
 from limner.models.plan_bytes import GIB
 from limner.models.plan_cards import Card, Cards
 from limner.models.plan_choice import MemoryPlan, choose
-from limner.models.plan_model import model_sizes
+from limner.models.plan_here import sizes_here
 from limner.models.plan_torch import TorchBuild
 from limner.models.plan_words import refusal, sentence
 from limner.models.store import Store
@@ -54,10 +51,7 @@ def check_models(found: Cards, chosen: str = "", store: Store | None = None) -> 
 def _model(entry: Entry, card: Card, store: Store, *, is_chosen: bool) -> Finding:
     name = f"Model {entry.name}"
     state = store.state(entry)
-    sizes = model_sizes(entry)
-    if state.presence == "here" and sizes.has_taehv and not _has_taehv(entry, store):
-        sizes = replace(sizes, has_taehv=False)
-    plan = choose(sizes, card)
+    plan = choose(sizes_here(entry, store), card)
     if not isinstance(plan, MemoryPlan):
         # Of a model that nobody chose, that is a fact and not a fault.
         return warning(name, plan.text, plan.advice) if is_chosen else fine(name, refusal(plan))
@@ -69,13 +63,6 @@ def _model(entry: Entry, card: Card, store: Store, *, is_chosen: bool) -> Findin
             name, f"{text}; {state.sentence.partition(';')[0]}", f"limner models pull {entry.name}"
         )
     return fine(name, f"{text}; not here yet: limner models pull {entry.name}")
-
-
-def _has_taehv(entry: Entry, store: Store) -> bool:
-    try:
-        return store.has(entry, "taehv")
-    except ModelsError:
-        return False
 
 
 def _card(card: Card) -> str:
