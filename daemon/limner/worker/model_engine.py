@@ -77,6 +77,11 @@ class TorchPaintEngine:
 
         return PageLock(memory, self._engine.device).close
 
+    @property
+    def steady_after(self) -> int:
+        """Chunks until a GPU does what it will do from then on: windows are full, and graphs recorded."""
+        return self._engine.config.dit.window_frames + 3 if self._engine.device.type == "cuda" else 0
+
     def warm_up(self, height: int, width: int, chunks: int) -> None:
         """Paint a little at this size, on the lanes that will."""
         import torch

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -53,6 +54,8 @@ def load(
     when config, weights or device cannot be used, MemoryError when there was less than planned for.
     """
     progress(LIBRARIES, "Loading the libraries")
+    # What torch compiles for this machine is kept, so that only the first start takes longer.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "compiled"))
     import cv2
     import torch  # slow: the progress before it must be seen
 
@@ -161,7 +164,7 @@ def _warm_up(painter: TorchPaintEngine, name: str) -> None:
     if most_px is not None:
         traits = replace(traits, area_px=min(traits.area_px, most_px))
     wanted, *smaller = sizes_from(working_size(*WARM_SOURCE, traits), painter.abilities.sizes)
-    painter.warm_up(wanted[1], wanted[0], WARM_CHUNKS)
+    painter.warm_up(wanted[1], wanted[0], max(WARM_CHUNKS, painter.steady_after))
     # The smaller sizes too: they are for when the machine is busy already.
     for width, height in smaller:
         painter.warm_up(height, width, 1)

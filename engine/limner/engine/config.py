@@ -62,6 +62,9 @@ class ModelConfig:
     steady: bool = True
     """Whether what is painted is held along the motion of the source, as far as the settings say. Costs time
     on the host. False: for models whose pictures do not flicker anyway."""
+    compile: bool = False
+    """Whether a GPU runs chains of small operations as one kernel each: faster where that was measured, after
+    some seconds of compiling when the model is loaded for the first time."""
     latent_frames_per_chunk: int = 1
     """Latent frames of a chunk, at least 1 and at most what the ring of the cache holds."""
 

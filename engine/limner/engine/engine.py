@@ -38,7 +38,7 @@ class Engine:
         dtype: torch.dtype | None = None,
         threads: int | None = None,
         new_recorder: NewRecorder | None = None,
-        compile: bool = False,
+        compile: bool | None = None,
         on_progress: PartProgress | None = None,
         weight_kind: WeightKind = "bf16",
         attention: AttentionKernel = "auto",
@@ -48,9 +48,9 @@ class Engine:
         `dtype`: what it computes in; None takes what is fast on the device. `threads`: CPU threads of this
         process, 1 or more; None leaves them. `new_recorder`: of the graphs that its streams replay; None
         takes CUDA graphs where there is CUDA, `no_recorder` takes none. `compile`: chains of small operations
-        become one kernel each (see fusing.py), after some seconds at the start. `on_progress` hears of the
-        loading of weights that come as ModelFiles. `weight_kind`: of the denoiser's large weights; not "bf16"
-        quantises each as it is loaded. `attention`: the kernel that it is tried with first. Raises
+        become one kernel each (see fusing.py); None: as the config has it, on CUDA. `on_progress` hears of
+        the loading of weights that come as ModelFiles. `weight_kind`: of the denoiser's large weights; not
+        "bf16" quantises each as it is loaded. `attention`: the kernel that it is tried with first. Raises
         WeightsError when the weights are not this model's, EngineError when the device is not there or
         cannot have this kind of weights.
         """
@@ -62,7 +62,8 @@ class Engine:
         self.device = usable_device(device)
         self.dtype = dtype if dtype is not None else fast_dtype(self.device)
         self._new_recorder = new_recorder or recorders_of(self.device)
-        self._fused_by = BACKEND if compile else None
+        wanted = config.compile and self.device.type == "cuda" if compile is None else compile
+        self._fused_by = BACKEND if wanted else None
         self._model = load_model(
             config,
             weights,
