@@ -118,6 +118,10 @@ def test_obs_and_daemon_restarted_in_any_order(obs_build: Build, street: Path) -
             assert daemon.stop() == 0
             daemon = scenes.start_ruled(obs, RULES, engine="echo")
             in_step(obs, daemon)
+            scenes.rules_file(obs).write_text("")
+            wait_for(
+                "what was before", lambda: scenes.settings_of(daemon, "Cam").style == "sepia", PATIENCE_S
+            )
         assert daemon.stop() == 0
 
 

@@ -156,14 +156,27 @@ def test_what_a_hand_changed_meanwhile_stays() -> None:
 
 def test_a_filter_that_comes_back_in_what_was_lent_still_goes_back() -> None:
     session = Session(style="sepia")
+    session.rules_want(style="slow", bypass=True)
+    # A filter remembers its style, but no transition; OBS was closed, so that nothing is bypassed.
+    session.set(transition_ms=0, bypass=False)
+    assert session.loan is not None
+    session.loan = returned(session.loan, session.settings)
+    session.rules_want(style="slow", bypass=True)
+    assert (session.settings.transition_ms, session.settings.bypass) == (2000, True)
+    session.rules_want()
+    assert (session.settings.style, session.settings.bypass) == ("sepia", False)
+
+
+def test_a_filter_that_comes_back_in_another_look_goes_back_to_that() -> None:
+    session = Session(style="sepia")
     session.rules_want(style="neon")
     assert session.loan is not None
-    assert returned(session.loan, session.settings) == session.loan
-    anew = Session(style="noir")
-    anew.loan = returned(session.loan, anew.settings)
-    anew.rules_want(style="neon")
-    anew.rules_want()
-    assert anew.settings.style == "noir"
+    session.set(style="noir")
+    session.loan = returned(session.loan, session.settings)
+    session.rules_want(style="neon")
+    assert session.settings.style == "neon"
+    session.rules_want()
+    assert session.settings.style == "noir"
 
 
 looks = st.one_of(

@@ -16,6 +16,8 @@ log = logging.getLogger("limner.daemon")
 OBS_LOG = "obs.log"
 _MODULE = "limner.obs_bridge"
 _STOP_S = 1.0
+# Without rules it ends by itself, once all is back to what it was before them.
+_GIVE_BACK_S = 5.0
 
 
 class ObsControl:
@@ -26,6 +28,7 @@ class ObsControl:
         self._backoff = Backoff()
         self._process: subprocess.Popen[bytes] | None = None
         self._started_s = self._next_start_s = 0.0
+        self._wanted_s = 0.0
 
     @property
     def running(self) -> bool:
@@ -35,13 +38,15 @@ class ObsControl:
     def tick(self, *, wanted: bool) -> str:
         """Start, end or bury the process; return what there is to tell people, if that has changed."""
         # A daemon that was started for one command serves no OBS.
-        wanted = wanted and not self._config.parent_pid
+        wanted, now_s = wanted and not self._config.parent_pid, time.monotonic()
+        if wanted:
+            self._wanted_s = now_s
         if self._process is not None:
             if self._process.poll() is not None:
                 return self._ended(self._process, wanted=wanted)
-            if not wanted:
+            if now_s - self._wanted_s > _GIVE_BACK_S:
                 self._process.terminate()
-        elif wanted and time.monotonic() >= self._next_start_s:
+        elif wanted and now_s >= self._next_start_s:
             return self._start()
         return ""
 

@@ -19,7 +19,7 @@ from limner.daemon.style_watch import StyleWatch
 from limner.obs_bridge.addresses import Address, AddressError
 from limner.obs_bridge.lender import Lender, Todo
 from limner.obs_bridge.mapping import Watcher
-from limner.obs_bridge.state import Needs
+from limner.obs_bridge.state import Needs, ObsState
 from limner.obs_bridge.websocket import ObsError, ObsSocket, RequestError
 
 log = logging.getLogger("limner.obs")
@@ -62,6 +62,9 @@ class Controller:
                 if self._wait(ended):
                     return
                 self._turn()
+                if not self._styles.rules:
+                    log.info("there are no rules any more")
+                    return
         finally:
             self._hang_up()
 
@@ -147,8 +150,11 @@ class Controller:
     # ---- the daemon
 
     def _apply(self) -> None:
-        state = self._watcher.state
-        if self._obs is None or state is None:
+        state = self._watcher.state if self._obs else None
+        if not self._styles.rules:
+            # Whatever OBS shows: all goes back.
+            state = ObsState()
+        if state is None:
             return
         sessions = self._client.query().sessions
         for todo in self._lender.todo(self._styles.rules, state, sessions):

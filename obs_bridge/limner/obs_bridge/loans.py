@@ -33,6 +33,8 @@ class Loan(msgspec.Struct, frozen=True, kw_only=True):
     """What the rules said."""
     after: Settings
     """What that came to."""
+    again: bool = False
+    """The session was away and has lost some of it: it is to be said again."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,25 +51,30 @@ def step(loan: Loan | None, wanted: Change, now: Settings) -> Step | None:
     As long as the rules want the same, nothing is sent: a hand may change what a rule has set.
     """
     lent = loan.lent if loan else Change()
-    if wanted == lent:
+    again = loan is not None and loan.again
+    if wanted == lent and not again:
         return None
     before = _with_the_hands(loan, now) if loan else now
     back = governed(lent) - governed(wanted)
     # As it shall be, before what the rules want is laid over it.
     target = msgspec.structs.replace(now, **{name: getattr(before, name) for name in back})
-    values = _given_back(target, back) | _news(_said(lent), _said(wanted))
+    values = _given_back(target, back) | _news({} if again else _said(lent), _said(wanted))
     return Step(change=msgspec.convert(values, Change), before=before, lent=wanted)
 
 
 def returned(loan: Loan, now: Settings) -> Loan:
     """Return the loan of a session that was away and is back as `now`.
 
-    It comes back either in what was lent, or in what it was before: neither is a hand's doing.
+    Each setting is either as it was lent or as it was before, by what the filter remembers; anything else
+    is somebody's choice, and what it goes back to from now on.
     """
     fields = governed(loan.lent)
-    if all(getattr(now, name) == getattr(loan.after, name) for name in fields):
-        return loan
-    return Loan(before=now, lent=Change(), after=now)
+    lost = {name for name in fields if getattr(now, name) != getattr(loan.after, name)}
+    chosen = {name for name in lost if getattr(now, name) != getattr(loan.before, name)}
+    if chosen & set(_WORDS):
+        chosen |= set(_WORDS)
+    before = msgspec.structs.replace(loan.before, **{name: getattr(now, name) for name in chosen})
+    return Loan(before=before, lent=loan.lent, after=now, again=bool(lost))
 
 
 def governed(change: Change) -> set[str]:

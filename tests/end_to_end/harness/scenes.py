@@ -25,9 +25,10 @@ def ruled_daemon(obs: Obs, rules: str, *, engine: str, threads: int = 1) -> Iter
 
 def start_ruled(obs: Obs, rules: str, *, engine: str, threads: int = 1) -> RunningDaemon:
     """Start a daemon that finds this OBS as it would its user's."""
-    folder = obs.runtime_dir.parent / f"{obs.runtime_dir.name}-settings"
+    file = rules_file(obs)
+    folder = file.parent
     folder.mkdir(exist_ok=True)
-    (folder / "styles.toml").write_text(rules)
+    file.write_text(rules)
     obs.runtime_dir.mkdir(mode=0o700, exist_ok=True)
     return start_daemon(
         obs.runtime_dir,
@@ -38,6 +39,11 @@ def start_ruled(obs: Obs, rules: str, *, engine: str, threads: int = 1) -> Runni
         LIMNER_CONFIG_DIR=str(folder),
         LIMNER_STATE_DIR=str(folder),
     )
+
+
+def rules_file(obs: Obs) -> Path:
+    """Return where the styles and rules are of the daemon for this OBS."""
+    return obs.runtime_dir.parent / f"{obs.runtime_dir.name}-settings" / "styles.toml"
 
 
 def add_scene(obs: Obs, name: str, *sources: str) -> dict[str, int]:
