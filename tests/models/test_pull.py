@@ -7,6 +7,7 @@ import os
 import signal
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.models.fakes import FILES, TINY, FakeHub, Recorder, entry_in, safetensors, write_files
 
@@ -174,6 +175,16 @@ def test_an_optional_part_that_cannot_be_had_is_left_out(store: Store, tiny: Ent
     fetch(plan, hub, store, Recorder())
     assert store.state(tiny).presence == "here"
     assert set(store.paths(tiny)) == {"dit", "vae", "text_encoder", "tokenizer"}
+
+
+def test_the_autoencoder_that_is_painted_with_is_not_optional(store: Store, tiny: Entry) -> None:
+    small = msgspec.structs.replace(tiny, engine={**tiny.engine, "vae": {"kind": "taehv"}})
+    hub = FakeHub()
+    del hub.files["small/vae"]
+    fetch(survey(tiny, hub, store), hub, store, Recorder())
+    assert store.state(small).presence == "partial"
+    with pytest.raises(HubError, match="small/vae"):
+        survey(small, hub, store)
 
 
 def test_a_hub_cannot_write_outside(store: Store, tiny: Entry) -> None:

@@ -96,7 +96,7 @@ def details(entry: Entry, store: Store) -> Details:
             or f"{part.repository}: {', '.join(f'{part.folder}/{f}'.lstrip('/') for f in part.files)}",
             about_bytes=part.about_bytes,
             licence=part.licence or entry.licence,
-            is_optional=part.optional,
+            is_optional=not entry.needs(name),
             is_here=state.presence != "missing" and store.has(entry, name),
         )
         for name, part in entry.parts.items()

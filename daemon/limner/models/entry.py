@@ -81,13 +81,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         """Which part holds the autoencoder's weights."""
         return _PARTS_OF_VAE.get(self.engine.get("vae", {}).get("kind", ""), "weights")
 
-    def engine_with_vae(self, kind: str) -> dict[str, Any]:
-        """Return the engine's tables with another kind of autoencoder, "wan" or "taehv", for its latents."""
-        own = self.engine["vae"]
-        if kind == own.get("kind"):
-            return self.engine
-        kept = {key: own[key] for key in ("latent_channels", "normalise_encoded") if key in own}
-        return {**self.engine, "vae": {"kind": kind, **kept}}
+    def needs(self, part: PartName) -> bool:
+        """Return whether the model cannot be loaded without a part; its autoencoder it always needs."""
+        return not self.parts[part].optional or part == self.vae_part
 
     def local_path(self, part: PartName) -> Path | None:
         """Return where a part lies that has a path of its own, else None."""

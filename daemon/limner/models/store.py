@@ -71,9 +71,9 @@ class Store:
             manifest = self.manifest(entry.name)
         except StoreError as error:
             return State("damaged", str(error))
-        for name, part in entry.parts.items():
+        for name in entry.parts:
             faulty = self._fault(entry, name, manifest)
-            if faulty and not part.optional:
+            if faulty and entry.needs(name):
                 return State(faulty.presence, faulty.sentence, manifest.size_bytes)
         return State("here", f"{entry.name} is on this machine", manifest.size_bytes)
 

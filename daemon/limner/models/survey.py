@@ -69,7 +69,7 @@ def survey(entry: Entry, hub: Hub, store: Store) -> Survey:
             listing = hub.listing(name, part)
             found = wanted_files(name, part, listing)
         except HubError as error:
-            if not part.optional:
+            if entry.needs(name):
                 raise
             notes.append(f"left out {name}, which {entry.name} works without: {error}")
             continue
