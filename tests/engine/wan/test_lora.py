@@ -260,6 +260,17 @@ def test_it_works_beside_quantised_weights(kind: WeightKind, path: Path) -> None
         torch.testing.assert_close(ours - plain, x @ down.t() @ up.t(), rtol=1e-4, atol=1e-5)
 
 
+def test_a_quantised_engine_with_it_is_as_near_to_the_truth_as_without(path: Path) -> None:
+    pairs = pairs_for(LAYERS)
+    rounded, exact = engine_of(weight_kind="int8"), engine_of()
+    without = error(latents(rounded), latents(exact))
+    for engine in (rounded, exact):
+        engine.set_loras([LoraShare(path=save(pairs, path))])
+    assert 0 < error(latents(rounded), latents(engine_of(merged((pairs, 1.0))))) < 2 * without + 1e-3
+    rounded.set_loras([])
+    assert error(latents(rounded), latents(engine_of())) == without
+
+
 def test_it_works_beside_packed_weights(path: Path) -> None:
     pairs = pairs_for(LAYERS)
     bias = {"diffusion_model.blocks.1.self_attn.k.diff_b": torch.randn(32)}

@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests.engine.wan.vaes import SMALL, wan_vae
 from torch import Tensor, nn
 from transformers import UMT5Config, UMT5EncoderModel
 
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.model import CausalDiT
 from limner.engine.errors import WeightsError
-from limner.engine.wan import keys, keys_text
+from limner.engine.wan import keys, keys_text, keys_vae
+from limner.engine.wan.taehv import Taehv, TaehvConfig
+from limner.engine.wan.vae import WanVae
 from limner.engine.weights import load_weights, read_weights
 
 CONFIG = DiTConfig(
@@ -233,6 +236,41 @@ def test_mapped_tensors_stay_in_the_file_where_the_type_is_right(tmp_path: Path)
     assert_holds(dit, tensors | {"head.head.bias": tensors["head.head.bias"].float()})
     for name, parameter in dit.named_parameters():
         assert (parameter.data_ptr() == given[name].data_ptr()) == (name != "head.head.bias")
+
+
+def wan_vae_file(folder: Path) -> Path:
+    torch.save(wan_vae().state_dict(), folder / "Wan2.1_VAE.pth")
+    return folder / "Wan2.1_VAE.pth"
+
+
+def diffusers_vae_folder(folder: Path) -> Path:
+    (folder / "vae").mkdir()
+    write_one_file(renamed(wan_vae().state_dict(), keys_vae.to_diffusers), folder / "vae")
+    (folder / "vae" / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize("write", [wan_vae_file, diffusers_vae_folder])
+def test_the_autoencoder_loads_from_wans_file_and_from_diffusers_folder(
+    write: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    with torch.device("meta"):
+        vae = WanVae(SMALL)
+    load_weights(vae, write(tmp_path), part="vae", naming=keys_vae.vae_names)
+    expected = wan_vae()
+    assert_holds(vae, expected.state_dict())
+    clip = torch.rand(1, 3, 5, 16, 24) * 2 - 1
+    assert torch.equal(vae.eval().encode(clip), expected.encode(clip))
+
+
+def test_the_small_autoencoder_loads_from_its_file(tmp_path: Path) -> None:
+    config = TaehvConfig(encoder_width=8, decoder_widths=(16, 8, 8, 8))
+    expected = Taehv(config).state_dict()
+    torch.save(expected, tmp_path / "taew2_1.pth")
+    with torch.device("meta"):
+        small = Taehv(config)
+    load_weights(small, tmp_path / "taew2_1.pth")
+    assert_holds(small, expected)
 
 
 # Damage: whatever is wrong, one error names file and key, and the module is as it was.
