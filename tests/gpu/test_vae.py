@@ -21,10 +21,12 @@ HEIGHT, WIDTH = 128, 192
 
 
 def make(kind: str) -> WanVae | Taehv:
-    return enlivened(WanVae(WanVaeConfig(base_dim=32)) if kind == "wan" else Taehv(TaehvConfig()))
+    if kind == "taehv":
+        return enlivened(Taehv(TaehvConfig()))
+    return enlivened(WanVae(WanVaeConfig(base_dim=32, fewer_products=kind == "hastened")))
 
 
-@pytest.fixture(params=["wan", "taehv"])
+@pytest.fixture(params=["wan", "hastened", "taehv"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -101,6 +101,17 @@ class TimeGrow(nn.Module):
         return functional.interpolate(x_TCHW, scale_factor=2.0, mode="nearest")
 
 
+class Chain(nn.Sequential):
+    """Blocks one after another; those with a memory take theirs in turn."""
+
+    def forward(self, x_TCHW: Tensor, past: Past) -> Tensor:  # type: ignore[override]
+        """`past` is read and written."""
+        each = iter(past)
+        for block in self:
+            x_TCHW = block(x_TCHW, next(each)) if isinstance(block, MemBlock) else block(x_TCHW)
+        return x_TCHW
+
+
 class Taehv(nn.Module):
     """TAEHV for Wan 2.1, with random weights until some are loaded. One clip at a time: B is 1."""
 
@@ -108,8 +119,8 @@ class Taehv(nn.Module):
         """`channels_last`: how activations and weights lie in memory; faster so, on CUDA and on the CPU."""
         super().__init__()
         self.config = config
-        self.encoder = nn.Sequential(*_encoder_blocks(config))
-        self.decoder = nn.Sequential(*_decoder_blocks(config))
+        self.encoder = Chain(*_encoder_blocks(config))
+        self.decoder = Chain(*_decoder_blocks(config))
         self._channels_last = channels_last
         self._scale = _scale(config, torch.device("cpu"))
 
@@ -150,14 +161,16 @@ class Taehv(nn.Module):
         x_TCHW = frames_BCTHW[0].transpose(0, 1)
         if first:
             x_TCHW = x_TCHW.expand(FRAMES_PER_LATENT, -1, -1, -1)
-        z_BCTHW = _run(self.encoder, self._laid_out(x_TCHW / 2 + 0.5), past).transpose(0, 1)[None]
+        z_TCHW: Tensor = self.encoder(self._laid_out(x_TCHW / 2 + 0.5), past)
+        z_BCTHW = z_TCHW.transpose(0, 1)[None]
         return z_BCTHW if self.config.normalise_encoded else self._scale.raw(z_BCTHW)
 
     def decode_unit(self, latents_BCTHW: Tensor, past: Past, *, first: bool = False) -> Tensor:
         """One latent frame [1, C, 1, h, w] → four frames (the first: one) [1, 3, T, 8h, 8w] in [−1, 1]."""
         z_TCHW = self._laid_out(latents_BCTHW[0].transpose(0, 1))
-        frames_TCHW = _run(self.decoder, z_TCHW, past).clamp(0, 1) * 2 - 1
-        return (frames_TCHW[-1:] if first else frames_TCHW).transpose(0, 1)[None]
+        frames_TCHW = self.decoder(z_TCHW, past).clamp(0, 1) * 2 - 1
+        shown_TCHW: Tensor = frames_TCHW[-1:] if first else frames_TCHW
+        return shown_TCHW.transpose(0, 1)[None]
 
     @torch.inference_mode()
     def encode(self, frames_BCTHW: Tensor) -> Tensor:
@@ -228,13 +241,6 @@ def _decoder_blocks(config: TaehvConfig) -> Iterator[nn.Module]:
         yield TimeGrow(wide_in, stride)
         yield _conv(wide_in, wide, bias=False)
     yield from (nn.ReLU(inplace=True), _conv(widths[-1], 3))
-
-
-def _run(blocks: nn.Sequential, x_TCHW: Tensor, past: Past) -> Tensor:
-    each = iter(past)
-    for block in blocks:
-        x_TCHW = block(x_TCHW, next(each)) if isinstance(block, MemBlock) else block(x_TCHW)
-    return x_TCHW
 
 
 def _conv(channels_in: int, channels_out: int, *, stride: int = 1, bias: bool = True) -> nn.Conv2d:

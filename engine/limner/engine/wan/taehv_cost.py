@@ -14,8 +14,8 @@ _MEMORIES = 3
 def encode_cost(config: TaehvConfig, height: int, width: int, *, item_bytes: int = 2) -> UnitCost:
     """Pictures of height × width pixels, numbers of `item_bytes` bytes."""
     full = FRAMES_PER_LATENT * height * width
-    # The frames; the first layer's, the same with pairs of frames joined, and what is made of the pairs.
-    peak = 3 * full + config.encoder_width * full * 5 // 2
+    # The frames twice; the first layer's, the same with pairs of frames joined, what is made of the pairs.
+    peak = 6 * full + config.encoder_width * full * 5 // 2
     widths = [(config.encoder_width, divisor) for divisor in (2, 4, 8)]
     return _cost(_encoder(config), widths, (height, width), item_bytes=item_bytes, peak=peak)
 
