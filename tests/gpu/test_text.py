@@ -13,7 +13,7 @@ from tests.engine.wan.umt5 import DIM, LENGTH, PROMPTS, random_umt5, write_token
 from tests.gpu.device import DEVICE, IS_CUDA, ON_DEVICE
 
 from limner.engine.engine import Engine
-from limner.engine.text_stage import WAITS
+from limner.engine.types import WAITS
 from limner.engine.wan.text import Umt5Config, Umt5Text
 from limner.engine.wan.text_clean import cleaned
 from limner.engine.wan.text_load import Umt5Files, room_on, umt5_loader

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor
 from limner.daemon.protocol import PromptShare, Settings
 from limner.daemon.session import SegmentPair
 from limner.daemon.wire import Message
-from limner.daemon.worker_protocol import Done, Open, Opened, Prepare, Report, Update
+from limner.daemon.worker_protocol import Done, Give, Open, Opened, Prepare, Report, Return, Update
 from limner.engine.dit.model import CausalDiT
 from limner.engine.engine import Engine
 from limner.worker.desk import Desk
@@ -57,16 +58,38 @@ def painted(engine: TorchPaintEngine, segments: SegmentPair, prompt: str) -> Don
     return said
 
 
-def test_a_session_says_that_it_waits_for_its_prompt_and_no_more_when_it_has_it(
+def test_a_change_is_not_in_the_picture_before_its_prompt_is(
     engine: TorchPaintEngine, inner: Engine, encoders: SlowEncoders, make_segments: MakeSegments
 ) -> None:
-    segments = make_segments(SIDE, SIDE)
-    note = painted(engine, segments, "oil").note
-    assert note == "waiting for the text encoder: the source is shown until it has read the prompt"
-    asked = inner.text.ask("oil")
-    encoders.let()
-    asked.result(PATIENCE_S)
-    assert painted(engine, segments, "oil").note == ""
+    segments, desk, stats, sent = make_segments(SIDE, SIDE), Desk(), Stats(), list[Message]()
+    desk.frames_per_chunk = engine.frames_per_chunk
+    opening = open_message(segments, prompt="oil")
+    frames = iter([give(opening, number % 4, number) for number in range(16)])
+
+    def go_on(message: Message) -> None:
+        """Four frames at a time; the encoder is let when the first four came back."""
+        sent.append(message)
+        shown = sum(isinstance(one, Give) for one in sent)
+        if isinstance(message, Give):
+            desk.put(Return(session="camera", generation=opening.generation, slot=message.slot))
+        if isinstance(message, Give) and shown == 4:
+            said.append(stats.report().notes["camera"])
+            asked = inner.text.ask("oil")
+            encoders.let()
+            asked.result(PATIENCE_S)
+        if isinstance(message, Give) and shown % 4 == 0 and shown < 16:
+            for frame in itertools.islice(frames, 4):
+                desk.put(frame)
+        if isinstance(message, Done):
+            desk.stop()
+
+    said: list[str] = []
+    for first in (opening, *outputs(opening), *itertools.islice(frames, 4)):
+        desk.put(first)
+    Loop(engine=engine, desk=desk, stats=stats, send=go_on).run()
+    assert len(said) == 1 and said[0].startswith("waiting for the text encoder")
+    finished = sent[-1]
+    assert isinstance(finished, Done) and (finished.note, finished.chunk) == ("", 1)
 
 
 def test_likely_prompts_are_encoded_unasked(

@@ -61,7 +61,8 @@ def wait_until_ready(session: ClientSession, note: Callable[[str], None]) -> tup
             raise CliError(f"the worker failed: {worker.sentence}")
         if own and own[0].status.state == "failed":
             raise CliError(own[0].status.sentence)
-        note(worker.sentence or "waiting for the worker")
+        of_session = own[0].status.sentence if worker.state == "ready" and own else ""
+        note(of_session or worker.sentence or "waiting for the worker")
         end = time.monotonic() + READY_POLL_S
         while (left := end - time.monotonic()) > 0:
             event = session.receive(left)

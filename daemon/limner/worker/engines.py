@@ -47,6 +47,8 @@ class Painted:
     strength: float | None = None
     """That the last of the chunks began with, 0..1; None: the engine has no such thing."""
     note: str = ""
+    waits: bool = False
+    """The prompt that is asked for is not read yet: the revision is not in the picture as a whole."""
     is_blank: bool = False
     """One colour all over, although the source has something to see: not to be shown."""
 

@@ -312,7 +312,7 @@ class Loop:
         lost = len(slots) < len(real) and painted.chunks == 1
         note = NO_ROOM if lost else painted.note
         self._stats.painted(opening.session, painted.stages_ms, note, painted.strength)
-        if real and painted.rev != stream.done_rev:
+        if real and painted.rev != stream.done_rev and not painted.waits:
             stream.done_rev = painted.rev
             self._say_done(stream, painted, (chunks[-1] or chunks[0])[0][1])
         return [give for _, give in real]

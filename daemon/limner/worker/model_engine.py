@@ -219,6 +219,7 @@ class _TorchStream:
             },
             strength=painted.strength,
             note=_note(painted.text_note, self._loras.note, painted.unknown_words),
+            waits=painted.waits_for_text,
             is_blank=self._watch.is_blank(frames_THWC[-1], painted.chunks),
         )
 

@@ -20,10 +20,7 @@ from limner.engine.flights import Texts
 from limner.engine.model import Model
 from limner.engine.prompts import PromptTrack, TextWish, wanted_shares
 from limner.engine.state import StreamState
-from limner.engine.types import PromptShare, StreamSettings
-
-WAITS = "waiting for the text encoder: the look changes when it has read the prompt"
-WAITS_FIRST = "waiting for the text encoder: the source is shown until it has read the prompt"
+from limner.engine.types import WAITS, WAITS_FIRST, PromptShare, StreamSettings
 
 
 class TextStage:

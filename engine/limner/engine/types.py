@@ -19,6 +19,9 @@ MOST_CHUNK_LATENTS = 4
 MOST_PROMPTS = 4
 MOST_WINDOW_FRAMES = 240
 MOST_TRANSITION_FRAMES = 3600
+WAITS = "waiting for the text encoder: the look changes when it has read the prompt"
+WAITS_FIRST = "waiting for the text encoder: the source is shown until it has read the prompt"
+"""What `text_note` says of a text that is not encoded yet."""
 LARGEST_SEED = 2**32 - 1
 LARGEST_REVISION = 2**63 - 1
 
@@ -146,6 +149,11 @@ class Painted:
     """Of the push that brought it."""
     rgba_THW4: Tensor | None = None
     """The same frames on the host, as RGBA in rows without padding; None: nobody brought them there."""
+
+    @property
+    def waits_for_text(self) -> bool:
+        """The text that its last chunk's settings ask for is still to come."""
+        return self.text_note in (WAITS, WAITS_FIRST)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,7 @@ from limner.engine.engine import Engine
 from limner.engine.errors import TextError
 from limner.engine.state import StreamState
 from limner.engine.stream import Stream
-from limner.engine.text_stage import WAITS, WAITS_FIRST
-from limner.engine.types import Painted, PromptShare
+from limner.engine.types import WAITS, WAITS_FIRST, Painted, PromptShare
 
 KNOWN = ("oil", "neon", "warm light", "fog")
 
