@@ -7,6 +7,8 @@
 /* Kept with the source, so that after a restart, or a crash, what is ours is known to be ours. */
 #define P_SOUND "limner_sound"
 #define P_ADDED "added_ns"
+#define FIRST_NS 1
+#define FIRST_LASTS_NS 500000000ull
 
 /* What of a source's offset is its own: without what we, now or in an earlier life, have added. */
 static int64_t own_offset(obs_source_t *source)
@@ -128,12 +130,26 @@ void sound_settings_changed(struct filter *f)
 		apply_soon(f);
 }
 
+static void ask(struct filter *f, uint64_t wanted_ns)
+{
+	atomic_store(&f->sound.wanted_ns, wanted_ns);
+	apply_soon(f);
+}
+
+/* OBS ignores an offset that follows on none until its sound stumbles for another reason (seen in OBS 29: it
+ * goes on appending to what it has, unless the offset before was another and not 0). So one that nobody hears
+ * comes first. */
 void sound_tick(struct filter *f, bool painted, uint64_t delay_ns, uint64_t now_ns)
 {
-	if (!sync_advance(&f->sound.sync, painted, delay_ns, now_ns))
-		return;
-	atomic_store(&f->sound.wanted_ns, f->sound.sync.applied_ns);
-	apply_soon(f);
+	struct sound *sound = &f->sound;
+	if (sync_advance(&sound->sync, painted, delay_ns, now_ns)) {
+		const bool is_first = atomic_load(&sound->wanted_ns) == 0;
+		sound->due_ns = is_first ? now_ns + FIRST_LASTS_NS : 0;
+		ask(f, is_first ? FIRST_NS : sound->sync.applied_ns);
+	} else if (sound->due_ns > 0 && now_ns >= sound->due_ns) {
+		sound->due_ns = 0;
+		ask(f, sound->sync.applied_ns);
+	}
 }
 
 void sound_release(struct filter *f)

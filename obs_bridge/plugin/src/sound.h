@@ -11,7 +11,9 @@
 struct filter;
 
 struct sound {
-	struct sync sync;               /* graphics thread */
+	uint64_t due_ns;  /* when what `sync` wants follows on a first, minute offset; 0: not. Graphics thread
+			   */
+	struct sync sync; /* graphics thread */
 	atomic_uint_fast64_t wanted_ns; /* by how much the sound is to be later */
 	obs_weak_source_t *held;        /* whose offset is ours; UI thread, and destroy */
 };
