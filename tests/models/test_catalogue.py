@@ -91,6 +91,7 @@ def test_an_own_model_takes_the_place_of_a_built_in_one(own: Path) -> None:
         (OWN + '[parts.taehv]\nrepository = "a/b"\nfile = "x"', "unknown field `file` - at `parts"),
         (OWN.replace("[parts.weights]", "[parts.wights]"), "'wights'"),
         (OWN.replace('"me/mine"', '"mine"'), "repository"),
+        (OWN.replace('"me/mine"', '"../mine"'), "repository"),
         (OWN.replace('files = ["model.safetensors"]', ""), "parts.weights.files is empty"),
         (OWN.replace("model.safetensors", "../x"), "must stay inside the repository"),
         (OWN.replace("[engine.vae]", '[engine.vae]\nkind = "wan"'), r"\[parts.dit\] is missing"),

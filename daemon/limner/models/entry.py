@@ -25,7 +25,7 @@ _PARTS_OF_TEXT: dict[str, tuple[PartName, ...]] = {"umt5": ("text_encoder", "tok
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Files of one part of a model: from a repository of the hub, or a path on this machine."""
 
-    repository: Annotated[str, Meta(pattern=r"^[\w.-]+/[\w.-]+$")] = ""
+    repository: Annotated[str, Meta(pattern=r"^\w[\w.-]*/\w[\w.-]*$")] = ""
     """Where the files are published, "owner/name" on the hub."""
     revision: str = "main"
     """Branch, tag or commit of the repository."""

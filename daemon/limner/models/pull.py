@@ -108,6 +108,7 @@ class _Pull:
             self._hub.fetch(item.part, item.commit, item.file, partial, self._advance)
         self._meter.note(f"checking {item.file.path}")
         checked = self._checked(item, partial)
+        self._meter.note("")
         partial.replace(self._folder / checked.place)
         with self._manifest_lock:
             manifest = self._store.manifest(self._plan.entry.name).with_file(checked)
