@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from limner.engine.fusing import fusing
 from limner.engine.wan.vae import WanVae, WanVaeConfig
 from limner.engine.wan.vae_cost import decode_cost, encode_cost
 from limner.engine.wan.vae_plan import decoder_convs, encoder_convs
@@ -47,14 +48,16 @@ def test_the_matrices_multiply_polynomials(frames: int) -> None:
 
 
 @pytest.mark.parametrize("frames", FRAMES)
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("way", ["plain", "compiled", "fused"])
 @torch.inference_mode()
-def test_a_convolution_gives_the_same(frames: int, compiled: bool) -> None:
+def test_a_convolution_gives_the_same(frames: int, way: str) -> None:
     weight, bias = torch.randn(5, 4, 3, 3, 3), torch.randn(5)
     window = torch.randn(2, 4, frames + 2, 6, 7)
     kernels = TimeKernels(weight, bias, frames)
-    over = torch.compile(kernels.over, backend="eager", fullgraph=True) if compiled else kernels.over
-    assert relative_error(over(window), functional.conv3d(window, weight, bias, padding=(0, 1, 1))) < 2e-6
+    wanted = functional.conv3d(window, weight, bias, padding=(0, 1, 1))
+    over = torch.compile(kernels.over, backend="eager", fullgraph=True) if way == "compiled" else kernels.over
+    with fusing("eager" if way == "fused" else None):
+        assert relative_error(over(window), wanted) < 2e-6
 
 
 def test_pictures_and_latents_are_the_same() -> None:

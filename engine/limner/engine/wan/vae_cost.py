@@ -113,8 +113,8 @@ def _residual(config: WanVaeConfig, wide_in: int, wide: int, frames: int, positi
     given, window, made = wide_in * frames, frames + _PAST, wide * frames
     if config.fewer_products and frames > 1:
         # The window, its sums, and their products, of which there are as many as frames in the window; or the
-        # window and the products twice.
-        first = window * (wide_in + max(wide_in + wide, 2 * wide))
-        second = window * 3 * wide
+        # window, the products twice, and what is made of them.
+        first = window * wide_in + max(window * (wide_in + wide), window * 2 * wide + made)
+        second = window * 3 * wide + made
         return (given + max(first, second)) * positions
     return (given + max(wide_in * window + made, wide * window + made)) * positions

@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from limner.engine.fusing import fusable
+
 Matrix = tuple[tuple[float, ...], ...]
 
 _TAPS = 3
@@ -83,14 +85,7 @@ class TimeKernels:
     def over(self, window_BCTHW: Tensor) -> Tensor:
         """T frames with two before them, [B, C_in, T + 2, H, W] → [B, C_out, T, H, W]."""
         window_BNHWC = window_BCTHW.permute(0, 2, 3, 4, 1)
-        # A compiler makes such sums in one pass with what stands before and after. Without one, each would be
-        # a pass of its own, so they are products of matrices.
-        compiling = torch.compiler.is_compiling()
-        sums = (
-            _summed(self._transform.before, window_BNHWC.unbind(1))
-            if compiling
-            else _multiplied(self._before, window_BNHWC).unbind(1)
-        )
+        sums = _sums(self._transform.before, self._before, window_BNHWC).unbind(1)
         products = [
             functional.conv2d(
                 frame_BHWC.permute(0, 3, 1, 2),
@@ -101,12 +96,7 @@ class TimeKernels:
             for point, (frame_BHWC, kernel) in enumerate(zip(sums, self._kernels, strict=True))
         ]
         del sums
-        if compiling:
-            frames_BTHWC = torch.stack(_summed(self._transform.after, products), 1)
-        else:
-            products_BNHWC = torch.stack(products, 1)
-            del products
-            frames_BTHWC = _multiplied(self._after, products_BNHWC)
+        frames_BTHWC = _sums(self._transform.after, self._after, products)
         return frames_BTHWC.permute(0, 4, 1, 2, 3)
 
 
@@ -118,15 +108,19 @@ def _identity(weight: Tensor) -> tuple[object, ...]:
     return weight.data_ptr(), version, weight.dtype, weight.device
 
 
-def _multiplied(matrix_ON: Tensor, frames_BNHWC: Tensor) -> Tensor:
-    """Weighted sums of frames, [B, O, H, W, C]."""
+@fusable
+def _sums(matrix: Matrix, matrix_ON: Tensor, frames: Tensor | Sequence[Tensor]) -> Tensor:
+    """Weighted sums of frames [B, H, W, C], or of all [B, N, H, W, C] → [B, O, H, W, C].
+
+    To a compiler, all in one pass over the frames. Without one, each sum would be a pass of its own, so it
+    is a product of matrices.
+    """
+    if torch.compiler.is_compiling():
+        each = frames.unbind(1) if isinstance(frames, Tensor) else frames
+        return torch.stack([_sum(row, each) for row in matrix], 1)
+    frames_BNHWC = frames if isinstance(frames, Tensor) else torch.stack(list(frames), 1)
     sums_BOn = torch.matmul(matrix_ON, frames_BNHWC.flatten(2))
     return sums_BOn.view(*sums_BOn.shape[:2], *frames_BNHWC.shape[2:])
-
-
-def _summed(matrix: Matrix, frames: Sequence[Tensor]) -> list[Tensor]:
-    """The same, each by itself."""
-    return [_sum(row, frames) for row in matrix]
 
 
 def _sum(row: tuple[float, ...], frames: Sequence[Tensor]) -> Tensor:
