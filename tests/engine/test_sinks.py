@@ -46,6 +46,24 @@ def test_another_picture_takes_one_sink_a_frame_once_the_window_is_full() -> Non
     assert film.seen() == [6, 7, 8, 7, 8, 9]
 
 
+def test_sinks_are_not_read_anew_for_every_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    pooled = KVCache._pooled
+
+    def counting(cache: KVCache, row: int, slot: int) -> torch.Tensor:
+        looked.append(slot)
+        return pooled(cache, row, slot)
+
+    monkeypatch.setattr(KVCache, "_pooled", counting)
+    film = Film(dit_of())
+    for number in range(6):
+        film.push((0, number))
+    assert not looked
+    for number in range(6, 10):
+        film.push((number % 2, number))
+    assert looked == [3, 0, 1, 2, 4, 5, 3]
+
+
 def test_a_chunk_takes_as_many_sinks_as_it_has_frames_at_most() -> None:
     film = Film(dit_of())
     film.push((0, 0), (0, 1), (0, 2))

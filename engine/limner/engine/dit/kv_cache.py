@@ -45,6 +45,8 @@ class KVCache:
         self._counts = [0] * rows
         self._rows = range(rows)
         self._slots: tuple[Slots, ...] = ()
+        self._sinks: dict[int, Tensor] = {}
+        """By row: what its sinks were when a frame was last held against them."""
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -114,6 +116,7 @@ class KVCache:
 
     def reset_row(self, row: int) -> None:
         """Forget one row."""
+        self._sinks.pop(row, None)
         if self._counts[row]:
             self._counts[row] = 0
             self._keys[:, row].zero_()
@@ -130,6 +133,7 @@ class KVCache:
         """Go on from a state of a cache of the same shape; StateError when it is not."""
         state.fill("keys", self._keys)
         state.fill("values", self._values)
+        self._sinks.clear()
         self._counts = [int(count) for count in state.fact("counts", list)]
 
     def with_rows(self, rows: int) -> KVCache:
@@ -163,12 +167,19 @@ class KVCache:
 
     def _move(self, row: int, slot: int) -> SinkMove:
         """Let the frame in a slot replace a sink of all layers, if one is so unlike it."""
-        sinks = [self._pooled(row, sink) for sink in range(self.config.sink_frames)]
-        chosen_S = sink_to_replace(self._pooled(row, slot), torch.stack(sinks), self.config.sink_threshold)
+        new_FD, sinks_SFD = self._pooled(row, slot), self._pooled_sinks(row)
+        chosen_S = sink_to_replace(new_FD, sinks_SFD, self.config.sink_threshold)
+        self._sinks[row] = torch.where(chosen_S[:, None, None], new_FD, sinks_SFD)
         move = SinkMove(row, slot, chosen_S)
         for cache in (self._keys, self._values):
             move.apply(cache[:, row].view(self.config.layers, self.config.window_frames, -1))
         return move
+
+    def _pooled_sinks(self, row: int) -> Tensor:
+        """[S, 2 * layers, H * K]; kept from move to move, as sinks are much to read and change rarely."""
+        if row not in self._sinks:
+            self._sinks[row] = torch.stack([self._pooled(row, i) for i in range(self.config.sink_frames)])
+        return self._sinks[row]
 
     def _pooled(self, row: int, slot: int) -> Tensor:
         """Mean key and mean value of a frame, [2 * layers, H * K], float32."""

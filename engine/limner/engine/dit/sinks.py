@@ -7,6 +7,7 @@ All on the device: nobody waits to know which. Legend: S sinks, W slots of the w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -33,8 +34,16 @@ class SinkMove:
     chosen_S: Tensor
     """True for the sink that it replaces; false for all when it replaces none."""
 
+    @cached_property
+    def target_1(self) -> Tensor:
+        """[1], the slot of that sink; the frame's own when it replaces none."""
+        sink = self.chosen_S.to(torch.uint8).argmax()
+        return torch.where(self.chosen_S.any(), sink, self.slot).reshape(1)
+
     def apply(self, slots_WX: Tensor) -> None:
-        """Copy what the frame's slot holds to the sink's, in [..., W, X]."""
-        sinks_SX = slots_WX[..., : len(self.chosen_S), :]
-        frame_1X = slots_WX[..., self.slot : self.slot + 1, :]
-        sinks_SX.copy_(torch.where(self.chosen_S[:, None], frame_1X, sinks_SX))
+        """Copy what the frame's slot holds to the sink's, in [..., W, X].
+
+        One frame is read and written, whatever there is to be done: the device alone knows what that is.
+        """
+        frame_1X = slots_WX[..., self.slot : self.slot + 1, :].clone()
+        slots_WX.index_copy_(-2, self.target_1, frame_1X)
