@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limner.daemon.protocol import Change, ObsInfo, PromptShare, Settings
+from limner.daemon.protocol import Change, Lora, ObsInfo, PromptShare, Settings
 from limner.daemon.rulebook import Rule
 from limner.daemon.settings import resolve
 from limner.daemon.style_file import load
 from limner.daemon.styles import Style, Styles
-from limner.obs_bridge.loans import Loan, returned, step
+from limner.obs_bridge.loans import Loan, governed, returned, step
 from limner.obs_bridge.rules import foretold, judge, wanted
 from limner.obs_bridge.state import Needs, ObsState
 
@@ -32,6 +32,7 @@ STYLES = Styles(
         *load(),
         Style(name="two", prompt="a, b", mix=[PromptShare(prompt="a"), PromptShare(prompt="b", weight=2)]),
         Style(name="slow", prompt="slow", transition_ms=2000, seed=9, steps=3, least_steps=2),
+        Style(name="film", prompt="film", lora=[Lora(name="grain", weight=0.5)]),
     ]
 )
 
@@ -138,6 +139,17 @@ def test_what_no_rule_speaks_of_any_more_goes_back() -> None:
     assert session.sent == 3
 
 
+def test_all_that_a_style_can_set_is_given_back() -> None:
+    mix = [PromptShare(prompt="z")]
+    whole = {"name": "w", "prompt": "w", "mix": mix, "strength": 0.9, "steps": 4, "least_steps": 3}
+    whole |= {"seed": 8, "transition_ms": 9, "lora": [Lora(name="grain")]}
+    settings = resolve(Settings(), Change(style="w"), Styles([Style(**whole)]))[0]  # type: ignore[arg-type]
+    set_by_it = {
+        name for name in Settings.__struct_fields__ if getattr(settings, name) != getattr(Settings(), name)
+    }
+    assert set_by_it == governed(Change(style="w"))
+
+
 def test_what_a_hand_changed_meanwhile_stays() -> None:
     session = Session(style="sepia")
     session.rules_want(style="neon", bypass=True)
@@ -193,14 +205,18 @@ extras = st.fixed_dictionaries(
         "bypass": st.booleans(),
     },
 )
+loras = st.fixed_dictionaries({}, optional={"lora": st.just([Lora(name="own")])})
 of_rules = st.tuples(st.one_of(st.just({}), looks.filter(lambda look: "mix" not in look)), extras)
 
 
-@given(look=looks, extra=extras, wishes=st.lists(of_rules, max_size=5))
+@given(look=looks, extra=extras, lora=loras, wishes=st.lists(of_rules, max_size=5))
 def test_whatever_rules_do_in_between_all_goes_back(
-    look: dict[str, Any], extra: dict[str, Any], wishes: list[tuple[dict[str, Any], dict[str, Any]]]
+    look: dict[str, Any],
+    extra: dict[str, Any],
+    lora: dict[str, Any],
+    wishes: list[tuple[dict[str, Any], dict[str, Any]]],
 ) -> None:
-    session = Session(**look, **extra)
+    session = Session(**look, **extra, **lora)
     before = session.settings
     for words, more in itertools.chain(wishes, [({}, {})]):
         session.rules_want(**words, **more)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def _explained() -> Iterator[None]:
         raise CliError(f"cannot write {error.filename or own_file()}: {error.strerror}") from error
 
 
+@cache
 def in_the_box() -> Styles:
     """Return the styles for the model of the running daemon, else for pocket."""
     return load(built_in(_model()))

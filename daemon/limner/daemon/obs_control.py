@@ -29,14 +29,13 @@ class ObsControl:
         self._process: subprocess.Popen[bytes] | None = None
         self._started_s = self._next_start_s = 0.0
         self._wanted_s = 0.0
+        self._is_over = True
 
-    @property
-    def running(self) -> bool:
-        """A process is there."""
-        return self._process is not None
+    def tick(self, *, wanted: bool) -> str | None:
+        """Start, end or bury the process; return what there is to tell people, if that has changed.
 
-    def tick(self, *, wanted: bool) -> str:
-        """Start, end or bury the process; return what there is to tell people, if that has changed."""
+        None: there is nothing to tell any more.
+        """
         # A daemon that was started for one command serves no OBS.
         wanted, now_s = wanted and not self._config.parent_pid, time.monotonic()
         if wanted:
@@ -48,6 +47,9 @@ class ObsControl:
                 self._process.terminate()
         elif wanted and now_s >= self._next_start_s:
             return self._start()
+        elif not wanted and not self._is_over:
+            self._is_over = True
+            return None
         return ""
 
     def _start(self) -> str:
@@ -60,7 +62,7 @@ class ObsControl:
             f"--engine={self._config.engine}",
             f"--parent={os.getpid()}",
         ]
-        self._started_s = time.monotonic()
+        self._started_s, self._is_over = time.monotonic(), False
         try:
             with (self._config.runtime_dir / OBS_LOG).open("ab") as output:
                 self._process = subprocess.Popen(

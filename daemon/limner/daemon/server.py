@@ -191,11 +191,11 @@ class Daemon:
         self._hub.styles_changed(watch.styles, watch.problem, prompts)
 
     def _watch_obs_control(self) -> None:
-        wanted = bool(self._styles.rules)
-        if sentence := self._obs_control.tick(wanted=wanted):
-            self._hub.obs = p.ObsInfo(connected=False, sentence=sentence)
-        elif not wanted and not self._obs_control.running:
+        sentence = self._obs_control.tick(wanted=bool(self._styles.rules))
+        if sentence is None:
             self._hub.obs = None
+        elif sentence:
+            self._hub.obs = p.ObsInfo(connected=False, sentence=sentence)
 
     @staticmethod
     def _drain(router: zmq.Socket[bytes], handle: Callable[[bytes, list[bytes]], None]) -> None:
