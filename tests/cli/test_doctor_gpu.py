@@ -68,6 +68,7 @@ def test_each_model_is_planned_and_what_to_pull_is_said(tmp_path: Path) -> None:
     found = {finding.name: finding for finding in gpu.check_models(CARDS, store=Store(tmp_path))}
     small, large = found["Model wan-1.3b"], found["Model wan-14b"]
     assert small.state == large.state == "ok"
+    assert found["Best model"].text.startswith("wan-1.3b, of those that fit on NVIDIA GeForce RTX 4090")
     assert small.text.startswith("832×480, up to 4 steps") and "of 21.5 GiB free" in small.text
     assert "limner models pull wan-1.3b" in small.text
     chosen = {one.name: one for one in gpu.check_models(CARDS, "wan-1.3b", Store(tmp_path))}

@@ -11,8 +11,10 @@ from tests.cli.runner import run_limner
 from tests.models.test_plan_cards import fake_tool
 
 from limner.cli.memory_options import wishes_from
+from limner.daemon.expected import best_engine
 from limner.daemon.saved import Saved, SavedError, read
 from limner.models.plan_choice import Wishes
+from limner.models.store import State, Store
 
 NOTHING: dict[str, Any] = {"size": None, "text": None}
 SMALL = "0, NVIDIA GeForce RTX 3060, 8192, 3000, 8.6, 550.54.14, [N/A]"
@@ -64,3 +66,15 @@ def test_what_is_pinned_and_does_not_fit_is_refused_at_once(no_daemon: Path, tmp
     assert "RTX 3060 cannot multiply fp8" in fp8.sentence
     wrong = run_limner(no_daemon, "daemon", "--weights", "fp4")
     assert wrong.code == 2 and wrong.sentence.startswith("--weights")
+
+
+def test_auto_is_the_model_here_that_suits_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_tool(tmp_path, f'echo "{SMALL.replace("3000", "8000")}"\n')
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("LIMNER_MODELS_DIR", str(tmp_path / "models"))
+    assert best_engine("auto", Wishes()) == "pocket", "no model is here"
+    monkeypatch.setattr(Store, "state", lambda *_: State("here", ""))
+    assert best_engine("auto", Wishes()) == "wan-1.3b-taehv", "nothing of it has to be given up"
+    assert best_engine("cuda:1", Wishes()) == "pocket", "there is no such card"
+    assert best_engine("cpu", Wishes()) == "pocket"
+    assert best_engine("auto", Wishes(weights="fp8")) == "pocket"

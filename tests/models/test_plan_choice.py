@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from limner.models.catalogue import load
+from limner.models.plan_best import best_plan
 from limner.models.plan_bytes import GIB, UMT5_BYTES, Choice, parts_of, total_bytes
 from limner.models.plan_cards import Card
 from limner.models.plan_choice import (
@@ -180,3 +181,22 @@ def test_sessions_share_the_weights_but_not_the_history() -> None:
     assert doubled["denoiser"] == named["denoiser"]
     assert doubled["history"] == 2 * named["history"]
     assert total_bytes(SMALL, two) < 2 * total_bytes(SMALL, one)
+
+
+@pytest.mark.parametrize(
+    ("gib", "capability", "best"),
+    [
+        (80, (9, 0), "wan-14b"),
+        (80, (8, 0), "wan-1.3b"),
+        (48, (9, 0), "wan-14b"),
+        (24, (12, 0), "wan-1.3b"),
+        (16, (8, 9), "wan-1.3b"),
+        (8, (8, 9), "wan-1.3b"),
+        (2, (8, 9), None),
+        (24, (6, 1), None),
+    ],
+)
+def test_the_model_that_suits_a_card(gib: int, capability: tuple[int, int], best: str | None) -> None:
+    for models in (MODELS.values(), reversed(MODELS.values())):
+        plan = best_plan([model for model in models if "taehv" not in model.name], card(gib, 0, capability))
+        assert (plan.model.name if plan else None) == best

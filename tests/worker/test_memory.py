@@ -12,7 +12,7 @@ from limner.daemon.protocol import Settings
 from limner.daemon.session import SegmentPair
 from limner.daemon.sizes import POCKET
 from limner.daemon.wire import Message
-from limner.daemon.worker_protocol import Failed, Open, Return, Update
+from limner.daemon.worker_protocol import Failed, Give, Open, Return, Update
 from limner.engine.slo_plan import Limits, Plan
 from limner.worker.engines import Abilities, Painted, PaintStream, Pixels, always
 from limner.worker.memory import MemoryCaps, capped, lowered, words
@@ -156,3 +156,22 @@ def test_when_nothing_is_left_it_ends_with_advice(make_segments: MakeSegments) -
     with pytest.raises(MemoryError, match="close what else uses the device, or choose a smaller model"):
         camera.run()
     assert engine.freed == 3
+
+
+class FullEngine(PlannedEngine):
+    """Has room for one session."""
+
+    def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
+        if opening.session != "camera":
+            raise MemoryError("CUDA out of memory")
+        return super().open_stream(opening, plan)
+
+
+def test_a_session_without_room_does_not_end_another_ones_picture(make_segments: MakeSegments) -> None:
+    first = open_message(make_segments(320, 176), mode="latency")
+    second = open_message(make_segments(320, 176, generation=2), "second")
+    frames = [give(first, slot, slot) for slot in range(4)]
+    messages = [first, second, *outputs(first), *frames]
+    sent = run_loop(FullEngine(), messages, lambda sent: sum(isinstance(one, Give) for one in sent) == 4)
+    (failed,) = [message for message in sent if isinstance(message, Failed)]
+    assert failed.session == "second" and "not enough memory" in failed.message

@@ -18,12 +18,13 @@ from limner.cli.memory_options import (
     wishes_from,
 )
 from limner.daemon.config import DaemonConfig
-from limner.daemon.expected import expected_plan, in_words
+from limner.daemon.expected import best_engine, expected_plan, in_words
 from limner.daemon.lock import StopError, running_pid, stop_daemon
 from limner.daemon.paths import runtime_dir
 from limner.daemon.saved import Saved, SavedError
 from limner.daemon.saved import read as read_saved
 from limner.daemon.server import run
+from limner.models.catalogue import AUTO
 from limner.models.plan_choice import Refusal, Wishes
 
 
@@ -32,7 +33,8 @@ def daemon(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="What paints: pocket, a model of `limner models list`, or echo (gives back what it gets)."
+            help="What paints: pocket, a model of `limner models list`, auto (the one of these here that"
+            " suits the GPU best), or echo (gives back what it gets)."
             " Default: what `limner models use` chose, else pocket.",
             metavar="NAME",
         ),
@@ -72,6 +74,9 @@ def daemon(
             streams=sessions,
         )
         chosen = _chosen(saved, engine=engine, device=device, threads=threads)
+        if chosen.get("engine") == AUTO:
+            chosen["engine"] = best_engine(chosen.get("device", "auto"), wishes)
+            typer.echo(f"{chosen['engine']} suits this machine best", err=True)
         config = DaemonConfig(**chosen, wishes=wishes, detach=detach)
     except SavedError as error:
         raise CliError(str(error)) from error

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from limner.daemon.config import DaemonConfig
 from limner.models import catalogue
+from limner.models.plan_best import best_plan
 from limner.models.plan_cards import Card, cards
-from limner.models.plan_choice import MemoryPlan, Refusal, choose
+from limner.models.plan_choice import MemoryPlan, Refusal, Wishes, choose
 from limner.models.plan_here import sizes_here
 from limner.models.plan_words import refusal, sentence
 from limner.models.store import Store
+
+POCKET = "pocket"
 
 
 def expected_plan(config: DaemonConfig) -> MemoryPlan | Refusal | None:
@@ -23,10 +26,19 @@ def expected_plan(config: DaemonConfig) -> MemoryPlan | Refusal | None:
     return choose(sizes_here(known[config.engine], Store()), card, config.wishes) if card else None
 
 
-def in_words(plan: MemoryPlan | Refusal | None) -> str:
-    """Return it for the log."""
-    if plan is None:
-        return "no memory to plan"
+def best_engine(device: str, wishes: Wishes) -> str:
+    """Return what `auto` means now: the model here that suits the card best, else pocket."""
+    card = None if device == "cpu" else _chosen_card(device)
+    if card is None:
+        return POCKET
+    store = Store()
+    here = [entry for entry in catalogue.load() if store.state(entry).presence == "here"]
+    plan = best_plan([sizes_here(entry, store) for entry in here], card, wishes)
+    return plan.model.name if plan else POCKET
+
+
+def in_words(plan: MemoryPlan | Refusal) -> str:
+    """Return it in one line."""
     return sentence(plan) if isinstance(plan, MemoryPlan) else refusal(plan)
 
 

@@ -272,7 +272,9 @@ def _serve(config: DaemonConfig, lock: InstanceLock, parent: Detached | None) ->
     try:
         lock.write_pid()
         _clean_up_after_a_crash(config.runtime_dir)
-        log.info("%s: %s", config.engine, in_words(expected_plan(config)))
+        plan = expected_plan(config)
+        if plan is not None:
+            log.info("%s: %s", config.engine, in_words(plan))
         daemon = Daemon(config)
         if parent:
             parent.started()

@@ -14,7 +14,9 @@ from limner.models.entry import Entry, entry_from
 from limner.models.errors import CatalogueError, UnknownModelError
 from limner.models.paths import BUILT_IN, own_catalogue
 
-IN_THE_BOX = ("pocket", "echo")
+AUTO = "auto"
+"""The model that suits this machine's card best, of those that are here; else pocket."""
+IN_THE_BOX = ("pocket", "echo", AUTO)
 """Engines that need no files: names that no model may have."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from limner.cli.doctor.findings import Finding, fine, warning
 from limner.models import catalogue
 from limner.models.entry import Entry
+from limner.models.plan_best import best_plan
 from limner.models.plan_bytes import GIB
 from limner.models.plan_cards import Card, Cards
 from limner.models.plan_choice import MemoryPlan, choose
@@ -45,7 +46,12 @@ def check_models(found: Cards, chosen: str = "", store: Store | None = None) -> 
     if card is None:
         return []
     known, store = catalogue.load(), store or Store()
-    return [_model(entry, card, store, is_chosen=entry.name == chosen) for entry in known]
+    best = best_plan([sizes_here(entry, store) for entry in known], card)
+    name = best.model.name if best else "pocket"
+    return [
+        *(_model(entry, card, store, is_chosen=entry.name == chosen) for entry in known),
+        fine("Best model", f"{name}, of those that fit on {card.name}"),
+    ]
 
 
 def _model(entry: Entry, card: Card, store: Store, *, is_chosen: bool) -> Finding:
