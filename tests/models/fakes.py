@@ -128,6 +128,9 @@ class FakeHub:
         files = tuple(remote(path, content) for path, content in self.files[part.repository].items())
         return Listing(commit="c0ffee", files=files, licence="mit")
 
+    def takes_room(self, root: Path) -> bool:
+        return True
+
     def fetch(self, part: Part, commit: str, file: RemoteFile, target: Path, advance: Advance) -> None:
         content = FILES[part.repository][file.path]
         if part.repository in self.files:

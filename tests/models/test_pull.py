@@ -147,7 +147,9 @@ def test_a_full_disk_is_said_in_a_sentence(store: Store, tiny: Entry) -> None:
         pull(tiny, hub, store)
 
 
-def test_too_little_room_is_said_before(store: Store, tiny: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_room_is_said_before(
+    store: Store, tiny: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     info = os.statvfs(store.root.parent)
     blocks = os.statvfs_result((*info[:4], 10, *info[5:]))
     monkeypatch.setattr(os, "statvfs", lambda _: blocks)
@@ -155,6 +157,8 @@ def test_too_little_room_is_said_before(store: Store, tiny: Entry, monkeypatch: 
     with pytest.raises(StoreError, match=r"has \d+ kB free, 500 MB are needed"):
         pull(tiny, hub, store)
     assert hub.fetched == []
+    # Links take no room.
+    pull(tiny, FolderHub(write_files(tmp_path / "downloads")), store)
 
 
 def test_what_is_not_published_is_named(store: Store, tiny: Entry) -> None:
@@ -199,7 +203,9 @@ def test_models_share_files(store: Store, tiny: Entry, tmp_path: Path) -> None:
     large = entry_in(tmp_path / "own", "large", 'base = "tiny"\n[parts.dit]\npath = "other.safetensors"')
     (tmp_path / "own" / "other.safetensors").write_bytes(safetensors(9))
     hub = FakeHub()
-    pull(large, hub, store)
+    plan = survey(large, hub, store)
+    assert (plan.shared_bytes, plan.room_bytes) == (plan.missing_bytes, 0)
+    fetch(plan, hub, store, Recorder())
     assert hub.fetched == []
     assert store.paths(large)["dit"] == tmp_path / "own" / "other.safetensors"
     assert store.paths(large)["vae"].samefile(store.paths(tiny)["vae"])

@@ -39,6 +39,11 @@ class FolderHub:
             f" a sub-folder {part.repository.split('/')[1]}"
         )
 
+    def takes_room(self, root: Path) -> bool:
+        """It does not where the folder is on the same disk."""
+        there = next(path for path in (root, *root.absolute().parents) if path.exists())
+        return there.stat().st_dev != self._folder.stat().st_dev
+
     def fetch(self, part: Part, commit: str, file: RemoteFile, target: Path, advance: Advance) -> None:
         """Link the file, or copy it where the disk is another."""
         target.unlink(missing_ok=True)

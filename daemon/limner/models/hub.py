@@ -44,6 +44,9 @@ class Hub(Protocol):
     def listing(self, name: PartName, part: Part) -> Listing:
         """Return the files of the part's repository."""
 
+    def takes_room(self, root: Path) -> bool:
+        """Return whether what is fetched takes room on the disk of `root`: links do not."""
+
     def fetch(self, part: Part, commit: str, file: RemoteFile, target: Path, advance: Advance) -> None:
         """Bring one file to `target`, going on where an earlier attempt has ended."""
 

@@ -59,6 +59,10 @@ class HuggingFaceHub:
         licence = str(getattr(card, "license_name", None) or getattr(card, "license", None) or "")
         return Listing(commit=info.sha or part.revision, files=tuple(files), licence=licence)
 
+    def takes_room(self, root: Path) -> bool:
+        """It does."""
+        return True
+
     def fetch(self, part: Part, commit: str, file: RemoteFile, target: Path, advance: Advance) -> None:
         """Append to `target` what it lacks; HubError when the hub or the network fails."""
         with _faults_in_words(part.repository):

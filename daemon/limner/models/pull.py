@@ -43,7 +43,8 @@ def fetch(plan: Survey, hub: Hub, store: Store, meter: Meter) -> Manifest:
     Raises HubError, StoreError, or CancelledError.
     """
     with store.lock(plan.entry.name):
-        store.check_room(max(0, plan.missing_bytes - plan.begun_bytes) + SPARE_BYTES * bool(plan.missing))
+        if plan.room_bytes:
+            store.check_room(plan.room_bytes + SPARE_BYTES)
         _Pull(plan, hub, store, meter).run()
         return _finish(plan, store)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,10 @@ class Survey:
     """Those to be fetched."""
     begun_bytes: int
     """Of the missing, what an earlier pull has already."""
+    shared_bytes: int
+    """Of the missing, what another model has: it is linked."""
+    room_bytes: int
+    """What the rest of the missing will take of the disk."""
     licences: dict[str, str]
     """By repository, as its model card says."""
     notes: tuple[str, ...]
@@ -54,7 +59,7 @@ class Survey:
     @property
     def missing_bytes(self) -> int:
         """Bytes to fetch, with those that an earlier pull has already."""
-        return sum(item.file.size_bytes for item in self.missing)
+        return _bytes_of(self.missing)
 
 
 def survey(entry: Entry, hub: Hub, store: Store) -> Survey:
@@ -77,15 +82,29 @@ def survey(entry: Entry, hub: Hub, store: Store) -> Survey:
         items += [Item(name=name, part=part, commit=listing.commit, file=file) for file in found]
     folder, manifest = store.folder(entry.name), store.manifest(entry.name)
     missing = tuple(item for item in items if not _is_here(item, folder, manifest))
-    begun = [partial_path(folder, item) for item in missing]
+    shared = [item for item in missing if store.twin(item.known) is not None]
+    to_get = [item for item in missing if item not in shared]
+    begun_bytes = sum(_begun_bytes(folder, item) for item in to_get)
+    takes_room = hub.takes_room(store.root)
     return Survey(
         entry=entry,
         items=tuple(items),
         missing=missing,
-        begun_bytes=sum(path.stat().st_size for path in begun if path.exists()),
+        begun_bytes=begun_bytes,
+        shared_bytes=_bytes_of(shared),
+        room_bytes=max(0, _bytes_of(to_get) - begun_bytes) if takes_room else 0,
         licences=licences,
         notes=tuple(notes),
     )
+
+
+def _bytes_of(items: Iterable[Item]) -> int:
+    return sum(item.file.size_bytes for item in items)
+
+
+def _begun_bytes(folder: Path, item: Item) -> int:
+    path = partial_path(folder, item)
+    return path.stat().st_size if path.exists() else 0
 
 
 def _is_here(item: Item, folder: Path, manifest: Manifest) -> bool:
@@ -108,4 +127,5 @@ def partial_path(folder: Path, item: Item) -> Path:
 def total(plan: Survey) -> str:
     """Return what is to be fetched in words: "17.7 GB, 3.2 GB of them here already"."""
     begun = f", {size(plan.begun_bytes)} of them here already" if plan.begun_bytes else ""
-    return f"{size(plan.missing_bytes)}{begun}"
+    shared = f", {size(plan.shared_bytes)} shared with another model" if plan.shared_bytes else ""
+    return f"{size(plan.missing_bytes)}{begun}{shared}"
