@@ -18,7 +18,7 @@ from limner.engine.dit.quantised import _fp8_rows
 from limner.engine.dit.rope import rotate
 from limner.engine.engine import Engine
 from limner.engine.fusing import fusable, fusing
-from limner.engine.wan.vae_blocks import _activate
+from limner.engine.wan.vae_blocks import _activate, _add
 
 TRACED = "eager"
 """A backend that runs the traced operations as they are: whether all can be traced shows with any."""
@@ -34,8 +34,10 @@ def unbroken() -> Iterator[None]:
 def activated(frames: int, side: int, layout: torch.memory_format) -> Tensor:
     window = torch.zeros(1, 4, 2 + frames, side, 2 * side).contiguous(memory_format=layout)
     x = torch.linspace(-1, 1, 4 * frames * side * 2 * side).view(1, 4, frames, side, 2 * side)
-    _activate(window[:, :, 2:], x.contiguous(memory_format=layout), torch.full((4, 1, 1, 1), 0.7))
-    return window
+    x = x.contiguous(memory_format=layout)
+    _activate(window[:, :, 2:], x, torch.full((4, 1, 1, 1), 0.7), torch.linspace(-1, 1, 4))
+    _add(x, torch.linspace(-1, 1, 4), window[:, :, 2:])
+    return torch.cat([window, x], 2)
 
 
 @pytest.mark.parametrize("frames", [1, 2])

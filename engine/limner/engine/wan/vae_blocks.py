@@ -38,16 +38,20 @@ class CausalConv3d(nn.Conv3d):
         past_BCTHW.copy_(window[:, :, -past_BCTHW.shape[2] :])
         return self.over(window)
 
-    def over(self, window_BCTHW: Tensor) -> Tensor:
-        """Of frames with those before them already at their head."""
+    def over(self, window_BCTHW: Tensor, *, biased: bool = True) -> Tensor:
+        """Of frames with those before them already at their head.
+
+        Not `biased` where the bias can be added in a pass that there is anyway: on CUDA it is one of its own.
+        """
+        bias = self.bias if biased else None
         if self._fast is not None and window_BCTHW.shape[2] == self._fast.frames_of_window:
-            return self._fast.over(window_BCTHW)
-        return super().forward(window_BCTHW)
+            return self._fast.over(window_BCTHW, bias)
+        return functional.conv3d(window_BCTHW, self.weight, bias, self.stride, self.padding)
 
     def hasten(self, frames: int) -> None:
         """From now on with fewer products for so many frames at once. Cheap when done already."""
         if self._fast is None or not self._fast.is_of(self.weight):
-            self._fast = TimeKernels(self.weight, self.bias, frames)
+            self._fast = TimeKernels(self.weight, frames)
 
 
 class PointConv3d(nn.Conv3d):
@@ -74,9 +78,10 @@ class RmsNorm(nn.Module):
         out: Tensor = x * _gain(x) * self.gamma
         return out
 
-    def activated(self, x_BCTHW: Tensor, past_BCTHW: Tensor) -> Tensor:
+    def activated(self, x_BCTHW: Tensor, past_BCTHW: Tensor, bias: Tensor | None = None) -> Tensor:
         """SiLU of the normalised x behind `past`: what a causal convolution goes over. `past` moves on.
 
+        `bias`, of the convolution that gave x, if it was not added there.
         Written into one window from the start, as these tensors are the largest that there are.
         """
         known = past_BCTHW.shape[2]
@@ -90,15 +95,24 @@ class RmsNorm(nn.Module):
         )
         window[:, :, :known] = past_BCTHW
         body = window[:, :, known:]
-        _activate(body, x_BCTHW, self.gamma)
+        _activate(body, x_BCTHW, self.gamma, bias)
         past_BCTHW.copy_(window[:, :, -known:])
         return window
 
 
 @fusable
-def _activate(body_BCTHW: Tensor, x_BCTHW: Tensor, gamma: Tensor) -> None:
+def _activate(body_BCTHW: Tensor, x_BCTHW: Tensor, gamma: Tensor, bias: Tensor | None = None) -> None:
     """Write SiLU of the normalised x. In place: these tensors are the largest that there are."""
-    functional.silu(body_BCTHW.copy_(x_BCTHW).mul_(_gain(x_BCTHW)).mul_(gamma), inplace=True)
+    body_BCTHW.copy_(x_BCTHW)
+    if bias is not None:
+        body_BCTHW.add_(bias[:, None, None, None])
+    functional.silu(body_BCTHW.mul_(_gain(body_BCTHW)).mul_(gamma), inplace=True)
+
+
+@fusable
+def _add(x_BCTHW: Tensor, bias: Tensor, other_BCTHW: Tensor) -> None:
+    """Both, in place."""
+    x_BCTHW.add_(bias[:, None, None, None]).add_(other_BCTHW)
 
 
 def _gain(x: Tensor) -> Tensor:
@@ -130,14 +144,15 @@ class ResidualBlock(nn.Module):
         norm1, conv1 = norm_and_conv(self.residual[0], self.residual[2])
         norm2, conv2 = norm_and_conv(self.residual[3], self.residual[6])
         window = norm1.activated(x_BCTHW, next(past))
-        hidden = conv1.over(window)
+        hidden = conv1.over(window, biased=False)
         del window  # Each is freed as soon as it can be: this is where the peak of memory is.
-        window = norm2.activated(hidden, next(past))
+        window = norm2.activated(hidden, next(past), conv1.bias)
         del hidden
-        hidden = conv2.over(window)
+        hidden = conv2.over(window, biased=False)
         del window
-        out: Tensor = hidden.add_(self.shortcut(x_BCTHW))
-        return out
+        assert conv2.bias is not None
+        _add(hidden, conv2.bias, self.shortcut(x_BCTHW))
+        return hidden
 
 
 class AttentionBlock(nn.Module):

@@ -61,7 +61,7 @@ def transform(frames: int) -> Transform:
 class TimeKernels:
     """The weights of one causal 3×3×3 convolution, made ready for so many frames at once."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, frames: int) -> None:
+    def __init__(self, weight: Tensor, frames: int) -> None:
         """`weight` [C_out, C_in, 3, 3, 3] is read in float32, and rounded once."""
         self.frames_of_window = frames + _TAPS - 1
         self._source = _identity(weight)
@@ -71,7 +71,6 @@ class TimeKernels:
         last = weight.is_contiguous(memory_format=torch.channels_last_3d)
         layout = torch.channels_last if last else torch.contiguous_format
         self._kernels = [kernel.contiguous(memory_format=layout) for kernel in kernels]
-        self._bias = bias
         # All of these are short sums of powers of two, exact in any type.
         self._before, self._after = (
             torch.tensor(matrix, dtype=weight.dtype, device=weight.device)
@@ -82,7 +81,7 @@ class TimeKernels:
         """Whether it was made of this weight, as it is now."""
         return self._source == _identity(weight)
 
-    def over(self, window_BCTHW: Tensor) -> Tensor:
+    def over(self, window_BCTHW: Tensor, bias: Tensor | None = None) -> Tensor:
         """T frames with two before them, [B, C_in, T + 2, H, W] → [B, C_out, T, H, W]."""
         window_BNHWC = window_BCTHW.permute(0, 2, 3, 4, 1)
         sums = _sums(self._transform.before, self._before, window_BNHWC).unbind(1)
@@ -90,7 +89,7 @@ class TimeKernels:
             functional.conv2d(
                 frame_BHWC.permute(0, 3, 1, 2),
                 kernel,
-                self._bias if point == _POINT_OF_BIAS else None,
+                bias if point == _POINT_OF_BIAS else None,
                 padding=1,
             ).permute(0, 2, 3, 1)
             for point, (frame_BHWC, kernel) in enumerate(zip(sums, self._kernels, strict=True))
