@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,18 +76,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     report["ceilings"] = asdict(ceilings)
     report |= {"rows": [], "skipped": [], "failed": [], "broken": []}
-    _measure_all(scale, ceilings, report, began_s + scale.budget_s)
-    report["took_s"] = round(time.perf_counter() - began_s, 1)
     path = options.folder / f"gpu-{_slug(report['device'])}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for _ in _measure_all(scale, ceilings, report, began_s + scale.budget_s):
+        _write(report, path)  # After every row: whoever ends this early has those that were measured.
+    report["took_s"] = round(time.perf_counter() - began_s, 1)
+    _write(report, path)
     print(table(report))
     print(f"\n{path} written, {report['took_s']:g} s")
     return 1 if report["broken"] or report["failed"] or report["tests"].get("failed") else 0
 
 
-def _measure_all(scale: Scale, ceilings: Ceilings, report: dict[str, Any], end_s: float) -> None:
-    """Row by row; the model of the row before is kept as long as it is the same."""
+def _measure_all(scale: Scale, ceilings: Ceilings, report: dict[str, Any], end_s: float) -> Iterator[None]:
+    """Row by row into the report; the model of the row before is kept as long as it is the same."""
     last: tuple[Way, Engine] | None = None
     for row in scale.rows:
         if time.perf_counter() >= end_s:
@@ -106,6 +106,12 @@ def _measure_all(scale: Scale, ceilings: Ceilings, report: dict[str, Any], end_s
         report["rows"].append(measured)
         report["broken"] += broken(row, measured)
         print(f"{row.name}: {measured['flat_out']['fps']:g} FPS", file=sys.stderr, flush=True)
+        yield
+
+
+def _write(report: dict[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _measure(row: Row, engine: Engine, scale: Scale, ceilings: Ceilings) -> dict[str, Any]:
@@ -114,6 +120,7 @@ def _measure(row: Row, engine: Engine, scale: Scale, ceilings: Ceilings) -> dict
     with Rig(engine, row.size, graphs=row.graphs) as rig:
         cold_ms = rig.first_frame_ms(settings)
         warm_ms = rig.first_frame_ms(settings)
+        _free(scale.device)  # Of the peak, what one stream takes is wanted.
         stream = rig.open(settings)
         rig.run(stream, scale.warm_chunks, fps=None, most_s=scale.budget_s)
         flat_out = rig.run(stream, scale.chunks, fps=None, most_s=scale.flow_s)

@@ -36,6 +36,7 @@ class Row:
         way = self.way
         extra = [
             way.weights,
+            *(["compiled"] if way.compiled else []),
             *([] if self.graphs else ["no graphs"]),
         ]
         steps = f"{self.steps} step{'s' * (self.steps > 1)}"
