@@ -129,9 +129,13 @@ class _Runner:
 
 
 def memory_change(run: Run, after_frames: int = MINUTE_FRAMES) -> float:
-    """Largest distance of any later sample from the first one after so many frames, part of that one."""
+    """Largest distance of any later tenth of the run from the first one after so many frames, part of that.
+
+    A tenth is judged by its median: the allocator gives pages back and takes them again, chunk by chunk.
+    """
     after = run.memory_bytes[max(0, after_frames // run.memory_every - 1) :]
-    return max(abs(sample / after[0] - 1) for sample in after) if after else float("nan")
+    tenths = [float(np.median(part)) for part in np.array_split(np.asarray(after), 10) if len(part)]
+    return max(abs(tenth / tenths[0] - 1) for tenth in tenths) if tenths else float("nan")
 
 
 def slowdown(run: Run) -> float:
