@@ -12,7 +12,7 @@ from tests.models.sizes import WAN_1_3B, WAN_14B
 from torch import Tensor
 from torch.nn import functional
 
-from limner.engine.dit import quantised
+from limner.engine.dit import linear
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.model import CausalDiT
 from limner.engine.dit.window import Window
@@ -86,7 +86,7 @@ def test_an_autoencoder(kind: str, size: tuple[int, int]) -> None:
 def test_a_forward_with_weights_of_a_byte(
     table: dict[str, Any], rows: int, window: int, kind: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantised, "fp8_form", lambda _: "rows")
+    monkeypatch.setattr(linear, "fp8_form", lambda _: "rows")
     monkeypatch.setattr(torch, "_scaled_mm", multiplied)
     table = table | {"window_frames": window, "sink_frames": 1}
     predicted = predicted_work(table, rows, 1, (832, 480), kind)
