@@ -34,7 +34,7 @@ class StageClock:
     """Runs from when it is made; `lap()` after each stage."""
 
     def __init__(self, device: torch.device) -> None:
-        self._cuda = device.type == "cuda"
+        self._device = device
         self._last = self._mark()
 
     def lap(self) -> Span:
@@ -44,11 +44,11 @@ class StageClock:
         return span
 
     def _mark(self) -> Mark:
-        return cuda_event() if self._cuda else time.perf_counter()
+        return cuda_event(self._device) if self._device.type == "cuda" else time.perf_counter()
 
 
-def cuda_event() -> torch.cuda.Event:
-    """Where the current stream is now; also tells times."""
+def cuda_event(device: torch.device) -> torch.cuda.Event:
+    """Where the device's current stream is now; also tells times."""
     event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch has no types here
-    event.record()
+    event.record(torch.cuda.current_stream(device))  # Else it would be that of the first GPU.
     return event

@@ -55,7 +55,7 @@ class Uploader:
             for to_HW4, frame_HW4 in zip(there_THW4, frames_HW4, strict=True):
                 to_HW4.copy_(frame_HW4, non_blocking=True)
             frames_TCHW = there_THW4[..., :3].permute(0, 3, 1, 2).contiguous()
-            copied = cuda_event() if self._stream is not None else None
+            copied = cuda_event(self._device) if self._stream is not None else None
         if copied is not None:
             copied.synchronize()
         return Uploaded(frames_TCHW=frames_TCHW, thumbnails_TChw=seen)

@@ -169,7 +169,7 @@ class Stream:
             decoded=decoded,
             rgba_THW4=on_host(to_show(frames_TCHW)) if download else None,
             strength=on_host(denoised.chunks[-1].strength),
-            done=cuda_event() if self._device.type == "cuda" else None,
+            done=cuda_event(self._device) if self._device.type == "cuda" else None,
         )
 
     def _identity(self) -> dict[str, str | int]:
