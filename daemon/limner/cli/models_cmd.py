@@ -114,7 +114,7 @@ def _tell(plan: Survey) -> None:
 
 @app.command()
 def use(name: Name) -> None:
-    """Paint with this model from the next start of the daemon on, also when OBS starts it."""
+    """Paint with this model (or pocket, or auto) from the next start of the daemon on, OBS's own too."""
     if name not in IN_THE_BOX:
         say(Store().state(load().find(name)).sentence)
     try:

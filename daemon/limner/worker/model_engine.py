@@ -1,4 +1,4 @@
-"""A model of limner.engine behind the worker's protocols. The only file of the worker that imports torch.
+"""A model of limner.engine behind the worker's protocols.
 
 Legend: T frames of a chunk, C channels, H×W pixels, 4 = RGBA bytes of a slot.
 """
@@ -9,8 +9,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,10 +21,11 @@ from limner.engine.slo_cost import Profile
 from limner.engine.slo_plan import Plan
 from limner.models.paths import loras_dir
 from limner.worker.blank import BlankWatch
-from limner.worker.engines import Abilities, FatalEngineError, Painted, PaintStream, Pixels
+from limner.worker.engines import Abilities, Painted, PaintStream, Pixels
 from limner.worker.frames_in import MOST_CHUNK_LATENTS, FramesIn, frames_into
 from limner.worker.loras import LoraDesk
 from limner.worker.memory import MemoryCaps
+from limner.worker.model_terms import for_engine, memory_errors_named, note_of
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from limner.engine.engine import Engine
     from limner.engine.overlap import AnyLanes, OverlappedStream
     from limner.engine.types import Painted as EnginePainted
-    from limner.engine.types import StreamSettings
 
 OPAQUE = 255
 
@@ -64,7 +63,7 @@ class TorchPaintEngine:
         from limner.engine.overlap import OverlappedStream
 
         assert plan is not None, "an engine with abilities is given a plan"
-        settings = _for_engine(opening.settings, opening.rev, opening.fps, plan)
+        settings = for_engine(opening.settings, opening.rev, opening.fps, plan)
         with memory_errors_named():
             stream = self._engine.open_stream(settings, opening.height, opening.width)
             frames_in = frames_into(self._engine, opening.height, opening.width, self._lanes.most_inside)
@@ -198,7 +197,7 @@ class _TorchStream:
 
     def update(self, settings: Settings, rev: int, plan: Plan | None) -> None:
         assert plan is not None, "an engine with abilities is given a plan"
-        self._overlapped.update(_for_engine(settings, rev, self._fps, plan))
+        self._overlapped.update(for_engine(settings, rev, self._fps, plan))
         self._loras.want(settings.lora)
 
     def _adapt(self, painted: EnginePainted) -> Painted:
@@ -218,7 +217,7 @@ class _TorchStream:
                 "other": taking_ms[-1],
             },
             strength=painted.strength,
-            note=_note(painted.text_note, self._loras.note, painted.unknown_words),
+            note=note_of(painted.text_note, self._loras.note, painted.unknown_words),
             waits=painted.waits_for_text,
             is_blank=self._watch.is_blank(frames_THWC[-1], painted.chunks),
         )
@@ -238,51 +237,3 @@ def _write(frames_THWC: Pixels, number: int, slot_HW4: Pixels) -> None:
         return
     slot_HW4[..., :3] = frame_HWC
     slot_HW4[..., 3] = OPAQUE
-
-
-def _note(text_note: str, lora_note: str, unknown: Sequence[str]) -> str:
-    """Return what is to be said of the look; the unknown words are of the prompt that is painted."""
-    words = f"words that the model does not know: {', '.join(unknown)}" if unknown else ""
-    return text_note or lora_note or words
-
-
-def _for_engine(settings: Settings, rev: int, fps: float, plan: Plan) -> StreamSettings:
-    """Return what a session asks for in the engine's terms. Times become frames of those that are painted."""
-    from limner.engine.types import MOST_TRANSITION_FRAMES, PromptShare, StreamSettings
-
-    frames = round(settings.transition_ms / 1000 * fps / plan.frame_step)
-    return StreamSettings(
-        prompt=settings.prompt,
-        mix=tuple(PromptShare(prompt=share.prompt, weight=share.weight) for share in settings.mix),
-        transition_frames=min(MOST_TRANSITION_FRAMES, frames),
-        recache=settings.recache,
-        strength=settings.strength,
-        steps=plan.steps,
-        stream_batch=plan.stream_batch,
-        chunk_latents=plan.chunk_latents,
-        size=plan.size,
-        seed=settings.seed,
-        motion_aware=settings.motion_aware,
-        motion_window=settings.motion_window,
-        motion_smoothing=settings.motion_smoothing,
-        motion_low=settings.motion_low,
-        motion_high=settings.motion_high,
-        motion_hysteresis=settings.motion_hysteresis,
-        steadiness=settings.steadiness,
-        cuts=settings.cuts,
-        revision=rev,
-    )
-
-
-@contextmanager
-def memory_errors_named() -> Iterator[None]:
-    """Torch says "not enough memory" in many ways, and a broken device stays broken."""
-    try:
-        yield
-    except RuntimeError as error:
-        text = str(error)
-        if "out of memory" in text or "can't allocate memory" in text:
-            raise MemoryError(text.splitlines()[0]) from error
-        if "CUDA error" in text:
-            raise FatalEngineError(text.splitlines()[0]) from error
-        raise

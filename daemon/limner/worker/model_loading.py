@@ -17,9 +17,10 @@ from limner.models.plan_choice import Wishes
 from limner.models.plan_words import sentence
 from limner.models.words import size
 from limner.worker.engines import Progress
-from limner.worker.model_engine import TorchPaintEngine, memory_errors_named
+from limner.worker.model_engine import TorchPaintEngine
 from limner.worker.model_plan import planned
 from limner.worker.model_source import POCKET, ModelSource
+from limner.worker.model_terms import memory_errors_named
 
 if TYPE_CHECKING:
     from torch import Tensor
