@@ -5,7 +5,10 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.daemon.room import Room
 
 from limner.daemon import protocol as p
@@ -13,7 +16,7 @@ from limner.daemon import worker_protocol as w
 from limner.daemon.settings import resolve
 from limner.daemon.style_edit import added, edited, exported, removed, save
 from limner.daemon.style_file import StylesError, built_in, load, parse
-from limner.daemon.style_lines import line_of
+from limner.daemon.style_lines import blocks, line_of
 from limner.daemon.style_watch import StyleWatch
 from limner.daemon.styles import Entry, Style, Styles
 
@@ -226,3 +229,65 @@ def test_saving_follows_a_link_and_leaves_nothing_beside_it(tmp_path: Path) -> N
     assert link.is_symlink() and real.read_text() == "b"
     assert real.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in real.parent.iterdir()] == ["styles.toml"]
+
+
+names = st.sampled_from(["a", "b b", 'c "c"', "ä # no comment", "[[styles]]"])
+comments = st.sampled_from(["# one", "  # two", '# """ three', "#[[styles]]", "# 'four"])
+prompts = st.sampled_from(['"x"', "'''\n[[styles]]\n# not one\n'''", '"""\\\n  y"""', '"# z"', "'[[rules]]'"])
+
+
+@st.composite
+def files(draw: st.DrawFn) -> tuple[str, list[str]]:
+    """A file with its own ways, and its comment lines from the top down."""
+    parts, said = [], []
+
+    def chatter() -> None:
+        for comment in draw(st.lists(comments, max_size=2)):
+            said.append(comment)
+            parts.append(f"{comment}\n" + "\n" * draw(st.integers(0, 1)))
+
+    chatter()
+    for name in draw(st.lists(names, unique=True, max_size=4)):
+        parts.append(f"[[styles]]\nname = {msgspec.json.encode(name).decode()}\n")
+        chatter()
+        parts.append(f"prompt = {draw(prompts)}\n")
+        if draw(st.booleans()):
+            parts.append('  [[styles.lora]]\n  name = "l"\n')
+        if draw(st.booleans()):
+            parts.append('[[rules]]\nscene = "s"\nbypass = true\n')
+        chatter()
+    return "".join(parts), said
+
+
+@given(files(), st.lists(st.tuples(st.sampled_from(["add", "edit", "remove"]), names), max_size=4))
+def test_whatever_is_edited_the_rest_stays_as_it_is(
+    made: tuple[str, list[str]], edits: list[tuple[str, str]]
+) -> None:
+    text, said = made
+    for what, name in edits:
+        there = [entry["name"] for entry in tomllib.loads(text).get("styles", [])]
+        rules = tomllib.loads(text).get("rules", [])
+        if what == "add" and name not in there:
+            text = added(text or "\n", Entry(name=name, prompt="new"))
+        elif what == "edit" and name in there:
+            text = edited(text, name, {"strength": 0.5, "prompt": "other"})
+        elif what == "remove" and name in there:
+            inside = _comments_inside(text, name)
+            text = removed(text, name)
+            said = [comment for comment in said if comment not in inside]
+        assert tomllib.loads(text).get("rules", []) == rules
+    kept = [line for line in _plain_lines(text) if line.strip().startswith("#")]
+    assert [line for line in kept if line in said] == [line for line in said if line in kept]
+    assert set(said) <= set(kept)
+
+
+def _comments_inside(text: str, name: str) -> set[str]:
+    """Return the comments that go with a style: those between its first line and its last."""
+    entries = [entry["name"] for entry in tomllib.loads(text)["styles"]]
+    block = [block for block in blocks(text) if block.name == "styles"][entries.index(name)]
+    return {line for line in text.splitlines()[block.start : block.end] if line.strip().startswith("#")}
+
+
+def _plain_lines(text: str) -> list[str]:
+    """Return the lines that are not inside a string."""
+    return [line for line in text.splitlines() if line != "# not one"]
