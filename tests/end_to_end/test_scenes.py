@@ -177,3 +177,22 @@ def memory_bytes(daemon: RunningDaemon) -> int:
     control = [one for one in process.children() if "limner.obs_bridge" in one.cmdline()]
     assert len(control) == 1
     return sum(int(one.memory_full_info().uss) for one in (process, *control))
+
+
+def test_other_collections_other_names_and_scenes_that_go(obs_build: Build, street: Path) -> None:
+    with private_runtime_dir() as folder:
+        obs = Obs(obs_build, (camera(street),), runtime_dir=folder / "run")
+        with scenes.ruled_daemon(obs, RULES, engine="echo") as daemon, obs:
+            in_step(obs, daemon)
+            obs.request("CreateSceneCollection", sceneCollectionName="Other")
+            for _ in range(3):
+                scenes.wait_connected(daemon, "Scene")
+                obs.request("SetCurrentSceneCollection", sceneCollectionName="Test")
+                scenes.wait_connected(daemon, "Main")
+                obs.request("SetCurrentSceneCollection", sceneCollectionName="Other")
+            obs.request("SetCurrentSceneCollection", sceneCollectionName="Test")
+            in_step(obs, daemon)
+            obs.request("SetSceneName", sceneName="Main", newSceneName="Gaming")
+            wait_for("neon", lambda: scenes.settings_of(daemon, "Cam").style == "neon", PATIENCE_S)
+            obs.request("RemoveScene", sceneName="Gaming")
+            scenes.wait_connected(daemon, "Empty")

@@ -56,9 +56,11 @@ def test_of_flatpak_and_snap(tmp_path: Path, config: Path, folder: str) -> None:
 def test_the_newer_file_first_and_xdg_before_home(tmp_path: Path, config: Path) -> None:
     json_file = write_json(tmp_path / "xdg" / "obs-studio", obs_config.websocket_json(SERVER))
     ini_file = write_ini(tmp_path / "xdg" / "obs-studio", obs_config.WebSocket(port=1, password="old"))
-    home_file = write_ini(tmp_path / ".config" / "obs-studio", SERVER)
+    home = tmp_path / ".config" / "obs-studio"
+    home_file = write_ini(home, obs_config.WebSocket(port=2, password="x"))
+    write_json(home, obs_config.websocket_json(SERVER))
     found = addresses(tmp_path, {"XDG_CONFIG_HOME": str(tmp_path / "xdg")})
-    assert [address.source for address in found] == [json_file, ini_file, home_file]
+    assert [address.source for address in found] == [json_file, ini_file, home_file], "each server once"
 
 
 def test_a_server_that_is_off_says_how_to_switch_it_on(tmp_path: Path, config: Path) -> None:

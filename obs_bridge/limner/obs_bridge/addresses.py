@@ -63,7 +63,10 @@ def addresses(home: Path | None = None, environment: Mapping[str, str] | None = 
     if own.exists():
         return [_from_settings(own)]
     folders = list(_folders(home or Path.home(), os.environ if environment is None else environment))
-    found = list(dict.fromkeys(address for folder in folders for address in _from_obs(folder)))
+    everything = [address for folder in folders for address in _from_obs(folder)]
+    # OBS 30 leaves what 29 wrote, mostly the same: the first of two that say so counts.
+    servers = {(one.port, one.password, one.enabled): one for one in reversed(everything)}
+    found = [one for one in everything if one in servers.values()]
     if not found:
         raise AddressError(
             f"no configuration of OBS on this machine (looked in {', '.join(map(str, folders))}); "
