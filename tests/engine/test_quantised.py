@@ -8,8 +8,9 @@ from tests.engine.tiny import random_weights, tiny_config
 from torch import Tensor, nn
 
 from limner.engine.dit.config import DiTConfig
+from limner.engine.dit.finish import finisher
 from limner.engine.dit.linear import Linear, fused
-from limner.engine.dit.model import CausalDiT, quantiser
+from limner.engine.dit.model import CausalDiT
 from limner.engine.dit.quantised import (
     FP8,
     Form,
@@ -122,8 +123,11 @@ def test_only_the_blocks_products_are_quantised() -> None:
 def test_quantised_while_it_is_filled_it_is_the_same() -> None:
     at_once, bit_by_bit = model_of(), model_of()
     at_once.quantise("fp8")
-    for name, module in bit_by_bit.named_modules(prefix="dit"):
-        quantiser("fp8")(name, module)
+    for name, module in reversed(list(bit_by_bit.named_modules(prefix="dit"))):
+        finisher("fp8")(name, module)
+        if name.endswith("self_attn"):
+            storages = {part.weight.untyped_storage().data_ptr() for part in (module.q, module.k, module.v)}
+            assert len(storages) == 1
     assert torch.equal(forward(at_once), forward(bit_by_bit))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from limner.engine.clock import StageClock
 from limner.engine.config import LARGEST_SIDE, ModelConfig
 from limner.engine.dit.backends import AttentionKernel, checked_kernel
-from limner.engine.dit.model import quantiser
+from limner.engine.dit.finish import finisher
 from limner.engine.dit.quantised import WeightKind
 from limner.engine.dit.together import run_together
 from limner.engine.errors import ConfigError, EngineError
@@ -69,7 +69,7 @@ class Engine:
             weights,
             device=self.device,
             dtype=self.dtype,
-            on_full=quantiser(weight_kind),
+            on_full=finisher(weight_kind),
             on_progress=on_progress,
         )
         self._model.dit.attention = checked_kernel(attention)

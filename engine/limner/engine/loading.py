@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from limner.engine.config import ModelConfig
+from limner.engine.dit.finish import finish_all
 from limner.engine.files import ModelFiles
 from limner.engine.model import Model
 from limner.engine.wan.keys import dit_names
@@ -48,9 +49,8 @@ def load_model(
         model = Model(config)
         load_weights(model, weights)
         model = model.to(device, dtype).eval().requires_grad_(False)
-        for name, module in model.dit.named_modules():
-            if on_full is not None:
-                on_full(name, module)
+        if on_full is not None:
+            finish_all(model.dit, on_full)
         return model
     with torch.device("meta"):
         model = Model(config).to(dtype)

@@ -89,11 +89,16 @@ class SelfAttention(_Projections):
         out: Tensor = self.o(history.attend(layer, q, k, v))
         return out
 
+    def fuse(self) -> None:
+        """One product for queries, keys and values instead of three; for final weights on their device."""
+        if self._qkv is None:
+            self._qkv = (fused((self.q, self.k, self.v)),)
+
     def pack(self) -> None:
-        """One product for queries, keys and values instead of three, and faster ones; for inference."""
-        qkv = fused((self.q, self.k, self.v))
-        qkv.pack()
-        self._qkv = (qkv,)
+        """Faster products, where that works; for inference."""
+        self.fuse()
+        assert self._qkv is not None
+        self._qkv[0].pack()
         self.o.pack()
 
     def _project(self, x_RND: Tensor) -> tuple[Tensor, Tensor, Tensor]:

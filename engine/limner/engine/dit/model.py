@@ -7,8 +7,6 @@ velocity v of flow matching: x0 = x - sigma * v.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,6 +16,7 @@ from limner.engine.dit.backends import AttentionKernel, attention_first_by
 from limner.engine.dit.clip import ClipHistory
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.context import TextContext
+from limner.engine.dit.finish import finish_all, finisher
 from limner.engine.dit.linear import Linear, Mlp
 from limner.engine.dit.quantised import WeightKind
 from limner.engine.fusing import fusable
@@ -155,9 +154,8 @@ class CausalDiT(nn.Module):
         return self.patch_embedding.weight.dtype
 
     def quantise(self, kind: WeightKind) -> None:
-        """Keep the blocks' weights in another type: on their final device, before `pack`. See `quantiser`."""
-        for name, module in self.named_modules():
-            quantiser(kind)(name, module)
+        """Keep the blocks' weights in another type: on their final device, before `pack`. See `finisher`."""
+        finish_all(self, finisher(kind))
 
     def pack(self) -> None:
         """Make products faster where the device has a way to; for inference with final weights."""
@@ -190,20 +188,6 @@ class CausalDiT(nn.Module):
                 assert isinstance(layer, nn.Linear)
                 nn.init.normal_(layer.weight, std=0.02)
         nn.init.zeros_(self.head.head.weight)
-
-
-def quantiser(kind: WeightKind) -> Callable[[str, nn.Module], None]:
-    """For whoever fills a DiT module by module: to be called with each one's name, as soon as it is full.
-
-    Quantises the linear layers of the blocks, where nearly all numbers are, so that the wide ones never exist
-    all at once. Embeddings, modulation and head stay. EngineError where the device cannot have this kind.
-    """
-
-    def quantise(name: str, module: nn.Module) -> None:
-        if isinstance(module, Linear) and "blocks" in name.split("."):
-            module.quantise(kind)
-
-    return quantise
 
 
 def time_frequencies(sigma: Tensor, freq_dim: int, dtype: torch.dtype) -> Tensor:
