@@ -33,6 +33,9 @@ class Way:
     vae: Literal["wan", "taehv"] = "wan"
     weights: Weights = "bf16"
     compiled: bool = False
+    """Chains of small operations by torch.compile."""
+    tuned: bool = False
+    """cuDNN tries its kernels for each convolution and takes the fastest: its first calls take longer."""
 
 
 def config_of(way: Way) -> ModelConfig:
@@ -66,6 +69,7 @@ def engine_of(way: Way, device: torch.device, dtype: torch.dtype) -> Engine:
     config = config_of(way)
     model = random_model(config, device, dtype)
     model.dit.quantise(way.weights)
+    torch.backends.cudnn.benchmark = way.tuned
     return Engine(config, model, device=device, dtype=dtype, compile=way.compiled)
 
 

@@ -37,6 +37,7 @@ class Row:
         extra = [
             way.weights,
             *(["compiled"] if way.compiled else []),
+            *(["tuned"] if way.tuned else []),
             *([] if self.graphs else ["no graphs"]),
         ]
         steps = f"{self.steps} step{'s' * (self.steps > 1)}"
@@ -60,7 +61,8 @@ ROWS: tuple[Row, ...] = (
     Row(way=Way(model=SMALL), size=SQUARE, steps=2, least_fps=110),
     Row(way=Way(model=SMALL), size=WIDE, steps=2, least_fps=65),
     Row(way=Way(model=SMALL), size=SQUARE, steps=1, graphs=False),
-    Row(way=Way(model=SMALL, compiled=True), size=SQUARE, steps=1),
+    Row(way=Way(model=SMALL, tuned=True), size=SQUARE, steps=1),
+    Row(way=Way(model=SMALL, compiled=True, tuned=True), size=SQUARE, steps=1),
     Row(way=Way(model=LARGE), size=SQUARE, steps=1, least_fps=50),
     Row(way=Way(model=LARGE, weights="fp8"), size=SQUARE, steps=1, least_fps=58),
     *_rows(LARGE, WIDE, (1,), weights="fp8"),
