@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from limner.cli.console import out
-from limner.cli.doctor import daemon, gpu, machine, obs
+from limner.cli.doctor import control, daemon, gpu, machine, obs
 from limner.cli.doctor.findings import Finding
 from limner.daemon.saved import SavedError
 from limner.daemon.saved import read as read_saved
@@ -45,6 +45,7 @@ def all_findings() -> list[Finding]:
         obs.check_plugin(),
         obs.check_command(),
         obs.check_obs_running(),
+        *control.check_control(),
         *daemon.check_daemon(),
     ]
 
