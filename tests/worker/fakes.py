@@ -83,8 +83,8 @@ class FakeEngine:
     def ask(self, settings: Settings, then: Callable[[], None]) -> Callable[[], bool]:
         return always
 
-    def free_memory(self) -> None:
-        pass
+    def free_memory(self) -> bool:
+        return False
 
     def close(self) -> None:
         self.is_closed = True

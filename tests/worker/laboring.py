@@ -76,8 +76,8 @@ class LaboringEngine:
     def ask(self, settings: Settings, then: Callable[[], None]) -> Callable[[], bool]:
         return always
 
-    def free_memory(self) -> None:
-        pass
+    def free_memory(self) -> bool:
+        return False
 
     def close(self) -> None:
         pass

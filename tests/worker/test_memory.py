@@ -68,6 +68,8 @@ class NarrowEngine(PlannedEngine):
     def __init__(self, most: float, *, at_open: bool = False) -> None:
         super().__init__()
         self.most, self.at_open, self.freed = most, at_open, 0
+        self.most_after: float | None = None
+        """Once others gave way."""
 
     def refuse(self, plan: Plan) -> None:
         if plan.steps * plan.size[0] * plan.size[1] > self.most * 320 * 176:
@@ -90,8 +92,12 @@ class NarrowEngine(PlannedEngine):
     def ask(self, settings: Settings, then: Callable[[], None]) -> Callable[[], bool]:
         return always
 
-    def free_memory(self) -> None:
+    def free_memory(self) -> bool:
         self.freed += 1
+        if self.most_after is None:
+            return False
+        self.most, self.most_after = self.most_after, None
+        return True
 
 
 @pytest.mark.parametrize("at_open", [False, True])
@@ -155,7 +161,16 @@ def test_when_nothing_is_left_it_ends_with_advice(make_segments: MakeSegments) -
     camera = Camera(make_segments(320, 176), engine, 8, steps=2)
     with pytest.raises(MemoryError, match="close what else uses the device, or choose a smaller model"):
         camera.run()
-    assert engine.freed == 3
+    assert engine.freed == 4
+
+
+def test_others_give_way_before_the_picture_does(make_segments: MakeSegments) -> None:
+    engine = NarrowEngine(0.5)
+    engine.most_after = 3.0
+    camera = Camera(make_segments(320, 176), engine, 6, steps=3, mode="latency")
+    camera.run()
+    assert engine.plans[-1].steps == 3 and engine.freed == 1
+    assert camera.reports[-1].notes == {}
 
 
 class FullEngine(PlannedEngine):

@@ -133,8 +133,8 @@ class PaintEngine(Protocol):
         may be.
         """
 
-    def free_memory(self) -> None:
-        """Give back to the device what no stream holds any more: another one could not have it."""
+    def free_memory(self) -> bool:
+        """Give back to the device what no stream holds; whether that was so much that more may fit now."""
 
     def close(self) -> None:
         """End what it started."""
@@ -207,8 +207,9 @@ class EchoEngine:
         """No device reads it."""
         return lambda: None
 
-    def free_memory(self) -> None:
+    def free_memory(self) -> bool:
         """Nothing is held."""
+        return False
 
     def close(self) -> None:
         """Nothing was started."""

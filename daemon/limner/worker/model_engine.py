@@ -108,13 +108,15 @@ class TorchPaintEngine:
                 one.add_done_callback(lambda _: then())
         return lambda: all(one.done() for one in asked)
 
-    def free_memory(self) -> None:
-        """Give back to the device what no stream holds any more."""
+    def free_memory(self) -> bool:
+        """Give back to the device what no stream holds: the text encoder first, which is large."""
         import torch
 
+        has_room = self._engine.text.let_go() and self._engine.device.type == "cuda"
         gc.collect()  # Streams and their lanes' last chunks hold one another.
         if self._engine.device.type == "cuda":
             torch.cuda.empty_cache()
+        return has_room
 
     def close(self) -> None:
         """End the lanes and what reads LoRAs and texts."""

@@ -54,11 +54,15 @@ class Room:
             plan = self._lower(opening.session)
 
     def _lower(self, session: str) -> Plan:
-        """Return a plan that takes less, with what the last one took given back."""
-        plan = self._governor.out_of_memory(session) if self._governor else None
-        if self._governor is None or plan is None:
+        """Return a plan that takes less, or the same where there is more room now that others gave way."""
+        if self._governor is None:
             raise MemoryError(ADVICE)
-        self._engine.free_memory()
+        if self._engine.free_memory():
+            log.warning("session %r: the text encoder gives way", session)
+            return self._governor.plan(session)
+        plan = self._governor.out_of_memory(session)
+        if plan is None:
+            raise MemoryError(ADVICE)
         words = self._governor.memory_words(session)
         log.warning("session %r: %s", session, words)
         self._stats.limited(session, words)

@@ -98,5 +98,8 @@ class TextEncoder(Protocol):
     def prepare(self, prompts: Sequence[str]) -> list[Future[TextEmbedding]]:
         """As `ask` for each, but after all that is asked for."""
 
+    def let_go(self) -> bool:
+        """Give back the memory of what is not at work now; whether that was any worth speaking of."""
+
     def close(self) -> None:
         """Encode nothing more; what is asked for and not encoded is cancelled."""

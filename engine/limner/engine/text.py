@@ -111,5 +111,9 @@ class WordText(nn.Module):
         """Nothing to prepare: a look into a table."""
         return [self.ask(prompt) for prompt in prompts]
 
+    def let_go(self) -> bool:
+        """It has nothing to give."""
+        return False
+
     def close(self) -> None:
         """Nothing to end."""

@@ -156,6 +156,17 @@ def test_is_freed_when_idle_and_loaded_again_when_needed() -> None:
     assert not any(thread.name == "limner-text" for thread in threading.enumerate())
 
 
+def test_goes_at_once_for_who_needs_the_memory_and_comes_back() -> None:
+    encoders = SlowEncoders(slow=False)
+    text = encoders.text(idle_s=1e7)
+    assert not text.let_go(), "it is not loaded"
+    for count, prompt in enumerate(("oil", "neon"), 1):
+        got(text.ask(prompt))
+        assert text.let_go(PATIENCE_S)
+        assert (encoders.loads, encoders.frees) == (count, count)
+    text.close()
+
+
 def test_closing_frees_it_cancels_what_waits_and_takes_no_more(encoders: SlowEncoders) -> None:
     text = encoders.text()
     asked = text.ask("a")

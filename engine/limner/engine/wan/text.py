@@ -87,6 +87,7 @@ class Umt5Text:
         self._jobs, self._known = Jobs(), Known()
         self._thread: threading.Thread | None = None
         self._is_closed = False
+        self._is_loaded = self._shall_go = False
 
     @property
     def stand_in(self) -> str:
@@ -114,6 +115,15 @@ class Umt5Text:
     def prepare(self, prompts: Sequence[str]) -> list[Future[TextEmbedding]]:
         """Encode in this order, after all that is asked for."""
         return [self._ask(prompt, is_urgent=False) for prompt in prompts]
+
+    def let_go(self, patience_s: float = 2.0) -> bool:
+        """Somebody needs the memory: the encoder goes when it is idle. Whether it did, in so long a time."""
+        with self._changed:
+            if not self._is_loaded:
+                return False
+            self._shall_go = True
+            self._changed.notify_all()
+            return self._changed.wait_for(lambda: not self._is_loaded, patience_s)
 
     def close(self) -> None:
         """Encode nothing more, and end the thread."""
@@ -154,18 +164,30 @@ class Umt5Text:
             job = self._next_job(wait=encoder is not None)
             if job is not None:
                 encoder = self._do(job, encoder)
+                self._note(is_loaded=encoder is not None)
             elif encoder is not None:
                 encoder.free()
                 encoder = None
+                self._note(is_loaded=False)
             elif self._may_end():
                 return
+
+    def _note(self, *, is_loaded: bool) -> None:
+        with self._changed:
+            self._is_loaded = is_loaded
+            self._shall_go = self._shall_go and is_loaded
+            self._changed.notify_all()
 
     def _next_job(self, *, wait: bool) -> Job | None:
         """The next thing to do; with `wait`, something may come within the idle time."""
         with self._changed:
             if wait:
-                self._changed.wait_for(lambda: self._jobs or self._is_closed, self._idle_s)
+                self._changed.wait_for(self._is_wanted, self._idle_s)
             return self._jobs.next()
+
+    def _is_wanted(self) -> bool:
+        """The thread has something to do."""
+        return bool(self._jobs) or self._is_closed or self._shall_go
 
     def _may_end(self) -> bool:
         with self._changed:
@@ -179,7 +201,9 @@ class Umt5Text:
         try:
             embedding = None if self._cache is None else self._cache.get(job.prompt)
             if embedding is None:
-                encoder = self._load(self._go_on_loading) if encoder is None else encoder
+                if encoder is None:
+                    encoder = self._load(self._go_on_loading)
+                    self._note(is_loaded=True)
                 embedding = encoder.encode(job.prompt, partial(self._go_on_with, job))
                 if self._cache is not None:
                     self._cache.put(job.prompt, embedding)
