@@ -20,7 +20,6 @@ from torch import Tensor
 
 from limner.engine.device_lanes import DeviceLanes
 from limner.engine.engine import Engine
-from limner.engine.frames import Uploader
 from limner.engine.overlap import OverlappedStream
 from limner.engine.page_lock import PageLock
 from limner.engine.types import Painted, StageTimes, StreamSettings
@@ -54,8 +53,8 @@ class Rig:
         self.source, self.shown = (np.frombuffer(one, np.uint8).reshape(shape) for one in self._maps)
         _draw(self.source)
         self._lock = PageLock(self.source.reshape(-1), engine.device)
-        self._uploader = Uploader(engine.device)
         self._lanes = DeviceLanes(engine.device)
+        self._uploader = self._lanes.uploader
         self._told = threading.Semaphore(0)
         self._pushed: WeakKeyDictionary[OverlappedStream, int] = WeakKeyDictionary()
 

@@ -83,7 +83,7 @@ def test_the_way_over_a_device_gives_the_same_pictures(
     wanted = shown(engine)
     inner = engine._engine
     monkeypatch.setattr(model_engine, "_lanes", lambda engine, threads: DeviceLanes(engine.device))
-    monkeypatch.setattr(model_engine, "frames_into", lambda engine, *_: DeviceFrames(engine))
+    monkeypatch.setattr(model_engine, "frames_into", lambda _, lanes, *size: DeviceFrames(lanes.uploader))
     over = TorchPaintEngine(inner, 1)
     got = shown(over)
     over.close()

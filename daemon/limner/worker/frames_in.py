@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from limner.engine.engine import Engine
-    from limner.engine.frames import Uploaded
+    from limner.engine.frames import Uploaded, Uploader
+    from limner.engine.overlap import AnyLanes
 
 MOST_CHUNK_LATENTS = 4
 
@@ -52,12 +53,10 @@ class HostFrames:
 class DeviceFrames:
     """Sends each frame to the device as it lies in its slot."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, uploader: Uploader) -> None:
         import torch
 
-        from limner.engine.frames import Uploader
-
-        self._uploader = Uploader(engine.device)
+        self._uploader = uploader
         self._from_numpy = torch.from_numpy
 
     def take(self, frames: Sequence[Pixels]) -> Uploaded:
@@ -65,8 +64,10 @@ class DeviceFrames:
         return self._uploader.push([self._from_numpy(frame_HW4) for frame_HW4 in frames])
 
 
-def frames_into(engine: Engine, height: int, width: int, most_inside: int) -> FramesIn:
+def frames_into(engine: Engine, lanes: AnyLanes, height: int, width: int) -> FramesIn:
     """Return the way that suits: a model that is steadied follows the frames on the host."""
-    if engine.device.type == "cuda" and not engine.config.steady:
-        return DeviceFrames(engine)
-    return HostFrames(height, width, most_inside)
+    from limner.engine.device_lanes import DeviceLanes
+
+    if isinstance(lanes, DeviceLanes) and not engine.config.steady:
+        return DeviceFrames(lanes.uploader)
+    return HostFrames(height, width, lanes.most_inside)

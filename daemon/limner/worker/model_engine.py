@@ -66,7 +66,7 @@ class TorchPaintEngine:
         settings = for_engine(opening.settings, opening.rev, opening.fps, plan)
         with memory_errors_named():
             stream = self._engine.open_stream(settings, opening.height, opening.width)
-            frames_in = frames_into(self._engine, opening.height, opening.width, self._lanes.most_inside)
+            frames_in = frames_into(self._engine, self._lanes, opening.height, opening.width)
         self._loras.want(opening.settings.lora)
         return _TorchStream(OverlappedStream(stream, self._lanes), frames_in, opening.fps, self._loras)
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from limner.engine.dit.context import TextContext
+from limner.engine.frames import Uploader
 from limner.engine.painting import Painting
 from limner.engine.queues import Mark, queues_of
 from limner.engine.stream import Stream
@@ -35,6 +36,8 @@ class DeviceLanes:
 
     def __init__(self, device: torch.device) -> None:
         self._encoding, self._denoising, self._decoding = queues_of(device)
+        self.uploader = Uploader(device)
+        """Of the thread that pushes: one for all streams."""
         self._submitting = ThreadPoolExecutor(1, "limner-submitting")
         self._finishing = ThreadPoolExecutor(1, "limner-finishing")
         self._last_text: TextContext | None = None

@@ -17,7 +17,7 @@ from limner.engine.dit.together import run_together
 from limner.engine.errors import ConfigError, EngineError
 from limner.engine.files import LoraShare
 from limner.engine.fusing import BACKEND, fusing
-from limner.engine.graphs import CudaRecorder
+from limner.engine.graphs import CudaRecorder, new_stream
 from limner.engine.loading import PartProgress, Weights, load_model
 from limner.engine.parts import TextEncoder
 from limner.engine.replayed import NewRecorder, no_recorder
@@ -179,7 +179,9 @@ def usable_device(device: str | torch.device) -> torch.device:
 
 def recorders_of(device: torch.device) -> NewRecorder:
     """CUDA graphs where there is CUDA."""
-    return partial(CudaRecorder, device) if device.type == "cuda" else no_recorder
+    if device.type != "cuda":
+        return no_recorder
+    return partial(CudaRecorder, device, new_stream(device))
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:

@@ -48,9 +48,13 @@ class Recorder(Protocol):
 class CudaRecorder:
     """CUDA graphs in a memory pool of their own."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, stream: torch.cuda.Stream | None = None) -> None:
+        """`stream`: to record on, which nobody else uses meanwhile.
+
+        Recorders of one engine share it: torch has 32 streams in all, and gives them out in turn.
+        """
         self._pool = torch.cuda.graph_pool_handle()
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
+        self._stream = stream or new_stream(device)
 
     def record(self, function: Callable[[], Tensor]) -> tuple[Graph, Tensor]:
         """Record, while other threads go on using the device; nobody waits for it.
@@ -69,6 +73,11 @@ class CudaRecorder:
                 raise
             graph.capture_end()
         return graph, result
+
+
+def new_stream(device: torch.device) -> torch.cuda.Stream:
+    """A CUDA stream beside all others."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
 
 
 @dataclass(frozen=True)
