@@ -154,7 +154,9 @@ def _converted(value: object, to: Any, where: str) -> Any:
     try:
         return msgspec.convert(value, to)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {str(error).replace('`$', f'`{where}')}") from error
+        text = str(error).replace("`$", f"`{where}")
+        # What a config says of itself names its table already.
+        raise ConfigError(text if where in text else f"{where}: {text}") from error
 
 
 def _known_fields(cls: type, table: Mapping[str, Any], where: str = "") -> dict[str, dataclasses.Field[Any]]:
