@@ -52,9 +52,12 @@ streams = 1                    # sessions at a time
 ```
 
 What does not fit with them is refused, with the bytes. `limner doctor` shows the plan for the cards of this
-machine, and the worker's log its bytes. Should memory run out while live, a stream gives up steps, then
-size, and says so; the picture goes on. Where a card has less than was planned for, the model is loaded anew
-by the next smaller plan.
+machine, and the worker's log its bytes. `limner daemon --engine auto` chooses the model as well: the largest
+of those on this machine that can be live on the card without giving up size, autoencoder or second step.
+
+Should memory run out while live, the text encoder goes first, where it is on the GPU; then a stream gives up
+long chunks, steps and size, one at a time, and says so; the picture goes on. Where a card has less than was
+planned for, the model is loaded anew by the next smaller plan.
 
 The tables: one session, a card with fp8 of which a desktop takes {DESKTOP_BYTES // MIB} MiB and a game
 what the second column says. "Needs" is the peak.
