@@ -353,6 +353,65 @@ def test_bypass_outlives_the_connection(start: Callable[..., LinkTool], folder: 
         tool.wait_answer("status", "status live 1 1")
 
 
+def test_a_bypass_asked_for_here_is_not_undone_by_what_is_said_meanwhile(
+    start: Callable[..., LinkTool], folder: Path
+) -> None:
+    class Slow(FakeDaemon):
+        """Does not answer changes."""
+
+        def say(self, message: Message) -> None:
+            if not isinstance(message, protocol.Accepted):
+                super().say(message)
+
+    heard = Heard()
+    with Slow(folder, heard=heard) as daemon:
+        tool = start()
+        _open(tool, heard)
+        tool.say("bypass 1")
+        assert tool.ask("status").startswith("status live 1 0")
+        assert heard.wait_set() == protocol.Set(rev=1, change=protocol.Change(bypass=True))
+        daemon.say(daemon.status())
+        daemon.say(protocol.Error(code="slot", message="about something else", about="frame"))
+        daemon.say(daemon.status())
+        tool.wait_line("log 2", "about something else")
+        heard.wait(protocol.Ping)
+        heard.wait(protocol.Ping)
+        assert tool.ask("status").startswith("status live 1 0")
+        daemon.settings = msgspec.structs.replace(FIRST, bypass=True)
+        FakeDaemon.say(daemon, protocol.Accepted(rev=1, session="fake", settings=daemon.settings))
+        tool.wait_line("log", "settings 1 accepted")
+        daemon.settings = FIRST
+        tool.wait_answer("status", "status live 1 1")
+
+
+def test_a_bypass_asked_for_while_the_daemon_is_away_is_in_every_hello(
+    start: Callable[..., LinkTool], folder: Path
+) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard) as daemon:
+        tool = start()
+        _open(tool, heard)
+        daemon.settings = msgspec.structs.replace(FIRST, bypass=True)
+        tool.wait_answer("status", "status live 1 0")
+    tool.wait_answer("status", "StateWaiting")
+    tool.say("bypass 0")
+    with FakeDaemon(folder, heard=heard, answer_hello=False) as daemon:
+        while heard.wait_hello().settings.bypass is not False:
+            pass
+        assert heard.wait_hello().settings.bypass is False  # nobody answered the first
+        daemon.answer_hello = True
+        tool.wait_answer("status", "status live 1 1")
+
+
+def test_a_reset_is_said_once_a_session_is_open(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    tool = start()
+    tool.say("reset")
+    with FakeDaemon(folder, heard=heard):
+        _open(tool, heard)
+        assert heard.wait(protocol.Reset) == protocol.Reset()
+
+
 def test_a_slider_works_while_it_is_dragged(start: Callable[..., LinkTool], folder: Path) -> None:
     heard = Heard()
     stop = threading.Event()
@@ -421,6 +480,68 @@ def test_a_style_chosen_without_a_daemon_brings_its_own_prompt(
         while (change := heard.wait_change()).style != STYLES[1]:
             pass
         assert change.prompt is None
+
+
+class Styled(FakeDaemon):
+    """The first change is answered when `answer` is called."""
+
+    first: protocol.Accepted | None = None
+
+    def say(self, message: Message) -> None:
+        if isinstance(message, protocol.Accepted) and message.rev == 1:
+            self.first = message
+        else:
+            super().say(message)
+
+    def answer(self, settings: protocol.Settings) -> None:
+        assert self.first
+        self.settings = settings
+        self.say_bytes(encode(msgspec.structs.replace(self.first, settings=settings)))
+
+
+@pytest.fixture
+def styled(folder: Path) -> Iterator[tuple[Styled, Heard]]:
+    heard = Heard()
+    with Styled(folder, heard=heard) as daemon:
+        yield daemon, heard
+
+
+PENCIL = msgspec.structs.replace(FIRST, style=STYLES[1], prompt="pencil", strength=0.9)
+
+
+def test_styles_in_quick_succession_do_not_take_over_prompts(
+    start: Callable[..., LinkTool], styled: tuple[Styled, Heard]
+) -> None:
+    daemon, heard = styled
+    tool = start()
+    # As the page has it once the daemon's settings were taken over.
+    for line in (f"style {FIRST.style}", f"prompt {FIRST.prompt}", f"strength {FIRST.strength}"):
+        tool.say(line)
+    _open(tool, heard)
+    tool.say(f"style {STYLES[1]}")
+    assert heard.wait_set().change == protocol.Change(style=STYLES[1])
+    tool.say("style noir")
+    tool.ask("status")
+    daemon.answer(PENCIL)
+    assert heard.wait_set().change == protocol.Change(style="noir")
+
+
+def test_a_strength_that_comes_with_a_style_wins_over_the_styles_own(
+    start: Callable[..., LinkTool], styled: tuple[Styled, Heard]
+) -> None:
+    daemon, heard = styled
+    tool = start()
+    for line in (f"style {FIRST.style}", f"prompt {FIRST.prompt}", f"strength {FIRST.strength}"):
+        tool.say(line)
+    _open(tool, heard)
+    tool.say(f"steer {STYLES[1]}")
+    tool.say(f"strength {FIRST.strength}")
+    change = heard.wait_set().change
+    assert change.style == STYLES[1]
+    if change.strength is None:  # a slow machine sends them one after the other
+        daemon.answer(PENCIL)
+        change = heard.wait_set().change
+    assert change.strength == FIRST.strength
 
 
 # ---- a daemon that misbehaves

@@ -3,12 +3,14 @@
 
 #include <string.h>
 
-/* All that can be compared and copied as it is; texts cannot. */
-#define EACH_NUMBER(X)                                                                                       \
+/* All that can be compared and copied as it is; texts cannot. First what a style may bring of its own. */
+#define EACH_OF_STYLE(X)                                                                                     \
 	X(strength)                                                                                          \
 	X(steps)                                                                                             \
 	X(seed)                                                                                              \
-	X(transition_ms)                                                                                     \
+	X(transition_ms)
+#define EACH_NUMBER(X)                                                                                       \
+	EACH_OF_STYLE(X)                                                                                     \
 	X(motion_aware)                                                                                      \
 	X(motion_low)                                                                                        \
 	X(motion_high)                                                                                       \
@@ -27,6 +29,12 @@ bool change_from(const struct change *wish, const struct settings *now, struct c
 	EACH_TEXT(COMPARE_TEXT)
 	EACH_NUMBER(COMPARE_NUMBER)
 	COMPARE_NUMBER(bypass)
+	/* Said with a style even where it is so already: the style's own would take its place. */
+#define KEEP(m) d->has_##m = wish->has_##m;
+	if (d->has_style) {
+		KEEP(prompt)
+		EACH_OF_STYLE(KEEP)
+	}
 	return any;
 }
 
@@ -53,11 +61,11 @@ void change_drop_stale(struct change *wish, const struct settings *before)
 {
 	if (!wish->has_style || strcmp(wish->style, before->style) == 0)
 		return;
+	/* Whoever chose the style by a key or a request has cleared the rest: what is there is meant. */
+	if (!wish->has_prompt)
+		return;
 	if (strcmp(wish->prompt, before->prompt) == 0)
 		wish->has_prompt = false;
-	/* What a style may bring of its own. */
-	wish->has_strength = wish->has_strength && wish->strength != before->strength;
-	wish->has_steps = wish->has_steps && wish->steps != before->steps;
-	wish->has_seed = wish->has_seed && wish->seed != before->seed;
-	wish->has_transition_ms = wish->has_transition_ms && wish->transition_ms != before->transition_ms;
+#define DROP(m) wish->has_##m = wish->has_##m && wish->m != before->m;
+	EACH_OF_STYLE(DROP)
 }

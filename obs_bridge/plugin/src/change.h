@@ -4,12 +4,12 @@
 
 #include "protocol.h"
 
-/* What of `wish` differs from `now`. False: nothing does. */
+/* What of `wish` is to be said so that it comes to be, from `now` on. False: nothing is. */
 bool change_from(const struct change *wish, const struct settings *now, struct change *difference);
 /* Does `wish` say all of `now` (bypass aside), and nothing else? */
 bool change_matches(const struct change *wish, const struct settings *now);
 /* The settings that a wish amounts to where nothing else is known. */
 void change_to_settings(const struct change *wish, struct settings *settings);
-/* A wish for a first hello after the daemon was away: where the style was changed meanwhile, what belonged to
- * the style before it (as `before` has it) is left to the new one. */
+/* Where a wish's style is another than when wish and daemon last agreed (`before`), what still is as it was
+ * then belonged to that style, and is left to the new one. */
 void change_drop_stale(struct change *wish, const struct settings *before);

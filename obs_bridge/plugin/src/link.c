@@ -288,7 +288,7 @@ void link_set_wish(struct link *link, const struct link_wish *wish)
 
 bool link_wants_frames(const struct link *link)
 {
-	return atomic_load(&link->open) && !atomic_load(&link->bypass);
+	return atomic_load(&link->open) && !link_is_bypassed(link);
 }
 
 bool link_is_painting(const struct link *link)
@@ -298,14 +298,12 @@ bool link_is_painting(const struct link *link)
 
 bool link_is_bypassed(const struct link *link)
 {
-	return atomic_load(&link->bypass);
+	return (atomic_load(&link->bypass) & BYPASS_ON) != 0;
 }
 
 void link_ask_bypass(struct link *link, bool bypass)
 {
-	/* In this order: what the daemon says meanwhile must not undo it. */
-	atomic_store(&link->bypass_asked, bypass ? ASKED_ON : ASKED_OFF);
-	atomic_store(&link->bypass, bypass);
+	atomic_store(&link->bypass, BYPASS_ASKED | (bypass ? BYPASS_ON : 0));
 	wake(link);
 }
 

@@ -32,19 +32,51 @@ static void swap_stream(struct link *link, struct stream *stream, bool unlink_ol
 	stream_close(old, unlink_old);
 }
 
+/* What bypass is to be, as BYPASS_ bits; from now on it is not asked for any more. */
+static int take_bypass(struct link *link)
+{
+	return atomic_fetch_and(&link->bypass, BYPASS_ON);
+}
+
+/* What the daemon says of it, unless it has not heard yet what was asked for here. */
+static void know_bypass(struct link *link, bool bypass)
+{
+	int now = atomic_load(&link->bypass);
+	if (link->bypass_rev == 0 && !(now & BYPASS_ASKED))
+		/* Where it does not take, somebody has just asked for something. */
+		atomic_compare_exchange_strong(&link->bypass, &now, bypass ? BYPASS_ON : 0);
+}
+
+/* Do the wish and the daemon agree? Then what differs later was changed later. */
+static void note_agreement(struct link *link)
+{
+	struct change difference;
+	if (!change_from(&link->wish.change, &link->known, &difference))
+		link->agreed = link->known;
+}
+
+/* What is to be said of the wish. False: nothing is. */
+static bool what_to_say(const struct link *link, struct change *difference)
+{
+	struct change wish = link->wish.change;
+	change_drop_stale(&wish, &link->agreed);
+	return change_from(&wish, &link->known, difference);
+}
+
 void link_send_hello(struct link *link, uint64_t now_ns)
 {
 	struct change settings = link->wish.change;
 	if (link->known_valid)
-		change_drop_stale(&settings, &link->known);
+		change_drop_stale(&settings, &link->agreed);
 	if (link->hello_without_style)
 		settings.has_style = false;
 	link->hello_without_style = false;
 	/* No property of ours, and it must outlive the connection. */
-	const int asked = atomic_exchange(&link->bypass_asked, ASKED_NOTHING);
-	settings.bypass = asked == ASKED_NOTHING ? atomic_load(&link->bypass) : asked == ASKED_ON;
-	settings.has_bypass = settings.bypass || asked == ASKED_OFF;
-	link->bypass_rev = 0;
+	const int bypass = take_bypass(link);
+	settings.bypass = (bypass & BYPASS_ON) != 0;
+	if (bypass & BYPASS_ASKED)
+		link->bypass_rev = ++link->rev;
+	settings.has_bypass = settings.bypass || link->bypass_rev != 0;
 	link->asked = link->source;
 	link->wish_after_hello = false;
 	link->change_due_ns = 0;
@@ -99,8 +131,8 @@ static void know(struct link *link, const struct settings *settings)
 	link->known = *settings;
 	link->known_valid = true;
 	link_publish_settings(link, settings);
-	if (link->bypass_rev == 0 && atomic_load(&link->bypass_asked) == ASKED_NOTHING)
-		atomic_store(&link->bypass, settings->bypass);
+	know_bypass(link, settings->bypass);
+	note_agreement(link);
 	const bool settled = link->change_due_ns == 0 && link->awaited_rev == 0;
 	if (settled && !change_matches(&link->wish.change, settings) && link->hooks.mirror)
 		link->hooks.mirror(link->hooks.context, settings, link->wish.serial);
@@ -116,6 +148,7 @@ static void on_welcome(struct link *link, const struct welcome *welcome, uint64_
 	}
 	swap_stream(link, stream, false);
 	link->complaints = 0;
+	link->bypass_rev = 0; /* it was in the hello */
 	link_set_phase(link, PHASE_OPEN, now_ns);
 	link_publish_welcome(link, welcome);
 	link_publish_words(link, STATE_WAITING, "StateOpened", NULL);
@@ -204,7 +237,9 @@ static void on_error(struct link *link, const struct refusal *error, uint64_t no
 	} else {
 		if (link->complaints++ < MAX_COMPLAINTS)
 			log_line(LEVEL_WARNING, "%s: the daemon says: %s", link->source.name, text);
-		link->awaited_rev = link->bypass_rev = 0;
+		/* Only what it does not take: without a name it did not even understand it. */
+		if (is(&error->about, "set") || error->about.size == 0)
+			link->awaited_rev = link->bypass_rev = 0;
 	}
 }
 
@@ -321,9 +356,9 @@ void link_take_wish(struct link *link, uint64_t now_ns)
 		change_to_settings(&link->wish.change, &link->known);
 		link->known_valid = true;
 	}
+	note_agreement(link);
 	/* While an answer is awaited, what is known is old: compare again when the change is due. */
-	if (link->phase != PHASE_OPEN ||
-		!(link->awaited_rev || change_from(&link->wish.change, &link->known, &difference)))
+	if (link->phase != PHASE_OPEN || !(link->awaited_rev || what_to_say(link, &difference)))
 		return;
 	if (typing)
 		link->change_due_ns = now_ns + TYPING_RESTS_MS * NS_PER_MS;
@@ -337,7 +372,7 @@ void link_send_change(struct link *link, uint64_t now_ns)
 	if (link->change_due_ns == 0 || now_ns < link->change_due_ns)
 		return;
 	link->change_due_ns = 0;
-	if (!change_from(&link->wish.change, &link->known, &difference))
+	if (!what_to_say(link, &difference))
 		return;
 	link->awaited_rev = ++link->rev;
 	protocol_encode_set(&link->peer.buffer, link->rev, &difference, "");
@@ -347,10 +382,10 @@ void link_send_change(struct link *link, uint64_t now_ns)
 
 void link_send_asked(struct link *link, uint64_t now_ns)
 {
-	const int asked = atomic_exchange(&link->bypass_asked, ASKED_NOTHING);
+	const int bypass = take_bypass(link);
 	bool sent = true;
-	if (asked != ASKED_NOTHING) {
-		struct change change = {.has_bypass = true, .bypass = asked == ASKED_ON};
+	if (bypass & BYPASS_ASKED) {
+		const struct change change = {.has_bypass = true, .bypass = (bypass & BYPASS_ON) != 0};
 		link->bypass_rev = ++link->rev;
 		protocol_encode_set(&link->peer.buffer, link->rev, &change, "");
 		sent = peer_send(&link->peer, now_ns);

@@ -119,6 +119,7 @@ void link_publish_words(struct link *link, enum daemon_state state, const char *
 		snprintf(sentence, sizeof(sentence), "%s %s", words(link, key), detail);
 	else
 		snprintf(sentence, sizeof(sentence), "%s", words(link, key));
+	text_make_utf8(sentence); /* it may have been cut, and what a program printed may be anything */
 	link_publish(link, state, sentence);
 }
 

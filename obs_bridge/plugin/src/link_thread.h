@@ -16,7 +16,9 @@ enum phase {
 	PHASE_REFUSED, /* the daemon would not have us, or its segments are bad: try again a little later */
 };
 
-enum asked { ASKED_NOTHING, ASKED_ON, ASKED_OFF };
+/* Bits of link.bypass: in one place, so that what the daemon says cannot slip in between. */
+#define BYPASS_ON 1
+#define BYPASS_ASKED 2 /* asked for here, and not yet said to the daemon */
 
 struct link {
 	/* Never changes. */
@@ -33,9 +35,8 @@ struct link {
 	/* Mailboxes: the newest wins, whoever takes it out frees it. */
 	_Atomic(struct link_source *) source_box;
 	_Atomic(struct link_wish *) wish_box;
-	atomic_bool stop, bypass, open, painting;
-	atomic_int bypass_asked; /* enum asked: for the daemon, by whoever turned `bypass` here already */
-	atomic_bool reset_asked;
+	atomic_bool stop, open, painting, reset_asked;
+	atomic_int bypass;
 	_Atomic(const char *) fault; /* a key of words; NULL: none */
 
 	pthread_mutex_t stream_mutex; /* graphics: trylock only */
@@ -54,12 +55,14 @@ struct link {
 	bool source_known;
 	uint64_t source_changed_ns;
 	struct link_wish wish;
-	struct settings known; /* in force at the daemon, as far as we heard; before that, the first wish */
+	struct settings known;  /* in force at the daemon, as far as we heard; before that, the first wish */
+	struct settings agreed; /* when the wish and they were last the same */
 	bool known_valid, hello_without_style;
 	bool wish_after_hello;
 	uint64_t change_due_ns;    /* 0: nothing to send */
 	uint64_t rev, awaited_rev; /* awaited 0: nothing is awaited */
-	uint64_t bypass_rev; /* until this is accepted, what the daemon says of bypass is old; 0: none */
+	uint64_t bypass_rev; /* until this (or a hello) is accepted, what the daemon says of it is old; 0:
+				none */
 	uint64_t stats_due_ns, log_due_ns;
 	const char *told_fault;
 	bool news_told;

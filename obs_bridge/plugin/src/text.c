@@ -82,6 +82,20 @@ void text_copy_chars(char *to, const char *from, size_t max_chars)
 	text_copy(to, max_chars * 4 + 1, from, bytes);
 }
 
+void text_make_utf8(char *text)
+{
+	size_t left = strlen(text), chars;
+	while (left > 0) {
+		size_t length = length_of((uint8_t)*text);
+		if (length == 0 || length > left || !text_check_utf8(text, length, &chars)) {
+			*text = '?';
+			length = 1;
+		}
+		text += length;
+		left -= length;
+	}
+}
+
 void text_make_printable(char *text)
 {
 	for (; *text; text++)

@@ -21,6 +21,9 @@ void text_copy(char *to, size_t capacity, const char *bytes, size_t size);
  * UTF-8 becomes "". */
 void text_copy_chars(char *to, const char *from, size_t max_chars);
 
+/* Turn each byte that is not of UTF-8 into '?': for those who take nothing else. */
+void text_make_utf8(char *text);
+
 /* Turn control characters into '?', so that what others wrote cannot break a line of ours. */
 void text_make_printable(char *text);
 

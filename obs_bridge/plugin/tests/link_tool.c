@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The link without OBS: standard input plays the graphics thread and the user, a command a line:
- *   source NAME WIDTH HEIGHT | style NAME | prompt TEXT | strength VALUE | may-start | frame VALUE PTS |
- * painted | status | fault FaultGraphics | well | quit
- * Events and answers are lines on standard output. */
+ *   source NAME WIDTH HEIGHT | style NAME | steer NAME | prompt TEXT | strength VALUE | may-start | bypass 1
+ * | reset | frame VALUE PTS | painted | status | fault FaultGraphics | well | quit "style" leaves the other
+ * settings as they are, as the page does; "steer" clears them, as a hotkey does. Events and answers are lines
+ * on standard output. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +121,10 @@ static void command(struct link *link, char *line)
 		wish.change.has_style = true;
 		text_copy(wish.change.style, sizeof(wish.change.style), line + 6, strlen(line + 6));
 		send_wish(link);
+	} else if (strncmp(line, "steer ", 6) == 0) {
+		wish.change = (struct change){.has_style = true};
+		text_copy(wish.change.style, sizeof(wish.change.style), line + 6, strlen(line + 6));
+		send_wish(link);
 	} else if (strncmp(line, "prompt ", 7) == 0) {
 		wish.change.has_prompt = true;
 		text_copy(wish.change.prompt, sizeof(wish.change.prompt), line + 7, strlen(line + 7));
@@ -127,6 +132,10 @@ static void command(struct link *link, char *line)
 	} else if (sscanf(line, "strength %lf", &wish.change.strength) == 1) {
 		wish.change.has_strength = true;
 		send_wish(link);
+	} else if (sscanf(line, "bypass %d", &value) == 1) {
+		link_ask_bypass(link, value != 0);
+	} else if (strcmp(line, "reset") == 0) {
+		link_ask_reset(link);
 	} else if (strcmp(line, "may-start") == 0) {
 		wish.may_start_daemon = true;
 		send_wish(link);

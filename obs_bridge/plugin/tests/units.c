@@ -470,14 +470,19 @@ static void change_tells_differences(void)
 	wish.has_motion_aware = wish.has_motion_low = wish.has_motion_high = wish.has_steadiness = true;
 	CHECK(change_matches(&wish, &now));
 	snprintf(now.style, sizeof(now.style), "neon");
-	CHECK(change_from(&wish, &now, &difference) && difference.has_style && !difference.has_strength);
-	CHECK(!change_matches(&wish, &now));
+	/* The strength is said again, for the style has one of its own. */
+	CHECK(change_from(&wish, &now, &difference) && difference.has_style && difference.has_strength);
+	CHECK(!difference.has_mode && !change_matches(&wish, &now));
 	/* Another style was chosen while the daemon was away: its own prompt and strength are wanted. */
 	snprintf(now.prompt, sizeof(now.prompt), "neon lights");
 	snprintf(wish.prompt, sizeof(wish.prompt), "neon lights");
 	now.strength = 0.9;
 	change_drop_stale(&wish, &now);
 	CHECK(wish.has_style && !wish.has_prompt && wish.has_strength);
+	/* By a hotkey it was cleared: a strength that is there was meant, though it is the same. */
+	now.strength = wish.strength;
+	change_drop_stale(&wish, &now);
+	CHECK(wish.has_strength);
 }
 
 /* ---- text, wire, stats ---- */
@@ -497,6 +502,9 @@ static void text_is_cut_at_characters(void)
 	CHECK(chosen[0] == '\0');
 	text_copy_chars(chosen, "\xf0\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80", 3);
 	CHECK(chosen[0] == '\0');
+	char torn[] = "aä\xc3\xff€\xf0\x9f";
+	text_make_utf8(torn);
+	CHECK(strcmp(torn, "aä??€??") == 0);
 	CHECK(text_check_utf8("aäö€😀", strlen("aäö€😀"), &chars) && chars == 5);
 	static const char *const bad[] = {"\x80", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80",
 		"\xf4\x90\x80\x80", "\xff", "\xc3", "\xe2\x82", "a\xf0\x9f\x98"};
