@@ -217,6 +217,47 @@ def test_models_share_files(store: Store, tiny: Entry, tmp_path: Path) -> None:
     assert not store.folder("tiny").exists()
 
 
+def test_what_another_model_has_damaged_is_fetched(store: Store, tiny: Entry, tmp_path: Path) -> None:
+    pull(tiny, FakeHub(), store)
+    other = entry_in(tmp_path / "own", name="other")
+    pull(other, FakeHub(), store)
+    damaged = store.paths(tiny)["vae"]
+    # One file on the disk for both models.
+    content = bytearray(damaged.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
+    assert len(verify(tiny, store, Recorder())) == 1
+    meter = Recorder()
+    plan, hub = survey(tiny, FakeHub(), store), FakeHub()
+    fetch(plan, hub, store, meter)
+    assert hub.fetched == [("vae.safetensors", 0)]
+    assert meter.done_bytes == plan.missing_bytes
+    assert verify(tiny, store, Recorder()) == ()
+
+
+def test_a_disk_that_fails_is_said_in_a_sentence(
+    store: Store, tiny: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = FakeHub()
+
+    def broken(path: str, begin: int) -> None:
+        # A write that fails names no file.
+        raise OSError(errno.EIO, "Input/output error")
+
+    hub.before_block = broken
+    with pytest.raises(StoreError, match=r"cannot write below .*store: Input/output error"):
+        pull(tiny, hub, store)
+    pull(tiny, FakeHub(), store)
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (store.paths(tiny)["vae"]).write_bytes(safetensors(9))
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StoreError, match=r"cannot write .*manifest.json: No space left"):
+        verify(tiny, store, Recorder())
+
+
 def test_two_pulls_of_one_model_do_not_meet(store: Store, tiny: Entry) -> None:
     with store.lock("tiny"), pytest.raises(StoreError, match="another limner is at work on tiny"):
         pull(tiny, FakeHub(), store)

@@ -105,29 +105,33 @@ class _Pull:
     def _bring(self, item: Item) -> None:
         partial = partial_path(self._folder, item)
         partial.parent.mkdir(parents=True, exist_ok=True)
-        if not self._link_twin(item, partial):
+        checked = self._from_twin(item, partial)
+        if checked is None:
             self._hub.fetch(item.part, item.commit, item.file, partial, self._advance)
-        self._meter.note(f"checking {item.file.path}")
-        checked = self._checked(item, partial)
-        self._meter.note("")
+            checked = self._checked(item, partial)
         partial.replace(self._folder / checked.place)
         with self._manifest_lock:
             manifest = self._store.manifest(self._plan.entry.name).with_file(checked)
             manifests.write(self._folder, msgspec.structs.replace(manifest, is_complete=False))
 
-    def _link_twin(self, item: Item, partial: Path) -> bool:
-        """Take the file from another model that has it: fetched once, on the disk once."""
+    def _from_twin(self, item: Item, partial: Path) -> ManifestFile | None:
+        """Take the file from another model that has it: fetched once, on the disk once. None: none has it."""
         twin = self._store.twin(item.known)
         if twin is None:
-            return False
+            return None
         self._meter.note(f"{item.file.path} is here already")
         partial.unlink(missing_ok=True)
         link_or_copy(twin, partial, self._advance)
-        return True
+        try:
+            return self._checked(item, partial)
+        except StoreError:
+            # Damaged there, too (the two may be one file on the disk): then it is fetched.
+            return None
 
     def _checked(self, item: Item, partial: Path) -> ManifestFile:
         """Return what the manifest will say of a file, StoreError when it is not what was published."""
         known, name = item.known, f"{item.part.repository}/{item.file.path}"
+        self._meter.note(f"checking {item.file.path}")
         try:
             if partial.stat().st_size != known.size_bytes:
                 raise StoreError(f"{name} has {partial.stat().st_size} bytes instead of {known.size_bytes}")
@@ -142,6 +146,8 @@ class _Pull:
             self._meter.advance(-partial.stat().st_size)
             partial.unlink()
             raise
+        finally:
+            self._meter.note("")
         return msgspec.structs.replace(known, sha256=sha256)
 
 
@@ -164,6 +170,6 @@ def _in_words(error: BaseException, store: Store) -> BaseException:
                 f"the disk of {store.root} is full; free some space and pull again (what was fetched is"
                 " kept), or set LIMNER_MODELS_DIR to a folder on another disk"
             )
-        if error.filename:
-            return StoreError(f"cannot write {error.filename}: {error.strerror}; set LIMNER_MODELS_DIR")
+        where = error.filename or f"below {store.root}"
+        return StoreError(f"cannot write {where}: {error.strerror or error}; set LIMNER_MODELS_DIR")
     return error

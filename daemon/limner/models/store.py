@@ -110,7 +110,7 @@ class Store:
             if not any(fnmatchcase(file.path, full) for file in files):
                 return State("partial", f"{entry.name} is not complete, {full} is missing; {again}")
         if not manifest.is_complete:
-            return State("partial", f"{entry.name} is not complete, its pull was not finished; {again}")
+            return State("partial", f"{entry.name} is not whole yet, or was found damaged; {again}")
         for file in files:
             path = self.folder(entry.name) / file.place
             if not path.is_file() or path.stat().st_size != file.size_bytes:
@@ -196,7 +196,10 @@ def _delete(path: Path, folder: Path) -> tuple[int, bool]:
     if not path.parent.resolve().is_relative_to(folder.resolve()) or not os.path.lexists(path):
         return 0, False
     info = path.lstat()
-    path.unlink()
+    try:
+        path.unlink()
+    except OSError as error:
+        raise StoreError(f"cannot remove {path}: {error.strerror}") from error
     return info.st_size, info.st_nlink > 1
 
 
