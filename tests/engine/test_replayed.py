@@ -16,7 +16,7 @@ from torch import Tensor
 from limner.engine.config import ModelConfig
 from limner.engine.dit.kv_cache import KVCache
 from limner.engine.engine import Engine
-from limner.engine.replayed import no_recorder
+from limner.engine.replayed import Stage, no_recorder
 from limner.engine.stream import Stream
 from limner.engine.types import Painted, StreamSettings
 
@@ -34,15 +34,15 @@ def engines(config: ModelConfig) -> tuple[Engine, Engine, list[TapeRecorder]]:
     weights = random_weights(config)
     recorders: list[TapeRecorder] = []
 
-    plain = Engine(config, weights, dtype=torch.float32, new_recorder=no_recorder)
-    replaying = Engine(config, weights, dtype=torch.float32, new_recorder=recorder_of(recorders))
+    plain = Engine(config, weights, dtype=torch.float32, recorder_of=no_recorder)
+    replaying = Engine(config, weights, dtype=torch.float32, recorder_of=recorder_into(recorders))
     return plain, replaying, recorders
 
 
-def recorder_of(recorders: list[TapeRecorder]) -> Callable[[], TapeRecorder]:
+def recorder_into(recorders: list[TapeRecorder]) -> Callable[[Stage], TapeRecorder]:
     """Makes recorders and keeps them in the list."""
 
-    def new_recorder() -> TapeRecorder:
+    def new_recorder(_: Stage) -> TapeRecorder:
         recorders.append(TapeRecorder())
         return recorders[-1]
 
@@ -153,7 +153,7 @@ def test_wan_is_replayed_alike(vae: Literal["wan", "taehv"]) -> None:
     way = Way(model="tiny", vae=vae)
     recorders: list[TapeRecorder] = []
     model = random_model(config_of(way), torch.device("cpu"), torch.float32)
-    engine = Engine(config_of(way), model, new_recorder=recorder_of(recorders))
+    engine = Engine(config_of(way), model, recorder_of=recorder_into(recorders))
     settings = StreamSettings(prompt=WORD, strength=0.8, steps=2)
     streams = tuple(engine.open_stream(settings, 32, 48, graphs=graphs) for graphs in (False, True))
     assert len(streams) == 2

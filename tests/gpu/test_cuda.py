@@ -19,12 +19,14 @@ from tests.engine.streaming import clip
 from tests.gpu.device import DEVICE, ON_CUDA
 from torch import Tensor
 
+from limner.engine.cuda_graphs import CudaRecorder
 from limner.engine.dit.quantised import fp8_form, product, quantised
 from limner.engine.engine import Engine
 from limner.engine.errors import FrameError
 from limner.engine.frames import Uploader
-from limner.engine.graphs import CudaRecorder, Replayer
+from limner.engine.graphs import Replayer
 from limner.engine.page_lock import PageLock
+from limner.engine.queues import cuda_stream
 from limner.engine.stream import Stream
 from limner.engine.types import StreamSettings
 from limner.models.plan_bytes import CUDA_BYTES
@@ -76,7 +78,7 @@ def test_a_graph_is_recorded_and_replayed(caplog: pytest.LogCaptureFixture) -> N
         total.add_(x)
         return total * 2
 
-    replayer = Replayer(CudaRecorder(DEVICE), "adding")
+    replayer = Replayer(CudaRecorder(DEVICE, "adding"), "adding")
     with caplog.at_level(logging.WARNING, "limner.engine"):
         results = [replayer.run("add", add, [torch.full((4,), 1.0 * i, device=DEVICE)]) for i in range(5)]
     assert [float(result[0]) for result in results] == [0, 2, 6, 12, 20]
@@ -88,13 +90,58 @@ def test_what_waits_is_not_recorded_but_done(caplog: pytest.LogCaptureFixture) -
     def waits(x: Tensor) -> Tensor:
         return x * float(x.sum())
 
-    replayer = Replayer(CudaRecorder(DEVICE), "the waiting stage")
+    replayer = Replayer(CudaRecorder(DEVICE, "waiting"), "the waiting stage")
     with caplog.at_level(logging.WARNING, "limner.engine"):
         results = [replayer.run("wait", waits, [torch.ones(2, device=DEVICE)]) for _ in range(3)]
     assert all(float(result[0]) == 2 for result in results)
     assert len(caplog.messages) == 1
-    # And the device is as good as before.
+    # And the device is as good as before: what crosses streams can be had again.
     assert float(torch.ones(3, device=DEVICE).sum()) == 3
+    other = cuda_stream(DEVICE, "another")
+    before = torch.cuda.memory_reserved(DEVICE)
+    for _ in range(64):
+        crossing = torch.ones(2**22, device=DEVICE)
+        crossing.record_stream(other)
+        del crossing
+        torch.cuda.synchronize(DEVICE)
+    assert torch.cuda.memory_reserved(DEVICE) - before <= 4 * 2**24
+
+
+def test_graphs_are_recorded_again_when_all_were_forgotten(caplog: pytest.LogCaptureFixture) -> None:
+    """A pool of memory whose graphs are all gone takes no new ones."""
+    replayer, weight = Replayer(CudaRecorder(DEVICE, "again"), "again"), torch.eye(64, device=DEVICE)
+    with caplog.at_level(logging.WARNING, "limner.engine"):
+        for turn in range(3):
+            x = torch.full((64, 64), 1.0 + turn, device=DEVICE)
+            for _ in range(3):
+                assert torch.equal(replayer.run("product", torch.mm, [x, weight]), x)
+            replayer.clear()
+            if turn == 1:
+                torch.cuda.empty_cache()
+    assert not caplog.messages
+
+
+def test_streams_come_and_go_and_their_graphs_with_them(caplog: pytest.LogCaptureFixture) -> None:
+    """More of them than torch has CUDA streams; one that stays paints on as before."""
+    config = config_of(Way(model="tiny"))
+    engine = Engine(config, random_model(config, DEVICE, torch.bfloat16), device=DEVICE)
+    settings, chunks = StreamSettings(prompt=WORD, strength=0.8), clip(12, size=(HEIGHT, WIDTH))
+    with caplog.at_level(logging.WARNING, "limner.engine"):
+        stays, alone = (engine.open_stream(settings, HEIGHT, WIDTH) for _ in range(2))
+        for chunk in chunks[:8]:
+            stays.push(chunk)
+        for _ in range(12):
+            goes = engine.open_stream(settings, HEIGHT, WIDTH)
+            for chunk in chunks[:8]:
+                goes.push(chunk)
+            del goes
+            engine.free_memory()
+        later = [stays.push(chunk) for chunk in chunks[8:]]
+    assert not caplog.messages
+    wanted = [alone.push(chunk) for chunk in chunks][8:]
+    for painted, other in zip(later, wanted, strict=True):
+        assert painted is not None and other is not None
+        assert torch.equal(painted.frames_TCHW, other.frames_TCHW)
 
 
 def test_shared_memory_is_locked_and_let_go() -> None:

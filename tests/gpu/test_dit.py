@@ -9,12 +9,13 @@ import torch
 from tests.engine.wan.dits import config_of, error, pair_of, prompts
 from torch import Tensor
 
+from limner.engine.cuda_graphs import cuda_recorder
 from limner.engine.dit.backends import AttentionKernel
 from limner.engine.dit.kv_cache import KVCache
 from limner.engine.dit.model import CausalDiT
 from limner.engine.dit.quantised import Form, WeightKind, fp8_form, fp8_product, quantised, works_on
 from limner.engine.errors import EngineError
-from limner.engine.graphs import CudaRecorder, Graph
+from limner.engine.graphs import Graph
 
 pytestmark = [
     pytest.mark.gpu,
@@ -145,7 +146,9 @@ def test_one_graph_serves_a_full_window_and_nobody_waits(kind: WeightKind) -> No
             out = model.denoise(held, told, text, replayed)
         else:
             if graph is None:
-                graph, out = CudaRecorder(device).record(lambda: model.denoise(held, told, text, replayed))
+                graph, out = cuda_recorder(device, "a forward").record(
+                    lambda: model.denoise(held, told, text, replayed)
+                )
                 torch.cuda.set_sync_debug_mode("error")
             graph.replay()
         errors.append((out.float() - expected.float()).norm() / expected.float().norm())

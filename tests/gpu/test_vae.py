@@ -9,7 +9,7 @@ import torch
 from tests.engine.wan.vaes import enlivened, relative_error
 from torch import Tensor
 
-from limner.engine.graphs import CudaRecorder
+from limner.engine.cuda_graphs import cuda_recorder
 from limner.engine.wan.taehv import Taehv, TaehvConfig
 from limner.engine.wan.vae import WanVae, WanVaeConfig
 
@@ -96,7 +96,7 @@ def test_a_push_can_be_recorded_and_replayed(kind: str) -> None:
     encoder.push(frames[:4])
     given = frames[4:8].clone()
     kept = encoder.state()
-    graph, result = CudaRecorder(vae.device).record(lambda: encoder.push(given))
+    graph, result = cuda_recorder(vae.device, "a push").record(lambda: encoder.push(given))
     encoder.restore(kept)
     for chunk in (1, 2):
         given.copy_(frames[4 * chunk : 4 * chunk + 4])

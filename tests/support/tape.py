@@ -84,6 +84,9 @@ class TapeRecorder:
                 _spoil(output)
         return TapeGraph(tape.done), result
 
+    def free(self) -> None:
+        """Nothing lies idle."""
+
 
 class _Undo(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
     """Remembers what lay in the memory that is written to."""

@@ -6,7 +6,6 @@ Legend: T frames of a chunk, C channels, H×W pixels, 4 = RGBA bytes of a slot.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -110,12 +109,8 @@ class TorchPaintEngine:
 
     def free_memory(self) -> bool:
         """Give back to the device what no stream holds: the text encoder first, which is large."""
-        import torch
-
         has_room = self._engine.text.let_go() and self._engine.device.type == "cuda"
-        gc.collect()  # Streams and their lanes' last chunks hold one another.
-        if self._engine.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._engine.free_memory()
         return has_room
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from limner.engine.parts import Vae
-from limner.engine.replayed import NewRecorder, ReplayedVaeStream, no_recorder
+from limner.engine.replayed import RecorderOf, ReplayedVaeStream, no_recorder
 from limner.engine.scaling import scaled
 from limner.engine.state import StreamState
 from limner.engine.steady import Steadier
@@ -26,9 +26,9 @@ class DecodeStage:
         *,
         size: tuple[int, int],
         working_size: tuple[int, int],
-        new_recorder: NewRecorder = no_recorder,
+        recorder_of: RecorderOf = no_recorder,
     ) -> None:
-        self._vae, self._size, self._new_recorder = vae, size, new_recorder
+        self._vae, self._size, self._recorder_of = vae, size, recorder_of
         self._work_at(working_size)
 
     def push(self, chunks: Sequence[CleanChunk]) -> Tensor:
@@ -76,7 +76,7 @@ class DecodeStage:
     def _work_at(self, working_size: tuple[int, int]) -> None:
         self._working_size = working_size
         decoder = self._vae.decoder_stream(*working_size)
-        self._decoder = ReplayedVaeStream(decoder, self._new_recorder(), "the decoder")
+        self._decoder = ReplayedVaeStream(decoder, self._recorder_of, "the decoder")
         self._steadier = Steadier()
 
 

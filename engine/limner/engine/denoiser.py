@@ -22,9 +22,8 @@ from limner.engine.dit.model import CausalDiT
 from limner.engine.dit.together import Result, Rows, Work, run
 from limner.engine.dit.window import Window
 from limner.engine.flights import Texts, flights_state, restored_flights
-from limner.engine.graphs import Recorder
 from limner.engine.noise import NoiseSource
-from limner.engine.replayed import ReplayedForward
+from limner.engine.replayed import RecorderOf, ReplayedForward, no_recorder
 from limner.engine.schedule import add_noise, predict_clean
 from limner.engine.state import StreamState
 from limner.engine.types import CleanChunk, NoisedChunk
@@ -45,10 +44,10 @@ class Denoiser:
         *,
         steps: int,
         latent_size: tuple[int, int],
-        recorder: Recorder | None = None,
+        recorder_of: RecorderOf = no_recorder,
     ) -> None:
         self._dit, self._noise = dit, noise
-        self._alone = ReplayedForward(dit, recorder)
+        self._alone = ReplayedForward(dit, recorder_of)
         self._device = dit.patch_embedding.weight.device
         self._window = self._new_window(steps, latent_size)
         self._flights: deque[NoisedChunk] = deque()

@@ -18,7 +18,7 @@ from limner.engine.frames import Uploaded, check_frames, pixels_of, thumbnails_o
 from limner.engine.model import Model
 from limner.engine.motion import MotionController
 from limner.engine.noise import NoiseSource
-from limner.engine.replayed import NewRecorder, ReplayedVaeStream, no_recorder
+from limner.engine.replayed import RecorderOf, ReplayedVaeStream, no_recorder
 from limner.engine.scaling import scaled
 from limner.engine.schedule import add_noise, step_sigmas, told_sigmas
 from limner.engine.state import StreamState
@@ -43,10 +43,10 @@ class EncodeStage:
         height: int,
         width: int,
         device: torch.device,
-        new_recorder: NewRecorder = no_recorder,
+        recorder_of: RecorderOf = no_recorder,
     ) -> None:
         self._model, self._config, self._device = model, model.config, device
-        self._new_recorder = new_recorder
+        self._recorder_of = recorder_of
         self.height, self.width = height, width
         self._check_settings(settings)
         self._settings = self._wanted = settings
@@ -206,7 +206,7 @@ class EncodeStage:
     def _work_at(self, working_size: tuple[int, int]) -> None:
         self._working_size = working_size
         encoder = self._model.vae.encoder_stream(*working_size)
-        self._encoder = ReplayedVaeStream(encoder, self._new_recorder(), "the encoder")
+        self._encoder = ReplayedVaeStream(encoder, self._recorder_of, "the encoder")
         self._motion.reset()
         self._follower.reset()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from functools import partial
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from limner.engine.clock import StageClock
 from limner.engine.config import LARGEST_SIDE, ModelConfig
+from limner.engine.cuda_graphs import cuda_recorder
 from limner.engine.dit.backends import AttentionKernel, checked_kernel
 from limner.engine.dit.finish import finisher
 from limner.engine.dit.quantised import WeightKind
@@ -17,10 +19,9 @@ from limner.engine.dit.together import run_together
 from limner.engine.errors import ConfigError, EngineError
 from limner.engine.files import LoraShare
 from limner.engine.fusing import BACKEND, fusing
-from limner.engine.graphs import CudaRecorder, new_stream
 from limner.engine.loading import PartProgress, Weights, load_model
 from limner.engine.parts import TextEncoder
-from limner.engine.replayed import NewRecorder, no_recorder
+from limner.engine.replayed import STAGES, RecorderOf, no_recorder
 from limner.engine.stream import Stream, denoised
 from limner.engine.types import Painted, StreamSettings
 from limner.engine.wan.lora import LoraSwitch, Prepared
@@ -37,7 +38,7 @@ class Engine:
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
         threads: int | None = None,
-        new_recorder: NewRecorder | None = None,
+        recorder_of: RecorderOf | None = None,
         compile: bool | None = None,
         on_progress: PartProgress | None = None,
         weight_kind: WeightKind = "bf16",
@@ -46,7 +47,7 @@ class Engine:
         """Load a model.
 
         `dtype`: what it computes in; None takes what is fast on the device. `threads`: CPU threads of this
-        process, 1 or more; None leaves them. `new_recorder`: of the graphs that its streams replay; None
+        process, 1 or more; None leaves them. `recorder_of`: of the graphs that its streams replay; None
         takes CUDA graphs where there is CUDA, `no_recorder` takes none. `compile`: chains of small operations
         become one kernel each (see fusing.py); None: as the config has it, on CUDA. `on_progress` hears of
         the loading of weights that come as ModelFiles. `weight_kind`: of the denoiser's large weights; not
@@ -61,7 +62,7 @@ class Engine:
         self.config = config
         self.device = usable_device(device)
         self.dtype = dtype if dtype is not None else fast_dtype(self.device)
-        self._new_recorder = new_recorder or recorders_of(self.device)
+        self._recorder_of = recorder_of or recorders_of(self.device)
         wanted = config.compile and self.device.type == "cuda" if compile is None else compile
         self._fused_by = BACKEND if wanted else None
         self._model = load_model(
@@ -84,6 +85,15 @@ class Engine:
     def close(self) -> None:
         """End what it started. Its streams can go on with the texts that they have."""
         self._model.text.close()
+
+    def free_memory(self) -> None:
+        """Give back to the device what no stream holds any more. What it is at is done first."""
+        gc.collect()  # Streams and their lanes' last chunks hold one another.
+        for stage in STAGES:
+            if (recorder := self._recorder_of(stage)) is not None:
+                recorder.free()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def open_stream(
         self,
@@ -109,7 +119,7 @@ class Engine:
             height=height,
             width=width,
             device=self.device,
-            new_recorder=self._new_recorder if graphs else no_recorder,
+            recorder_of=self._recorder_of if graphs else no_recorder,
             fused_by=self._fused_by,
         )
 
@@ -177,11 +187,9 @@ def usable_device(device: str | torch.device) -> torch.device:
     return usable
 
 
-def recorders_of(device: torch.device) -> NewRecorder:
+def recorders_of(device: torch.device) -> RecorderOf:
     """CUDA graphs where there is CUDA."""
-    if device.type != "cuda":
-        return no_recorder
-    return partial(CudaRecorder, device, new_stream(device))
+    return partial(cuda_recorder, device) if device.type == "cuda" else no_recorder
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:

@@ -18,6 +18,7 @@ from torch import Tensor
 from limner.engine.clock import cuda_event
 from limner.engine.cuts import thumbnails
 from limner.engine.errors import FrameError
+from limner.engine.queues import cuda_stream
 
 OPAQUE = 255
 
@@ -37,8 +38,8 @@ class Uploader:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        # A stream of its own: copies run beside the computing, and only they are waited for.
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        # Apart from all else: copies run beside the computing, and only they are waited for.
+        self._stream = cuda_stream(device, "uploading") if device.type == "cuda" else None
 
     @torch.inference_mode()
     def push(self, frames_HW4: Sequence[Tensor]) -> Uploaded:

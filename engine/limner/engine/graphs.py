@@ -6,14 +6,14 @@ must stay where it is, or be part of the key. Recording does not compute: the fi
 usual, so that libraries have prepared themselves, the second one is recorded and replayed. What a callable
 changes is changed exactly once a call, always.
 
-Graphs that are made by one `Replayer` share their memory, so they must not run at the same time.
+Graphs of one recorder share their memory, so they must not run at the same time. There is one for each stage,
+for all streams: a stage of all streams is on one queue (see device_lanes.py).
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,40 +44,9 @@ class Recorder(Protocol):
         """
         ...
 
-
-class CudaRecorder:
-    """CUDA graphs in a memory pool of their own."""
-
-    def __init__(self, device: torch.device, stream: torch.cuda.Stream | None = None) -> None:
-        """`stream`: to record on, which nobody else uses meanwhile.
-
-        Recorders of one engine share it: torch has 32 streams in all, and gives them out in turn.
-        """
-        self._pool = torch.cuda.graph_pool_handle()
-        self._stream = stream or new_stream(device)
-
-    def record(self, function: Callable[[], Tensor]) -> tuple[Graph, Tensor]:
-        """Record, while other threads go on using the device; nobody waits for it.
-
-        Not by `torch.cuda.graph`: that waits for the device and gives all its cached memory back first, which
-        a live stream would feel.
-        """
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.stream(self._stream):
-            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
-            try:
-                result = function()
-            except BaseException:
-                with suppress(RuntimeError):  # That it cannot be recorded has been said.
-                    graph.capture_end()
-                raise
-            graph.capture_end()
-        return graph, result
-
-
-def new_stream(device: torch.device) -> torch.cuda.Stream:
-    """A CUDA stream beside all others."""
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
+    def free(self) -> None:
+        """Give back memory that lies idle and that nothing could have while it records."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -171,7 +140,7 @@ class Replayer:
     ) -> _Recorded | None:
         buffers = tuple(torch.empty_like(tensor) for tensor in inputs)
         try:
-            graph, result = recorder.record(lambda: function(*buffers))
+            graph, result = _with_memory(recorder, lambda: function(*buffers))
         except torch.OutOfMemoryError:
             raise  # Less of everything will help, not another way to launch it.
         except RuntimeError as error:
@@ -186,3 +155,16 @@ class Replayer:
         recorded = _Recorded(graph, result, buffers, alive)
         self._recorded[key] = recorded
         return recorded
+
+
+def _with_memory(recorder: Recorder, function: Callable[[], Tensor]) -> tuple[Graph, Tensor]:
+    """Record; where memory does not suffice, once more with what lies idle given back.
+
+    That makes the device wait, but the way out otherwise is a smaller picture.
+    """
+    try:
+        return recorder.record(function)
+    except torch.OutOfMemoryError:
+        pass  # Outside of the handler: an error holds on to what was alive where it was raised.
+    recorder.free()
+    return recorder.record(function)

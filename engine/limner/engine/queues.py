@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from types import TracebackType
 from typing import Protocol
 
@@ -42,8 +43,20 @@ class Queue(Protocol):
 def queues_of(device: torch.device) -> tuple[Queue, Queue, Queue]:
     """To encode, denoise and decode. What is nearly done goes first: it is what somebody waits for."""
     if device.type == "cuda":
-        return CudaQueue(device), CudaQueue(device), CudaQueue(device, priority=-1)
+        encoding, denoising = cuda_stream(device, "encoding"), cuda_stream(device, "denoising")
+        decoding = cuda_stream(device, "decoding", priority=-1)
+        return CudaQueue(encoding), CudaQueue(denoising), CudaQueue(decoding)
     return HostQueue(), HostQueue(), HostQueue()
+
+
+@cache
+def cuda_stream(device: torch.device, purpose: str, priority: int = 0) -> torch.cuda.Stream:
+    """The CUDA stream for a purpose, always the same one.
+
+    torch has 32, and then gives them out a second time: who takes a new one for every picture's stream soon
+    shares it with something else, waits for that, and takes it into the graph that is recorded there.
+    """
+    return torch.cuda.Stream(device, priority)  # type: ignore[no-untyped-call]  # torch has no types here
 
 
 class _CudaMark:
@@ -59,9 +72,8 @@ class _CudaMark:
 class CudaQueue:
     """A CUDA stream. For one thread at a time."""
 
-    def __init__(self, device: torch.device, priority: int = 0) -> None:
-        self._device = device
-        self._stream = torch.cuda.Stream(device, priority)  # type: ignore[no-untyped-call]
+    def __init__(self, stream: torch.cuda.Stream) -> None:
+        self._stream = stream
         self._entered: list[torch.cuda.StreamContext] = []
 
     def __enter__(self) -> object:
@@ -81,7 +93,7 @@ class CudaQueue:
 
     def mark_of_caller(self) -> Mark:
         """As `Queue` says."""
-        return _CudaMark(torch.cuda.current_stream(self._device))
+        return _CudaMark(torch.cuda.current_stream(self._stream.device))
 
     def after(self, mark: Mark) -> None:
         """As `Queue` says."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Literal
 
 from torch import Tensor
 
@@ -20,23 +21,25 @@ from limner.engine.graphs import Held, Recorder, Replayer
 from limner.engine.parts import VaeStream
 from limner.engine.state import StreamState
 
-NewRecorder = Callable[[], Recorder | None]
-"""Gives each stage a recorder of its own, since stages run at the same time; None: no graphs."""
+Stage = Literal["the encoder", "the transformer", "the decoder"]
+STAGES: tuple[Stage, ...] = ("the encoder", "the transformer", "the decoder")
+RecorderOf = Callable[[Stage], Recorder | None]
+"""The recorder of a stage. Each has its own, since stages run at the same time; None: no graphs."""
 
 MOST_TEXT_SHAPES = 4
 """Kept at once. Wan's texts have one shape; those of `pocket` have as many tokens as words."""
 
 
-def no_recorder() -> None:
-    """`NewRecorder` of who wants no graphs."""
+def no_recorder(_: Stage) -> None:
+    """`RecorderOf` of who wants no graphs."""
 
 
 class ReplayedVaeStream:
     """A `VaeStream`, replayed from its third push on. The first after a reset primes, which no other does."""
 
-    def __init__(self, inner: VaeStream, recorder: Recorder | None, name: str) -> None:
+    def __init__(self, inner: VaeStream, recorder_of: RecorderOf, stage: Stage) -> None:
         self._inner = inner
-        self._replayer = Replayer(recorder, name)
+        self._replayer = Replayer(recorder_of(stage), stage)
         self._is_primed = False
 
     def push(self, x: Tensor, /) -> Tensor:
@@ -64,9 +67,10 @@ class ReplayedVaeStream:
 class ReplayedForward:
     """The transformer's forward for rows of one stream; replayed once its window is full."""
 
-    def __init__(self, dit: CausalDiT, recorder: Recorder | None) -> None:
+    def __init__(self, dit: CausalDiT, recorder_of: RecorderOf = no_recorder) -> None:
         self._dit = dit
-        self._replayer = Replayer(recorder, "the transformer")
+        stage: Stage = "the transformer"
+        self._replayer = Replayer(recorder_of(stage), stage)
         self._held: dict[object, Held] = {}
 
     def __call__(self, rows: Rows) -> Tensor:

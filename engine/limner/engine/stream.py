@@ -19,7 +19,7 @@ from limner.engine.fusing import fusing
 from limner.engine.model import Model
 from limner.engine.noise import NoiseSource
 from limner.engine.painting import Painting
-from limner.engine.replayed import NewRecorder, no_recorder
+from limner.engine.replayed import RecorderOf, no_recorder
 from limner.engine.state import FORMAT, StreamState
 from limner.engine.types import CleanChunk, Denoised, NoisedChunk, Painted, StreamSettings
 from limner.engine.vae import SPATIAL_FACTOR
@@ -42,12 +42,12 @@ class Stream:
         height: int,
         width: int,
         device: torch.device,
-        new_recorder: NewRecorder = no_recorder,
+        recorder_of: RecorderOf = no_recorder,
         fused_by: str | None = None,
     ) -> None:
         self.model = model
         self.height, self.width = height, width
-        self._device, self._new_recorder, self._fused_by = device, new_recorder, fused_by
+        self._device, self._recorder_of, self._fused_by = device, recorder_of, fused_by
         self._encode, self._denoiser, self._decode = self._new_stages(settings)
 
     @property
@@ -188,7 +188,7 @@ class Stream:
             height=height,
             width=width,
             device=device,
-            new_recorder=self._new_recorder,
+            recorder_of=self._recorder_of,
         )
         work_height, work_width = encode.working_size
         latent_size = (work_height // SPATIAL_FACTOR, work_width // SPATIAL_FACTOR)
@@ -199,13 +199,13 @@ class Stream:
                 noises[1],
                 steps=settings.steps,
                 latent_size=latent_size,
-                recorder=self._new_recorder(),
+                recorder_of=self._recorder_of,
             ),
             DecodeStage(
                 model.vae,
                 size=(height, width),
                 working_size=encode.working_size,
-                new_recorder=self._new_recorder,
+                recorder_of=self._recorder_of,
             ),
         )
 

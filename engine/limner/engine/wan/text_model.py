@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from limner.engine.blend import SoftText
 from limner.engine.errors import TextError
+from limner.engine.queues import cuda_stream
 from limner.engine.text import TextEmbedding
 from limner.engine.wan.text import GoOn
 from limner.engine.wan.text_tokens import Tokens, within
@@ -24,7 +25,7 @@ class Umt5:
         self._tokens, self._length = tokens, length
         self._device = next(model.parameters()).device
         # Apart from the stream's own work, which is on other CUDA streams.
-        self._stream = _new_stream(self._device) if self._device.type == "cuda" else None
+        self._stream = cuda_stream(self._device, "reading prompts") if self._device.type == "cuda" else None
 
     @torch.inference_mode()
     def encode(self, prompt: str, go_on: GoOn = lambda: None) -> TextEmbedding:
@@ -67,7 +68,3 @@ def _before_each_block(model: nn.Module, go_on: GoOn) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _new_stream(device: torch.device) -> torch.cuda.Stream:
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
