@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from limner.cli.doctor.control import check_control
+from limner.cli.doctor.control import check_choices, check_control
+from limner.daemon.saved import Saved
 from limner.installer import obs_config
+from limner.models.plan_choice import Wishes
 
 RULE = '[[rules]]\nscene = "A"\nstyle = "neon"\n'
 
@@ -19,6 +21,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LIMNER_CONFIG_DIR", str(tmp_path))
     monkeypatch.setenv("LIMNER_RUNTIME_DIR", str(tmp_path / "run"))
     return tmp_path
+
+
+def test_what_keeps_a_daemon_from_starting_stands_in_the_way(home: Path) -> None:
+    assert check_choices()[1].state == "ok"
+    file = home / "config.toml"
+    file.write_text('engine = "wan-1.3b"\n[memory]\nsteps = 2\n')
+    saved, finding = check_choices()
+    assert saved == Saved(engine="wan-1.3b", memory=Wishes(steps=2))
+    assert finding.state == "ok" and finding.text == f"{file}: engine wan-1.3b, steps 2"
+    for text in ('engin = "pocket"', 'engine = "no-such-model"', "engine = "):
+        file.write_text(text)
+        saved, finding = check_choices()
+        assert saved == Saved()
+        assert finding.state == "blocked" and finding.text.startswith(f"{file}: ")
 
 
 def test_without_a_file_and_without_rules_obs_is_nobodys_concern(home: Path) -> None:

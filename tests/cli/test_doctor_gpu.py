@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from tests.cli.runner import run_limner
-from tests.models.test_plan_cards import RTX, fake_tool
+from tests.models.test_plan_cards import GTX, RTX, fake_tool
 
 from limner.cli.doctor import gpu
 from limner.models.plan_cards import Cards, cards_from
+from limner.models.plan_choice import Wishes
 from limner.models.plan_torch import TorchBuild, torch_build
 from limner.models.store import Store
 
@@ -24,7 +25,7 @@ def test_no_gpu_is_no_fault() -> None:
     (finding,) = gpu.check_cards(Cards())
     assert finding.state == "ok" and "pocket" in finding.text
     assert gpu.check_torch(Cards(), TorchBuild(version="2.13.0", cuda="")) == []
-    assert gpu.check_models(Cards()) == []
+    assert gpu.check_models(None) == []
 
 
 def test_a_card_is_told_and_what_is_wrong_with_another() -> None:
@@ -65,22 +66,37 @@ def test_torchs_own_words_are_read(tmp_path: Path) -> None:
 
 
 def test_each_model_is_planned_and_what_to_pull_is_said(tmp_path: Path) -> None:
-    found = {finding.name: finding for finding in gpu.check_models(CARDS, store=Store(tmp_path))}
+    found = {finding.name: finding for finding in gpu.check_models(CARDS.best, store=Store(tmp_path))}
     small, large = found["Model wan-1.3b"], found["Model wan-14b"]
     assert small.state == large.state == "ok"
     assert found["Best model"].text.startswith("wan-1.3b, of those that fit on NVIDIA GeForce RTX 4090")
     assert small.text.startswith("832×480, up to 4 steps") and "of 21.5 GiB free" in small.text
     assert "limner models pull wan-1.3b" in small.text
-    chosen = {one.name: one for one in gpu.check_models(CARDS, "wan-1.3b", Store(tmp_path))}
+    chosen = {one.name: one for one in gpu.check_models(CARDS.best, "wan-1.3b", store=Store(tmp_path))}
     assert chosen["Model wan-1.3b"].state == "warning"
     assert "limner models pull wan-1.3b" in chosen["Model wan-1.3b"].advice
 
 
+def test_models_are_judged_on_the_card_that_paints_and_as_the_user_wants_them(tmp_path: Path) -> None:
+    found = cards_from(0, f"{RTX}\n{GTX}")
+    (which,) = gpu.check_device(found, found.cards[1], "cuda:1")
+    assert which.state == "ok" and which.text == "1, NVIDIA GeForce GTX 1080 (cuda:1)"
+    (none,) = gpu.check_device(found, None, "cuda:7")
+    assert none.state == "warning" and "cuda:7 is chosen" in none.text
+    assert gpu.check_device(CARDS, CARDS.best, "auto") == gpu.check_device(Cards(), None, "auto") == []
+    store = Store(tmp_path)
+    old = {one.name: one.text for one in gpu.check_models(found.cards[1], store=store)}
+    assert "GTX 1080 is too old" in old["Model wan-1.3b"] and old["Best model"].startswith("pocket")
+    pinned = gpu.check_models(CARDS.best, wishes=Wishes(steps=2, size=(640, 368)), store=store)
+    assert "640×368, up to 2 steps" in {one.name: one.text for one in pinned}["Model wan-1.3b"]
+
+
 def test_a_chosen_model_that_does_not_fit_is_a_warning_with_advice(tmp_path: Path) -> None:
-    card = small_card(3000)
-    chosen = {one.name: one for one in gpu.check_models(card, "wan-1.3b", Store(tmp_path))}["Model wan-1.3b"]
+    card, store = small_card(3000).best, Store(tmp_path)
+    found = {one.name: one for one in gpu.check_models(card, "wan-1.3b", store=store)}
+    chosen = found["Model wan-1.3b"]
     assert chosen.state == "warning" and "GiB free" in chosen.text and "pocket" in chosen.advice
-    other = {one.name: one for one in gpu.check_models(card, "pocket", Store(tmp_path))}["Model wan-1.3b"]
+    other = {one.name: one for one in gpu.check_models(card, "pocket", store=store)}["Model wan-1.3b"]
     assert other.state == "ok" and "needs" in other.text
 
 

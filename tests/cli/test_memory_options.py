@@ -32,12 +32,12 @@ def test_options_are_wishes_and_the_users_file_says_the_rest() -> None:
     ("given", "words"),
     [
         ({"size": "big"}, "--size is 'big'; it must be like 832x480"),
-        ({"size": "100x200"}, "--size"),
+        ({"size": "100x200"}, "--size is 100; it must be a whole number in steps of 16 from 16 to 4096"),
         ({"text": "disk"}, "--text-encoder is 'disk'; it must be gpu, gpu-while-encoding, cpu"),
-        ({"weights": "fp4"}, "--weights"),
-        ({"steps": 9}, "--most-steps"),
-        ({"window_frames": 1}, "--window"),
-        ({"streams": 0}, "--sessions"),
+        ({"weights": "fp4"}, "--weights is 'fp4'; it must be one of bf16, fp8, int8"),
+        ({"steps": 9}, "--most-steps is 9; it must be a whole number from 1 to 4"),
+        ({"window_frames": 1}, "--window is 1; it must be"),
+        ({"streams": 0}, "--sessions is 0; it must be"),
     ],
 )
 def test_a_mistake_names_the_option(given: dict[str, Any], words: str) -> None:

@@ -43,7 +43,9 @@ def test_only_an_engine_that_takes_any_size_gets_the_exact_one() -> None:
 
 
 def test_an_unknown_engine_is_named() -> None:
-    with pytest.raises(ValueError, match=r"unknown engine 'wan'; there are: pocket, echo, wan-1.3b, "):
+    with pytest.raises(
+        ValueError, match=r"unknown engine 'wan'; did you mean wan-14b\? there are: pocket, echo, wan-1.3b, "
+    ):
         traits_of("wan")
     with pytest.raises(ValueError, match="unknown engine"):
         traits_of("os:abort")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from limner.models.plan_cards import Card, Cards, cards, cards_from
+from limner.models.plan_seen import VISIBLE, card_for
 
 MIB = 2**20
 RTX = "0, NVIDIA GeForce RTX 4090, 24564, 22011, 8.9, 550.54.14, [N/A]"
@@ -32,6 +33,43 @@ def test_of_several_the_one_with_the_most_free_memory_is_the_best() -> None:
     assert [card.index for card in found.cards] == [1, 0]
     assert found.best is not None and found.best.index == 0
     assert [card.has_fp8 for card in found.cards] == [False, True]
+
+
+def test_a_card_that_is_too_old_is_the_best_only_if_there_is_no_other() -> None:
+    little = RTX.replace("22011", "900")
+    best = cards_from(0, f"{little}\n{GTX}\n").best
+    assert best is not None and best.index == 0
+    alone = cards_from(0, GTX).best
+    assert alone is not None and alone.index == 1
+
+
+@pytest.mark.parametrize(
+    ("device", "environment", "index"),
+    [
+        ("auto", {}, 0),
+        ("cuda", {}, 0),
+        ("cuda:1", {}, 1),
+        ("cuda:2", {}, None),
+        ("cpu", {}, None),
+        ("cuda:1", {VISIBLE: "1,0"}, 0),
+        ("auto", {VISIBLE: "1"}, 1),
+        ("cuda:1", {VISIBLE: "1"}, None),
+        ("auto", {VISIBLE: ""}, None),
+        ("auto", {VISIBLE: "GPU-8932f937"}, None),
+    ],
+)
+def test_which_card_a_device_means(device: str, environment: dict[str, str], index: int | None) -> None:
+    found = cards_from(0, f"{RTX}\n{GTX}\n")
+    card = card_for(device, found, environment)
+    assert (card.index if card else None) == index
+
+
+def test_a_card_that_cannot_be_used_moves_no_numbers() -> None:
+    mig = "0, NVIDIA H100 80GB HBM3, 81559, [N/A], 9.0, 550.54.14, Enabled"
+    found = cards_from(0, f"{mig}\n{GTX}\n")
+    card = card_for("cuda:1", found, {})
+    assert card is not None and "1080" in card.name
+    assert card_for("cuda:0", found, {}) is None
 
 
 def test_one_card_that_cannot_be_used_does_not_take_the_others_away() -> None:

@@ -22,6 +22,7 @@ from limner.daemon.expected import best_engine, expected_plan, in_words
 from limner.daemon.lock import StopError, running_pid, stop_daemon
 from limner.daemon.paths import runtime_dir
 from limner.daemon.saved import Saved, SavedError
+from limner.daemon.saved import check as check_saved
 from limner.daemon.saved import read as read_saved
 from limner.daemon.server import run
 from limner.models.catalogue import AUTO
@@ -41,7 +42,11 @@ def daemon(
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(help="Where: auto (a GPU if there is one), cpu, cuda or cuda:N.", metavar="DEVICE"),
+        typer.Option(
+            help="Where: auto (the GPU with the most free memory, if there is one), cpu, cuda or cuda:N as"
+            " nvidia-smi counts them.",
+            metavar="DEVICE",
+        ),
     ] = None,
     threads: Annotated[
         int | None,
@@ -63,6 +68,8 @@ def daemon(
         return
     try:
         saved = read_saved()
+        said = {"engine": engine, "device": device, "threads": threads}
+        check_saved(saved, but=[name for name, value in said.items() if value is not None])
         wishes = wishes_from(
             saved.memory,
             size=size,
@@ -73,7 +80,7 @@ def daemon(
             window_frames=window,
             streams=sessions,
         )
-        chosen = _chosen(saved, engine=engine, device=device, threads=threads)
+        chosen = _chosen(saved, **said)
         if chosen.get("engine") == AUTO:
             chosen["engine"] = best_engine(chosen.get("device", "auto"), wishes)
             typer.echo(f"{chosen['engine']} suits this machine best", err=True)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args
 import msgspec
 import typer
 
+from limner.daemon.faults import explain
 from limner.models.plan_bytes import TextPlace
 from limner.models.plan_choice import Wishes
 
@@ -58,23 +59,23 @@ def wishes_from(saved: Wishes | None, *, size: str | None, text: str | None, **g
         if text not in _TEXTS:
             raise ValueError(f"--text-encoder is {text!r}; it must be {', '.join(_TEXTS)}")
         options["text"] = _TEXTS[text]
-    pinned = msgspec.structs.asdict(saved or Wishes()) | options
+    pinned: dict[str, Any] = msgspec.to_builtins(saved or Wishes()) | options
     try:
         return msgspec.convert(pinned, Wishes)
     except msgspec.ValidationError as error:
-        raise ValueError(_named(str(error))) from error
+        raise ValueError(_named(explain(str(error), Wishes, pinned))) from error
 
 
-def _size(text: str) -> tuple[int, int]:
+def _size(text: str) -> list[int]:
     sides = re.fullmatch(r"(\d{1,5})[x×](\d{1,5})", text)
     if sides is None:
         raise ValueError(f"--size is {text!r}; it must be like 832x480")
-    return int(sides[1]), int(sides[2])
+    return [int(sides[1]), int(sides[2])]
 
 
 def _named(fault: str) -> str:
-    """Return msgspec's words, about the option instead of the field."""
+    """Return what is wrong, about the option instead of the field."""
     options = {"steps": "most-steps", "window_frames": "window", "streams": "sessions"}
-    what, _, place = fault.partition(" - at `$.")
-    field = re.split(r"[`\[]", place)[0]
-    return f"--{options.get(field, field)}: {what[:1].lower()}{what[1:]}" if place else fault
+    field, _, what = fault.partition(" ")
+    field = field.partition("[")[0]
+    return f"--{options.get(field, field)} {what}"

@@ -29,7 +29,8 @@ class DaemonConfig:
     engine: str = "pocket"
     """What paints: "pocket", a model of the catalogue, or "echo", which gives back what it gets."""
     device: str = "auto"
-    """Where it paints: "cpu", "cuda", "cuda:N", or "auto": the first GPU, else the CPU; pocket: the CPU."""
+    """Where it paints: "cpu", "cuda", "cuda:N" (as nvidia-smi counts), or "auto": the GPU with the most free
+    memory, else the CPU; pocket: the CPU."""
     threads: int = 0
     """CPU threads of the worker, 1..256; 0: chosen from the number of cores."""
     wishes: Wishes = field(default_factory=Wishes)

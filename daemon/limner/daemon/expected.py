@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from limner.daemon.config import DaemonConfig
 from limner.models import catalogue
 from limner.models.plan_best import best_plan
-from limner.models.plan_cards import Card, cards
+from limner.models.plan_cards import cards
 from limner.models.plan_choice import MemoryPlan, Refusal, Wishes, choose
 from limner.models.plan_here import sizes_here
+from limner.models.plan_seen import card_for
 from limner.models.plan_words import refusal, sentence
 from limner.models.store import Store
 
@@ -22,13 +25,13 @@ def expected_plan(config: DaemonConfig) -> MemoryPlan | Refusal | None:
     known = catalogue.load().entries
     if config.engine not in known or config.device == "cpu":
         return None
-    card = _chosen_card(config.device)
+    card = card_for(config.device, cards(), os.environ)
     return choose(sizes_here(known[config.engine], Store()), card, config.wishes) if card else None
 
 
 def best_engine(device: str, wishes: Wishes) -> str:
     """Return what `auto` means now: the model here that suits the card best, else pocket."""
-    card = None if device == "cpu" else _chosen_card(device)
+    card = None if device == "cpu" else card_for(device, cards(), os.environ)
     if card is None:
         return POCKET
     store = Store()
@@ -40,10 +43,3 @@ def best_engine(device: str, wishes: Wishes) -> str:
 def in_words(plan: MemoryPlan | Refusal) -> str:
     """Return it in one line."""
     return sentence(plan) if isinstance(plan, MemoryPlan) else refusal(plan)
-
-
-def _chosen_card(device: str) -> Card | None:
-    """Return the card that a device means. Torch counts those that it may see, in nvidia-smi's order."""
-    number = int(device.partition(":")[2] or 0)
-    found = sorted(cards().cards, key=lambda card: card.index)
-    return found[number] if number < len(found) else None

@@ -65,13 +65,18 @@ def must_be(kind: Any) -> str:
     if base is str:
         words = "text" if most is None else f"text of at most {most} characters"
         return words + (" without NUL" if any(meta.pattern for meta in metas) else "")
-    if get_origin(base) is list:
-        return "a list" if most is None else f"a list of at most {most}"
-    return "true or false" if base is bool else ""
+    if get_origin(base) is tuple:
+        return f"a list of {len(get_args(base))}"
+    if get_origin(base) is list or base is bool:
+        length = "" if most is None else f" of at most {most}"
+        return "true or false" if base is bool else f"a list{length}"
+    return ""
 
 
 def _range(metas: list[msgspec.Meta]) -> Iterator[str]:
     for meta in metas:
+        if meta.multiple_of is not None:
+            yield f"in steps of {meta.multiple_of}"
         if meta.ge is not None and meta.le is not None:
             yield f"from {meta.ge:g} to {meta.le:g}" if meta.le < 1e6 else f"from {meta.ge} to {meta.le}"
         elif meta.ge is not None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from limner.daemon.config import DaemonConfig
+from limner.daemon.faults import explain
+from limner.models.catalogue import AUTO
 from limner.models.paths import config_dir
 from limner.models.plan_choice import Wishes
 
@@ -34,11 +39,27 @@ def read(path: Path | None = None) -> Saved:
     """Return the user's choices; SavedError when the file cannot be used."""
     path = saved_file() if path is None else path
     try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Saved)
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Saved()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SavedError(f"{path}: {error}; correct it, or remove it") from error
+    try:
+        return msgspec.convert(table, Saved)
+    except msgspec.ValidationError as error:
+        raise SavedError(f"{path}: {explain(str(error), Saved, table)}; correct it, or remove it") from error
+
+
+def check(saved: Saved, *, but: Collection[str] = ()) -> None:
+    """Raise SavedError where no daemon starts with a choice. `but`: those that a command overrides."""
+    for name in ("engine", "device", "threads"):
+        value: Any = getattr(saved, name)
+        if value in (None, AUTO) or name in but:
+            continue
+        try:
+            DaemonConfig(**{name: value})
+        except ValueError as error:
+            raise SavedError(f"{saved_file()}: {error}") from error
 
 
 def save_engine(engine: str, path: Path | None = None) -> Path:
@@ -49,11 +70,12 @@ def save_engine(engine: str, path: Path | None = None) -> Path:
     read(path)
     document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
     document["engine"] = engine
+    partial = path.with_suffix(".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
         partial.write_text(tomlkit.dumps(document), encoding="utf-8")
         partial.replace(path)
     except OSError as error:
+        partial.unlink(missing_ok=True)
         raise SavedError(f"cannot write {path}: {error.strerror}") from error
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 from dataclasses import dataclass
@@ -58,8 +59,10 @@ def traits_of(engine: str) -> EngineTraits:
         return ENGINES[engine]
     known = catalogue.load()
     if engine not in {**known.entries, **known.problems}:
-        names = ", ".join([*ENGINES, *known.entries])
-        raise ValueError(f"unknown engine {engine!r}; there are: {names}")
+        names = [*ENGINES, *known.entries]
+        near = difflib.get_close_matches(engine, names, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"unknown engine {engine!r}; {hint}there are: {', '.join(names)}")
     try:
         entry = known.find(engine)
     except ModelsError as error:

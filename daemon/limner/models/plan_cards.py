@@ -16,6 +16,8 @@ TIMEOUT_S = 5.0
 FIELDS = ("index", "name", "memory.total", "memory.free", "compute_cap", "driver_version", "mig.mode.current")
 QUERY = (f"--query-gpu={','.join(FIELDS)}", "--format=csv,noheader,nounits")
 FP8_CAPABILITY = (8, 9)
+LEAST_CAPABILITY = (7, 5)
+"""What torch's builds of now are made for, from NVIDIA's RTX 20 on."""
 
 # What the tool says where it fails, and what that means. In this order: the first that is found counts.
 _FAULTS = (
@@ -81,8 +83,10 @@ class Cards:
 
     @property
     def best(self) -> Card | None:
-        """The one with the most free memory; None: none can be used."""
-        return max(self.cards, key=lambda card: card.free_bytes, default=None)
+        """The one with the most free memory, of those that are not too old; None: none can be used."""
+        return max(
+            self.cards, key=lambda card: (card.capability >= LEAST_CAPABILITY, card.free_bytes), default=None
+        )
 
 
 def cards(tool: str | None = None) -> Cards:

@@ -26,14 +26,12 @@ import msgspec
 from msgspec import Meta
 
 from limner.models.plan_bytes import GIB, MIB, Choice, Part, TextPlace, parts_of, total_bytes
-from limner.models.plan_cards import Card
+from limner.models.plan_cards import LEAST_CAPABILITY, Card
 from limner.models.plan_dit import Weights
 from limner.models.plan_model import ModelSizes, Size, VaeKind
 
 MOST_STEPS, GOOD_STEPS = 4, 2
 FAST_WINDOW, SHORT_WINDOW = (5, 2), (4, 1)
-LEAST_CAPABILITY = (7, 5)
-"""What torch's builds of now are made for, from NVIDIA's RTX 20 on."""
 RESERVE_BYTES = 512 * MIB
 """Left to OBS and its video encoder, which may want more than they have now."""
 SPARE_BYTES = 6 * GIB

@@ -17,8 +17,9 @@ from limner.daemon.worker_protocol import Open
 from limner.engine.slo_cost import Profile
 from limner.engine.slo_plan import Plan, Size
 from limner.models.plan_choice import Wishes
+from limner.worker.card import see_only
 from limner.worker.memory import MemoryCaps
-from limner.worker.model_source import find_model
+from limner.worker.model_source import POCKET, find_model
 
 Pixels = NDArray[np.uint8]
 """frame_HW4: RGBA, a view of a slot in shared memory."""
@@ -232,6 +233,8 @@ def load_engine(
         return cast(PaintEngine, getattr(importlib.import_module(module), function)())
     # Before torch is loaded, which takes seconds: a model may not be there.
     source = find_model(name)
+    if source.name != POCKET or device != "auto":
+        device = see_only(device)
     models: Any = importlib.import_module("limner.worker.model_loading")
     engine = models.load(
         source, threads=threads, device=device, progress=progress, wishes=wishes, step_down=step_down

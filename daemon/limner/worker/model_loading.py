@@ -134,7 +134,7 @@ def connect_text(engine: Engine, source: ModelSource, place: TextPlace = "cpu") 
 
 
 def chosen_device(wanted: str, model: str) -> str:
-    """Return the device for a wish; "auto": the first GPU, else the CPU, where pocket is at home always."""
+    """Return the device for a wish; "auto": the GPU, else the CPU, where pocket is at home always."""
     import torch
 
     if wanted != "auto":

@@ -1,13 +1,35 @@
-"""Checks of what lets OBS choose the look: the user's styles and rules, and the way to OBS."""
+"""Checks of what the user wrote: choices for every daemon, styles and rules, and the way to OBS for these."""
 
 from __future__ import annotations
 
-from limner.cli.doctor.findings import Finding, fine, warning
+import msgspec
+
+from limner.cli.doctor.findings import Finding, blocked, fine, warning
 from limner.cli.style_desk import in_the_box
+from limner.daemon.saved import Saved, SavedError, saved_file
+from limner.daemon.saved import check as check_saved
+from limner.daemon.saved import read as read_saved
 from limner.daemon.style_file import StylesError, own_file, read
+from limner.models.plan_choice import Wishes
 from limner.obs_bridge.addresses import AddressError, addresses
 
-STYLES, CONTROL = "Own styles, rules", "OBS chooses the look"
+CHOICES, STYLES, CONTROL = "Own choices", "Own styles, rules", "OBS chooses the look"
+
+
+def check_choices() -> tuple[Saved, Finding]:
+    """Can a daemon be started with what the user chose for all of them? Return that, too."""
+    file = saved_file()
+    try:
+        saved = read_saved()
+        check_saved(saved)
+    except SavedError as error:
+        return Saved(), blocked(CHOICES, str(error), "until it is corrected no daemon starts")
+    if saved == Saved():
+        return saved, fine(CHOICES, "none: pocket paints; for another: limner models use NAME")
+    said = msgspec.structs.asdict(saved) | msgspec.structs.asdict(saved.memory or Wishes())
+    usual = {"memory": saved.memory, "streams": 1}
+    chosen = [f"{key} {value}" for key, value in said.items() if value not in (None, usual.get(key))]
+    return saved, fine(CHOICES, f"{file}: {', '.join(chosen) or 'none'}")
 
 
 def check_control() -> list[Finding]:

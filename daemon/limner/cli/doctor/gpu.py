@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 from limner.cli.doctor.findings import Finding, fine, warning
 from limner.models import catalogue
 from limner.models.entry import Entry
 from limner.models.plan_best import best_plan
 from limner.models.plan_bytes import GIB
 from limner.models.plan_cards import Card, Cards
-from limner.models.plan_choice import MemoryPlan, choose
+from limner.models.plan_choice import MemoryPlan, Refusal, Wishes, choose
 from limner.models.plan_here import sizes_here
+from limner.models.plan_seen import VISIBLE
 from limner.models.plan_torch import TorchBuild
 from limner.models.plan_words import refusal, sentence
 from limner.models.store import Store
@@ -40,24 +43,41 @@ def check_torch(found: Cards, build: TorchBuild | None) -> list[Finding]:
     return [fine(name, text)]
 
 
-def check_models(found: Cards, chosen: str = "", store: Store | None = None) -> list[Finding]:
-    """Which models fit on the best card as it is now, how, and are they on this machine?"""
-    card = found.best
+def check_device(found: Cards, card: Card | None, device: str) -> list[Finding]:
+    """Is there the card that paints?"""
+    name = "GPU that paints"
+    if card is not None:
+        # Of one card there is nothing to tell.
+        return [fine(name, f"{card.index}, {card.name} ({device})")] if len(found.cards) > 1 else []
+    if device == "cpu":
+        return [fine(name, "none: the processor is chosen")] if found.cards else []
+    if device == "auto" and not found.cards:
+        return []
+    text = f"Limner cannot tell which GPU {device} is (CUDA_VISIBLE_DEVICES is {os.environ.get(VISIBLE)!r})"
+    if VISIBLE not in os.environ:
+        text = f"{device} is chosen, and there is no such GPU"
+    return [warning(name, text, "choose one: limner daemon --device, or device in config.toml")]
+
+
+def check_models(
+    card: Card | None, chosen: str = "", wishes: Wishes | None = None, store: Store | None = None
+) -> list[Finding]:
+    """Which models fit on the card as it is now, how, and are they on this machine?"""
     if card is None:
         return []
     known, store = catalogue.load(), store or Store()
-    best = best_plan([sizes_here(entry, store) for entry in known], card)
+    best = best_plan([sizes_here(entry, store) for entry in known], card, wishes)
     name = best.model.name if best else "pocket"
+    plans = {entry.name: choose(sizes_here(entry, store), card, wishes) for entry in known}
     return [
-        *(_model(entry, card, store, is_chosen=entry.name == chosen) for entry in known),
+        *(_model(entry, plans[entry.name], store, is_chosen=entry.name == chosen) for entry in known),
         fine("Best model", f"{name}, of those that fit on {card.name}"),
     ]
 
 
-def _model(entry: Entry, card: Card, store: Store, *, is_chosen: bool) -> Finding:
+def _model(entry: Entry, plan: MemoryPlan | Refusal, store: Store, *, is_chosen: bool) -> Finding:
     name = f"Model {entry.name}"
     state = store.state(entry)
-    plan = choose(sizes_here(entry, store), card)
     if not isinstance(plan, MemoryPlan):
         # Of a model that nobody chose, that is a fact and not a fault.
         return warning(name, plan.text, plan.advice) if is_chosen else fine(name, refusal(plan))

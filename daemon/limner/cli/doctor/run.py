@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 
 import typer
 from rich.text import Text
@@ -11,9 +12,9 @@ from rich.text import Text
 from limner.cli.console import out
 from limner.cli.doctor import control, daemon, gpu, machine, obs
 from limner.cli.doctor.findings import Finding
-from limner.daemon.saved import SavedError
-from limner.daemon.saved import read as read_saved
+from limner.daemon.saved import Saved
 from limner.models.plan_cards import cards
+from limner.models.plan_seen import card_for
 from limner.models.plan_torch import torch_build
 
 MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "blocked": ("✗", "red")}
@@ -33,13 +34,15 @@ def examine(*, as_json: bool) -> int:
 
 def all_findings() -> list[Finding]:
     """Run all checks."""
+    saved, choices = control.check_choices()
     return [
         machine.check_python(),
         machine.check_packages(),
         machine.check_cpu(),
         machine.check_memory(),
         machine.check_shared_memory(),
-        *_gpu(),
+        choices,
+        *_gpu(saved),
         daemon.check_runtime_dir(),
         obs.check_obs(),
         obs.check_plugin(),
@@ -50,16 +53,14 @@ def all_findings() -> list[Finding]:
     ]
 
 
-def _gpu() -> list[Finding]:
+def _gpu(saved: Saved) -> list[Finding]:
     found = cards()
-    try:
-        chosen = read_saved().engine or ""
-    except SavedError:
-        chosen = ""
+    card = card_for(saved.device or "auto", found, os.environ)
     return [
         *gpu.check_cards(found),
         *gpu.check_torch(found, torch_build()),
-        *gpu.check_models(found, chosen),
+        *gpu.check_device(found, card, saved.device or "auto"),
+        *gpu.check_models(card, saved.engine or "", saved.memory),
     ]
 
 
