@@ -142,5 +142,36 @@ def test_an_offset_of_the_sources_own_is_kept_and_comes_back(
         wait_for("its own offset after a restart", lambda: offset_ms(obs) == OWN_MS, 30)
         obs.vendor("Bypass", bypass=False)
         wait_for("more than its own again", lambda: offset_ms(obs) > OWN_MS, 30)
+        # Closed while it is there, and nothing is painted in the next life.
+        obs.enable_filter("Cam", False)
+        assert offset_ms(obs) > OWN_MS
+        assert obs.stop() or obs.may_crash_at_the_end
+        obs.start()
+        wait_for("its own offset without painting", lambda: offset_ms(obs) == OWN_MS, 30)
+        obs.enable_filter("Cam", True)
+        wait_for("more than its own once more", lambda: offset_ms(obs) > OWN_MS, 30)
         obs.request("RemoveSourceFilter", sourceName="Cam", filterName="Limner")
         wait_for("its own offset without the filter", lambda: offset_ms(obs) == OWN_MS, 30)
+
+
+def test_one_sound_for_two_pictures_is_delayed_once_and_handed_on(
+    obs_build: Build, daemon: RunningDaemon, flashes: Path
+) -> None:
+    second = Camera(
+        name="Second",
+        raw_file=flashes,
+        limner={"start_daemon": False, "sound_source": "Cam", "sound_in_step": False},
+    )
+    with Obs(obs_build, (camera(flashes), second), runtime_dir=daemon.runtime_dir) as obs:
+        obs.wait_painted("Cam", "Second")
+        wait_for("an offset", lambda: offset_ms(obs) > 0, 30)
+        wait_until_it_rests(obs)
+        alone = offset_ms(obs)
+        obs.set_filter("Second", sound_in_step=True)
+        wait_until_it_rests(obs)
+        assert offset_ms(obs) < 2 * alone
+        obs.set_filter("Cam", sound_in_step=False)
+        wait_until_it_rests(obs)
+        assert 0 < offset_ms(obs) < 2 * alone
+        obs.set_filter("Second", sound_in_step=False)
+        wait_for("no offset", lambda: offset_ms(obs) == 0, 30)

@@ -89,8 +89,8 @@ static const char *own_fault(const struct filter *f)
 static void filter_free(struct filter *f)
 {
 	hotkeys_unregister(&f->hotkeys);
+	sound_release(f); /* before another filter may have that source */
 	filters_remove(f);
-	sound_release(f);
 	link_destroy(f->link);
 	obs_enter_graphics();
 	capture_free(&f->capture);

@@ -11,11 +11,11 @@
 struct filter;
 
 struct sound {
-	uint64_t due_ns;  /* when what `sync` wants follows on a first, minute offset; 0: not. Graphics thread
-			   */
+	uint64_t look_ns; /* when to look again whether all is as it should be; graphics thread */
 	struct sync sync; /* graphics thread */
-	atomic_uint_fast64_t wanted_ns; /* by how much the sound is to be later */
-	obs_weak_source_t *held;        /* whose offset is ours; UI thread, and destroy */
+	atomic_uint_fast64_t wanted_ns;    /* by how much the sound is to be later */
+	atomic_bool looking;               /* the UI thread has been asked to */
+	_Atomic(obs_weak_source_t *) held; /* whose offset is ours; UI thread, and destroy */
 };
 
 /* Once a frame of OBS. `delay_ns` of a painted frame that is new, 0: none is. Graphics thread: what is to be
