@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,6 +114,49 @@ def test_bypass_lasts_as_long_as_its_key_is_held(
         obs.wait_painted("Cam")
 
 
+def test_two_filters_on_one_source_have_hotkeys_of_their_own(
+    obs_build: Build, daemon: RunningDaemon, still: Path
+) -> None:
+    names = daemon.query().styles
+    keys = {"limner.style_2": "OBS_KEY_F1", "limner.style_2.2": "OBS_KEY_F2"}
+    both = Camera(name="Cam", raw_file=still, limner={"start_daemon": False, "style": names[0]}, hotkeys=keys)
+    with live_obs(obs_build, daemon, both) as obs:
+        obs.request(
+            "CreateSourceFilter",
+            sourceName="Cam",
+            filterName="On top",
+            filterKind="limner_filter",
+            filterSettings={"start_daemon": False, "style": names[0], "number": 1},
+        )
+
+        def styles_in_order() -> list[str]:
+            filters = {one["filter"]: one.get("style", "") for one in obs.vendor("GetStatus")["filters"]}
+            return [filters.get("Limner", ""), filters.get("On top", "")]
+
+        for life in ("first", "second"):
+            wait_for("both", lambda: styles_in_order() == [names[0]] * 2, 30)
+            obs.press("F2")
+            wait_for(f"F2 is of the upper one, {life} life", lambda: styles_in_order() == names[:2], 20)
+            obs.press("F1")
+            wait_for(f"F1 is of the lower one, {life} life", lambda: styles_in_order() == [names[1]] * 2, 20)
+            assert obs.vendor("SetStyle", style=names[0])["filters_reached"] == 2
+            wait_for("both as before", lambda: styles_in_order() == [names[0]] * 2, 20)
+            if life == "first":
+                time.sleep(1)  # the page takes over what the styles bring, which is saved
+                assert obs.stop()
+                obs.start()
+
+
+def test_a_key_that_is_held_puts_back_what_was(obs_build: Build, daemon: RunningDaemon, still: Path) -> None:
+    with live_obs(obs_build, daemon, camera("Cam", still)) as obs:
+        obs.press(KEYS["limner.panic"])
+        wait_for("panic", lambda: settings_of(daemon).bypass, 20)
+        obs.press(KEYS["limner.hold_bypass"])
+        obs.press(KEYS["limner.more_strength"])
+        arrives(daemon, "a later key", lambda s: s.strength != 0.5)
+        assert settings_of(daemon).bypass
+
+
 @contextmanager
 def events(obs: Obs) -> Iterator[Queue[dict[str, Any]]]:
     """Limner's events, as a script hears them."""
@@ -169,6 +213,8 @@ def test_each_vendor_request_does_what_it_says(obs_build: Build, daemon: Running
             about | {"type": "StyleChanged"},
         )
         assert applied["revision"] == accepted["revision"] and applied["presentation_time_ns"] > 0
+        noir = applied["prompt"]
+        assert noir and applied["filter"] == "Limner"
 
         assert obs.vendor("SetPrompt", prompt="a blue sea", source="Cam")["prompt"] == "a blue sea"
         arrives(daemon, "the prompt", lambda s: s.prompt == "a blue sea")
@@ -177,6 +223,15 @@ def test_each_vendor_request_does_what_it_says(obs_build: Build, daemon: Running
         wait_for("all strength of both", lambda: settings_of(daemon, "Second").strength == 1, 20)
         assert obs.vendor("SetSteps", steps=2)["steps"] == 2
         arrives(daemon, "two steps", lambda s: s.steps == 2)
+        # A style and a strength in one go, as a key of a stream deck has them: whatever the style's own is.
+        assert obs.vendor("SetStyle", style="pencil sketch", source="Cam")["success"]
+        assert obs.vendor("SetStrength", strength=1, source="Cam")["strength"] == 1
+        arrives(daemon, "the style", lambda s: s.style == "pencil sketch")
+        arrives(daemon, "with all strength", lambda s: s.strength == 1)
+        # A burst: the last one stays, and it is itself.
+        for style in [*names[:5], "noir"] * 4:
+            assert obs.vendor("SetStyle", style=style, source="Cam")["success"]
+        arrives(daemon, "the last style", lambda s: s.style == "noir" and s.prompt == noir)
         assert obs.vendor("Bypass", bypass=True, source="Cam")["bypass"] is True
         arrives(daemon, "bypass", lambda s: s.bypass)
         assert obs.vendor("Bypass", source="Cam")["bypass"] is False
@@ -185,18 +240,33 @@ def test_each_vendor_request_does_what_it_says(obs_build: Build, daemon: Running
         obs.wait_painted("Cam", "Second")
 
 
+WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("SetStyle", {}, "style is missing"),
+    ("SetStyle", {"style": "florb"}, "no style 'florb'"),
+    ("SetStrength", {}, "strength is missing"),
+    ("SetSteps", {"source": "Cam"}, "steps is missing"),
+    ("SetPrompt", {}, "prompt is missing"),
+    ("Reset", {"source": "Nobody"}, "'Nobody' has no Limner filter"),
+    # What has another type is not taken for 0, "" or false, nor for "all filters".
+    ("SetStrength", {"strength": "0.7"}, "strength is missing"),
+    ("SetSteps", {"steps": "2"}, "steps is missing"),
+    ("SetSteps", {"steps": 2.5}, "steps is missing"),
+    ("SetPrompt", {"prompt": 5}, "prompt is missing"),
+    ("SetStyle", {"style": 5}, "style is missing"),
+    ("Bypass", {"bypass": "true"}, "bypass is neither true nor false"),
+    ("Reset", {"source": 5}, "source is no text"),
+    ("GetStatus", {"source": 5}, "source is no text"),
+    # Cut in the middle of a character: obs-websocket ends OBS over a text that is not UTF-8.
+    *(("SetStyle", {"style": "x" * n + "é" * 500}, "no style 'x") for n in (799, 800)),
+    *(("Reset", {"source": "x" * n + "é" * 500}, "the source 'x") for n in (799, 800)),
+)
+
+
 def test_a_wrong_vendor_request_says_what_is_wrong(
     obs_build: Build, daemon: RunningDaemon, still: Path
 ) -> None:
     with live_obs(obs_build, daemon, camera("Cam", still)) as obs:
-        for request, data, named in (
-            ("SetStyle", {}, "style is missing"),
-            ("SetStyle", {"style": "florb"}, "no style 'florb'"),
-            ("SetStrength", {}, "strength is missing"),
-            ("SetSteps", {"source": "Cam"}, "steps is missing"),
-            ("SetPrompt", {}, "prompt is missing"),
-            ("Reset", {"source": "Nobody"}, "'Nobody' has no Limner filter"),
-        ):
+        for request, data, named in WRONG:
             answer = obs.vendor(request, **data)
             assert answer["success"] is False and named in answer["error"], answer
         assert float(np.std(obs.screenshot("Cam", 160))) > 10

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <obs-module.h>
+#include <stdatomic.h>
 
 #define HOTKEY_COUNT 17
 
@@ -17,7 +18,9 @@ struct hotkeys {
 		obs_hotkey_id id;
 	} entries[HOTKEY_COUNT];
 	size_t count;
-	bool asked; /* graphics thread only */
+	int number; /* of the filter among those on its source, from 1 on; UI thread. 0: none yet */
+	atomic_bool holds_bypass; /* what is shown while a key is held was not shown before */
+	bool asked;               /* graphics thread only */
 };
 
 /* Once the filter is on a source. Graphics thread: it is done on the UI thread, for it takes OBS's locks. */

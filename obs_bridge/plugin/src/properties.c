@@ -27,7 +27,8 @@ static bool prompt_edited(void *data, obs_properties_t *properties, obs_property
 	struct filter *f = data;
 	struct link_status *status = bzalloc(sizeof(*status));
 	link_get_status(f->link, status);
-	if (status->settings_known && strcmp(obs_data_get_string(s, S_STYLE), status->settings.style) == 0 &&
+	if (status->settings_known && obs_data_has_user_value(s, S_PROMPT) &&
+		strcmp(obs_data_get_string(s, S_STYLE), status->settings.style) == 0 &&
 		strcmp(obs_data_get_string(s, S_PROMPT), status->settings.prompt) != 0)
 		obs_data_set_string(s, S_STYLE, CUSTOM);
 	bfree(status);

@@ -98,6 +98,13 @@ struct link_wish settings_wish(obs_data_t *s)
 	return wish;
 }
 
+void settings_leave_to_style(obs_data_t *s)
+{
+	static const char *const keys[] = {S_PROMPT, S_STRENGTH, S_STEPS, S_SEED, S_TRANSITION_MS};
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		obs_data_unset_user_value(s, keys[i]);
+}
+
 bool settings_exact_size(obs_data_t *s)
 {
 	return obs_data_get_bool(s, S_EXACT_SIZE);

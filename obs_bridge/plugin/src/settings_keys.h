@@ -21,6 +21,8 @@
 /* "": the sound of the filter's own source. */
 #define S_SOUND_SOURCE "sound_source"
 #define S_START_DAEMON "start_daemon"
+/* Without a property: which of several filters on one source this is, for the names of its hotkeys. */
+#define S_NUMBER "number"
 /* Without a property: for tests with an engine that can paint at any size. */
 #define S_EXACT_SIZE "exact_size"
 
