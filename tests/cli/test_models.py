@@ -140,6 +140,6 @@ def test_a_model_is_chosen_for_every_daemon(home: Home) -> None:
     assert "unknown model" in home.run("use", "nope").sentence
     (home.folder / "config/limner/config.toml").write_text('engine = "nope"')
     started = run_limner(home.folder, "daemon", "--detach", **home.variables)
-    assert started.code == 2 and "unknown engine 'nope'; there are: pocket, echo" in started.sentence
+    assert started.code == 1 and "config.toml: unknown engine 'nope'; there are: pocket" in started.sentence
     (home.folder / "config/limner/config.toml").write_text("engine = 1")
     assert "config.toml" in run_limner(home.folder, "daemon", "--detach", **home.variables).sentence

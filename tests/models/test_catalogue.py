@@ -88,8 +88,11 @@ def test_an_own_model_takes_the_place_of_a_built_in_one(own: Path) -> None:
     [
         ("title = ", "Invalid value"),
         ("colour = 1\n" + OWN, "unknown field `colour`"),
-        (OWN + '[parts.taehv]\nrepository = "a/b"\nfile = "x"', "unknown field `file` - at `parts"),
-        (OWN.replace("[parts.weights]", "[parts.wights]"), "'wights'"),
+        (OWN + '[parts.taehv]\nfile = "x"', "parts.taehv has an unknown key 'file'; there are: repository, "),
+        (
+            OWN.replace("[parts.weights]", "[parts.wights]"),
+            "there is no part 'wights'; parts are weights, dit",
+        ),
         (OWN.replace('"me/mine"', '"mine"'), "repository"),
         (OWN.replace('"me/mine"', '"../mine"'), "repository"),
         (OWN.replace('files = ["model.safetensors"]', ""), "parts.weights.files is empty"),

@@ -266,6 +266,31 @@ def test_two_pulls_of_one_model_do_not_meet(store: Store, tiny: Entry) -> None:
 # ---- verify
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", "is empty"), (safetensors(9)[:-1], "instead of"), (b"hello", "cut off"), (None, "is not there")],
+)
+def test_a_file_of_ones_own_is_looked_at_before_anything_is_loaded(
+    store: Store, tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    own = tmp_path / "own"
+    entry_in(own)
+    entry = entry_in(own, "mine", 'base = "tiny"\n[parts.dit]\npath = "mine.safetensors"')
+    place = own / "mine.safetensors"
+    place.write_bytes(safetensors(9))
+    pull(entry, FakeHub(), store)
+    assert store.state(entry).presence == "here" and store.local_faults(entry) == []
+    place.unlink()
+    if content is not None:
+        place.write_bytes(content)
+    state = store.state(entry)
+    assert state.presence in ("damaged", "missing")
+    assert str(place) in state.sentence and words in state.sentence and "mine.toml" in state.sentence
+    assert store.local_faults(entry) == [state.sentence]
+    with pytest.raises(StoreError, match=r"mine\.safetensors"):
+        store.paths(entry)
+
+
 def test_verify_finds_damage_and_the_next_pull_mends_it(store: Store, tiny: Entry) -> None:
     pull(tiny, FakeHub(), store)
     path = store.paths(tiny)["vae"]

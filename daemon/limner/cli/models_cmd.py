@@ -86,6 +86,8 @@ def pull(
     hub: Hub = FolderHub(folder) if folder else HuggingFaceHub()
     if entry.is_own:
         check_tables(name)
+    if faults := store.local_faults(entry):
+        raise CliError(faults[0])
     plan = survey(entry, hub, store)
     for note in plan.notes:
         say(f"note: {note}")
@@ -137,9 +139,16 @@ def verify(
     )
     if not chosen:
         say("no model is on this machine; see: limner models list")
-    faulty = [entry.name for entry in chosen if not _verify_one(entry, store)]
-    if faulty:
-        raise CliError(f"get the damaged files anew with: limner models pull {faulty[0]}")
+    faulty = [entry for entry in chosen if not _verify_one(entry, store)]
+    if not faulty:
+        return
+    # What lies where its owner has put it, no pull can mend.
+    pulled = [
+        entry.name for entry in faulty if entry.is_pulled and not store.manifest(entry.name).is_complete
+    ]
+    if pulled:
+        raise CliError(f"get the damaged files anew with: limner models pull {pulled[0]}")
+    raise CliError("correct the files that are named, or the paths to them")
 
 
 def _verify_one(entry: Entry, store: Store) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -81,6 +81,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         """Which part holds the autoencoder's weights."""
         return _PARTS_OF_VAE.get(self.engine.get("vae", {}).get("kind", ""), "weights")
 
+    @property
+    def is_pulled(self) -> bool:
+        """Some of its files are published somewhere."""
+        return any(part.repository for part in self.parts.values())
+
     def needs(self, part: PartName) -> bool:
         """Return whether the model cannot be loaded without a part; its autoencoder it always needs."""
         return not self.parts[part].optional or part == self.vae_part
@@ -113,7 +118,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def entry_from(table: Mapping[str, Any], name: str, source: Path, *, is_own: bool) -> Entry:
     """Check the table of a TOML file (its base already merged in); CatalogueError names file and key."""
     try:
-        file = msgspec.convert(table, _File)
+        file = _file_from(table)
         for part_name, part in file.parts.items():
             _check_part(part_name, part)
         _check_complete(file)
@@ -132,6 +137,30 @@ def entry_from(table: Mapping[str, Any], name: str, source: Path, *, is_own: boo
         latent_frames_per_chunk=file.engine.latent_frames_per_chunk,
         is_own=is_own,
     )
+
+
+def _file_from(table: Mapping[str, Any]) -> _File:
+    try:
+        return msgspec.convert(table, _File)
+    except msgspec.ValidationError:
+        # Of a part it does not say which.
+        parts = table.get("parts")
+        for name, part in parts.items() if isinstance(parts, Mapping) else ():
+            _explain_part(name, part)
+        raise
+
+
+def _explain_part(name: str, part: object) -> None:
+    if name not in get_args(PartName):
+        raise ValueError(f"there is no part {name!r}; parts are {', '.join(get_args(PartName))}")
+    unknown = set(part) - set(Part.__struct_fields__) if isinstance(part, Mapping) else set()
+    if unknown:
+        known = ", ".join(Part.__struct_fields__)
+        raise ValueError(f"parts.{name} has an unknown key {min(unknown)!r}; there are: {known}")
+    try:
+        msgspec.convert(part, Part)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"parts.{name}: {error}") from error
 
 
 def _check_part(name: str, part: Part) -> None:

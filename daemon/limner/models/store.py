@@ -17,6 +17,7 @@ from limner.models.entry import Entry, PartName
 from limner.models.errors import StoreError
 from limner.models.manifest import Manifest, ManifestFile
 from limner.models.paths import models_dir
+from limner.models.structure import check_file
 from limner.models.words import size
 
 PARTIAL = ".part"
@@ -88,6 +89,11 @@ class Store:
             raise StoreError(state.sentence)
         return {name: self._path(entry, name) for name in entry.parts if self.has(entry, name)}
 
+    def local_faults(self, entry: Entry) -> list[str]:
+        """Return a sentence for each part of the user's own that is not there, or not whole."""
+        local = (path for name in entry.parts if (path := entry.local_path(name)))
+        return [fault.sentence for path in local if (fault := _fault_of_local(path, entry))]
+
     def _path(self, entry: Entry, name: PartName) -> Path:
         part = entry.parts[name]
         inside = part.files[0] if part.is_single_file else part.folder
@@ -96,9 +102,9 @@ class Store:
     def _fault(self, entry: Entry, name: PartName, manifest: Manifest) -> State | None:
         """Return what is wrong with a part, None when it can be loaded."""
         local = entry.local_path(name)
-        if local is None:
-            return self._fault_of_pulled(entry, name, manifest)
-        return None if local.exists() else State("missing", f"{local} is not there; {entry.source} names it")
+        return (
+            self._fault_of_pulled(entry, name, manifest) if local is None else _fault_of_local(local, entry)
+        )
 
     def _fault_of_pulled(self, entry: Entry, name: PartName, manifest: Manifest) -> State | None:
         part, again = entry.parts[name], f"run: limner models pull {entry.name}"
@@ -180,6 +186,20 @@ class Store:
                 f"the disk of {self.root} has {size(free_bytes)} free, {size(needed_bytes)} are needed; free"
                 " some, or set LIMNER_MODELS_DIR to a folder on another disk"
             )
+
+
+def _fault_of_local(path: Path, entry: Entry) -> State | None:
+    """Look at a file or folder of the user's own, which nobody has checked."""
+    if not path.exists():
+        return State("missing", f"{path} is not there; {entry.source} names it")
+    try:
+        if path.is_file():
+            check_file(path)
+    except StoreError as error:
+        return State("damaged", f"{error}; {entry.source} names it")
+    except OSError as error:
+        return State("damaged", f"cannot read {path}: {error.strerror}; {entry.source} names it")
+    return None
 
 
 def _same(one: ManifestFile, other: ManifestFile) -> bool:

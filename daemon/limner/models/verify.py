@@ -11,7 +11,6 @@ from limner.models.hashing import sha256_of
 from limner.models.manifest import ManifestFile
 from limner.models.pull import Meter
 from limner.models.store import Store
-from limner.models.structure import check_file
 
 
 def verify(entry: Entry, store: Store, meter: Meter) -> tuple[str, ...]:
@@ -23,14 +22,7 @@ def verify(entry: Entry, store: Store, meter: Meter) -> tuple[str, ...]:
     state = store.state(entry)
     if state.presence == "missing":
         raise StoreError(state.sentence)
-    faults = []
-    for name in entry.parts:
-        local = entry.local_path(name)
-        if local is not None and local.is_file():
-            try:
-                check_file(local)
-            except StoreError as error:
-                faults.append(str(error))
+    faults = store.local_faults(entry)
     with store.lock(entry.name):
         manifest, good = store.manifest(entry.name), []
         for file in manifest.files:

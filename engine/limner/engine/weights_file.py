@@ -106,7 +106,8 @@ def _read_pickle(path: Path, *, mapped: bool) -> object:
                 f"{path}: holds more than tensors ({forbidden[1]}), which could run code here, so it was not"
                 " opened; get these weights as safetensors, or from their makers"
             ) from error
-        reason = (str(error).splitlines() or [""])[0]
+        # Torch goes on for a page.
+        reason = (str(error).splitlines() or [""])[0].partition(". ")[0]
         raise WeightsError(f"{path}: a damaged PyTorch checkpoint ({reason}); {_FETCH}") from error
 
 
