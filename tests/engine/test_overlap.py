@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -11,11 +12,13 @@ from tests.engine.streaming import clip, frames_of, painted, settings_of, stream
 from tests.engine.tiny import tiny_engine
 from torch import Tensor
 
+from limner.engine import device_lanes
 from limner.engine.device_lanes import DeviceLanes, tensors_in
 from limner.engine.engine import Engine
 from limner.engine.errors import FrameError
 from limner.engine.frames import Uploader
 from limner.engine.overlap import AnyLanes, Lanes, OverlappedStream, lane_threads
+from limner.engine.queues import HostQueue, Mark
 from limner.engine.types import NoisedChunk, Painted
 
 
@@ -187,6 +190,32 @@ def test_uploaded_frames_are_painted_alike(engine: Engine) -> None:
         got.append(stream.push(uploaded))
     assert torch.equal(frames_of([part for part in got if part is not None]), frames_of(wanted))
     assert any(part.is_cut for part in wanted)
+
+
+def test_a_stream_stays_until_the_device_is_done_with_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its caches are written to by what was handed over, whoever has closed it meanwhile."""
+    done = threading.Event()
+
+    class Place:
+        def wait(self) -> None:
+            done.wait()
+
+    class Busy(HostQueue):
+        def mark(self) -> Mark:
+            return Place()
+
+    monkeypatch.setattr(device_lanes, "queues_of", lambda device: (HostQueue(), HostQueue(), Busy()))
+    with DeviceLanes(torch.device("cpu")) as lanes:
+        overlapped = OverlappedStream(stream_of(engine), lanes)
+        stream = weakref.ref(overlapped.stream)
+        overlapped.push(clip(1)[0])
+        lanes.between(lambda: None)
+        del overlapped
+        assert stream() is not None
+        done.set()
+    assert stream() is None
 
 
 def test_all_tensors_of_a_chunk_are_handed_on(engine: Engine) -> None:

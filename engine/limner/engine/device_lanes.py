@@ -84,7 +84,7 @@ class DeviceLanes:
                 encoded.set_result(None)
             painted.set_exception(fault)
             return
-        self._finishing.submit(_finish, painting, done, painted)
+        self._finishing.submit(_finish, stream, painting, done, painted)
 
     def _painting(self, stream: Stream, frames: Any, here: Mark, encoded: Future[None]) -> Painting | None:
         encoding, denoising, decoding = self._encoding, self._denoising, self._decoding
@@ -114,7 +114,9 @@ class DeviceLanes:
         return result
 
 
-def _finish(painting: Painting | None, done: Mark, painted: Future[Painted | None]) -> None:
+def _finish(_: Stream, painting: Painting | None, done: Mark, painted: Future[Painted | None]) -> None:
+    """Wait for the device, and hand out. The stream is here to stay so long: who closes it waits for nothing,
+    and its memory would be the next one's while the queues still write there."""
     try:
         done.wait()
         result = None if painting is None else painting.painted()

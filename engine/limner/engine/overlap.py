@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, TypeVar
+from weakref import ref
 
 import torch
 from torch import Tensor
@@ -155,7 +156,7 @@ class OverlappedStream:
         self.stream.check_frames(frames_TCHW)
         self._room.acquire()
         painted: Future[Painted | None] = Future()
-        painted.add_done_callback(self._end)
+        painted.add_done_callback(_ending(self))
         self._inside.append(painted)
         self._encoded = self._lanes.paint(self.stream, frames_TCHW, painted)
 
@@ -184,9 +185,21 @@ class OverlappedStream:
         self._inside.clear()
         self._lanes.alone(self.stream.reset)
 
-    def _end(self, painted: Future[Painted | None]) -> None:
+    def end(self) -> None:
+        """For a lane: a chunk is painted."""
         self._room.release()
         self.on_painted()
+
+
+def _ending(stream: OverlappedStream) -> Callable[[object], None]:
+    """Tells the stream of the end of a chunk, and does not keep it: who closes one does not wait for that."""
+    weak = ref(stream)
+
+    def end(_: object) -> None:
+        if (still_there := weak()) is not None:
+            still_there.end()
+
+    return end
 
 
 def _pass_on(done: Future[Painted | None], painted: Future[Painted | None]) -> None:
