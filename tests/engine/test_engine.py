@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from tests.engine.streaming import HEIGHT, WIDTH, clip, frames_of, painted, sett
 from tests.engine.tiny import random_weights, tiny_config, tiny_engine
 from torch import Tensor
 
-from limner.engine.engine import Engine
+from limner.engine.engine import Engine, fast_dtype
 from limner.engine.errors import ConfigError, EngineError, FrameError
 from limner.engine.model import Model
 from limner.engine.schedule import ScheduleConfig
@@ -266,3 +267,22 @@ def test_warming_up_leaves_no_trace() -> None:
     before = frames_of(painted(stream_of(engine), chunks))
     engine.warm_up(HEIGHT, WIDTH, steps=2)
     assert torch.equal(frames_of(painted(stream_of(engine), chunks)), before)
+
+
+@pytest.mark.parametrize(("native", "wanted"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_a_card_that_only_emulates_bfloat16_computes_in_float16(
+    monkeypatch: pytest.MonkeyPatch, *, native: bool, wanted: torch.dtype
+) -> None:
+    asked = []
+
+    def on_device(device: torch.device) -> AbstractContextManager[None]:
+        asked.append(device)
+        return nullcontext()
+
+    monkeypatch.setattr(torch.cuda, "device", on_device)
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation
+    )
+    second = torch.device("cuda:1")
+    assert fast_dtype(second) == wanted
+    assert asked == [second], "of this card, not of the first one"

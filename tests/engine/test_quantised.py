@@ -17,6 +17,7 @@ from limner.engine.dit.quantised import (
     WeightKind,
     fp8_form,
     fp8_product,
+    product,
     quantised,
     widened,
     works_on,
@@ -175,6 +176,16 @@ def test_a_packed_model_has_one_product_for_queries_keys_and_values() -> None:
     for each in (model, packed):
         each.get_submodule("blocks.1.self_attn.k").weight.mul_(1.5)  # type: ignore[operator]
     torch.testing.assert_close(forward(packed), forward(model))
+
+
+def test_int8_does_not_overflow_in_float16() -> None:
+    """On cards without bfloat16: its numbers, summed up before they are scaled, are too large."""
+    torch.manual_seed(0)
+    x = torch.randn(4, 512) + 4
+    weight, bias = torch.randn(32, 512).abs() / 512, torch.randn(32)
+    small, scale = quantised(weight, "int8")
+    out = product(x.half(), small, scale, bias.half(), "emulated")
+    assert error(out, x @ weight.t() + bias) < 0.01
 
 
 def test_fp8_refuses_odd_widths_and_says_what_to_do() -> None:

@@ -193,8 +193,11 @@ def recorders_of(device: torch.device) -> RecorderOf:
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware has it, else float32."""
+    """bfloat16 where the hardware has it; else float16 on a GPU, float32 on a CPU."""
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        with torch.cuda.device(device):
+            # On a card that only emulates it (RTX 20, GTX 16), it is many times slower.
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float16
     native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if native else torch.float32
