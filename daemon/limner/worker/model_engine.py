@@ -188,7 +188,8 @@ class _TorchStream:
             return [self._adapt(painted) for painted in self._overlapped.flush()]
 
     def reset(self) -> None:
-        self._overlapped.reset()
+        with memory_errors_named():
+            self._overlapped.reset()
         self._taking_ms.clear()
         self._watch.begin_anew()
 

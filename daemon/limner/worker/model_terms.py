@@ -14,6 +14,9 @@ from limner.worker.engines import FatalEngineError
 if TYPE_CHECKING:
     from limner.engine.types import StreamSettings
 
+NO_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
+"""How torch, Triton, and NVIDIA's libraries behind them say it."""
+
 
 def note_of(text_note: str, lora_note: str, unknown: Sequence[str]) -> str:
     """Return what is to be said of the look; the unknown words are of the prompt that is painted."""
@@ -56,7 +59,7 @@ def memory_errors_named() -> Iterator[None]:
         yield
     except RuntimeError as error:
         text = str(error)
-        if "out of memory" in text or "can't allocate memory" in text:
+        if any(words in text for words in NO_MEMORY):
             raise MemoryError(text.splitlines()[0]) from error
         if "CUDA error" in text:
             raise FatalEngineError(text.splitlines()[0]) from error

@@ -65,10 +65,6 @@ class Held:
         self.buffers = tuple(torch.empty_like(tensor) for tensor in like)
         self._held: object = None
 
-    def fits(self, tensors: Sequence[Tensor]) -> bool:
-        """Whether they have the shapes and types of the buffers."""
-        return [(t.shape, t.dtype) for t in tensors] == [(b.shape, b.dtype) for b in self.buffers]
-
     def hold(self, owner: object, tensors: Sequence[Tensor]) -> None:
         """Copy the tensors of `owner`, unless that has been done."""
         if self._held is owner:

@@ -167,6 +167,21 @@ def test_goes_at_once_for_who_needs_the_memory_and_comes_back() -> None:
     text.close()
 
 
+def test_a_device_that_fails_to_free_it_ends_nothing() -> None:
+    encoders = SlowEncoders(slow=False)
+    encoders.free_fault = RuntimeError("captures_underway.empty() INTERNAL ASSERT FAILED")
+    text = encoders.text(idle_s=1e7)
+    for prompt in ("oil", "neon"):
+        got(text.ask(prompt))
+        assert text.let_go(PATIENCE_S)
+    encoders.fault = RuntimeError("CUDA error")
+    with pytest.raises(TextError, match="CUDA error"):
+        got(text.ask("glass"))
+    encoders.fault = None
+    got(text.ask("glass"))
+    text.close()
+
+
 def test_closing_frees_it_cancels_what_waits_and_takes_no_more(encoders: SlowEncoders) -> None:
     text = encoders.text()
     asked = text.ask("a")

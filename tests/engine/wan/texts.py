@@ -41,6 +41,7 @@ class SlowEncoders:
         self.encoded: list[str] = []
         self.fault: BaseException | None = None
         self.load_fault: Exception | None = None
+        self.free_fault: Exception | None = None
         self.begun: queue.Queue[str] = queue.Queue()
         self.freed = threading.Event()
         self._slow = slow
@@ -65,6 +66,8 @@ class SlowEncoders:
     def free(self) -> None:
         self.frees += 1
         self.freed.set()
+        if self.free_fault is not None:
+            raise self.free_fault
 
     def has_begun(self) -> str:
         """Wait until it is at a prompt; which one."""

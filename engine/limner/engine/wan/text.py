@@ -166,7 +166,7 @@ class Umt5Text:
                 encoder = self._do(job, encoder)
                 self._note(is_loaded=encoder is not None)
             elif encoder is not None:
-                encoder.free()
+                _free(encoder)
                 encoder = None
                 self._note(is_loaded=False)
             elif self._may_end():
@@ -213,7 +213,7 @@ class Umt5Text:
         except Exception as error:
             self._fail(job, error, is_loaded=encoder is not None)
             if encoder is not None:
-                encoder.free()
+                _free(encoder)
             return None
         with self._changed:
             self._known.put(job.prompt, embedding)
@@ -240,6 +240,14 @@ class Umt5Text:
             failed = [job] if is_loaded else [job, *self._jobs.take_all()]
         for one in failed:
             one.fail(_named(error))
+
+
+def _free(encoder: PromptEncoder) -> None:
+    """Whatever a device says to that: without its thread, every prompt would be waited for in vain."""
+    try:
+        encoder.free()
+    except Exception as error:
+        log.error("cannot free the text encoder", exc_info=error)
 
 
 def _named(error: Exception) -> TextError:
