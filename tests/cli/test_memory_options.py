@@ -11,9 +11,11 @@ from tests.cli.runner import run_limner
 from tests.models.test_plan_cards import fake_tool
 
 from limner.cli.memory_options import wishes_from
-from limner.daemon.expected import best_engine
+from limner.daemon.config import DaemonConfig
+from limner.daemon.expected import best_engine, why_slow
 from limner.daemon.saved import Saved, SavedError, read
 from limner.models.plan_choice import Wishes
+from limner.models.plan_torch import TorchBuild
 from limner.models.store import State, Store
 
 NOTHING: dict[str, Any] = {"size": None, "text": None}
@@ -78,3 +80,20 @@ def test_auto_is_the_model_here_that_suits_best(tmp_path: Path, monkeypatch: pyt
     assert best_engine("cuda:1", Wishes()) == "pocket", "there is no such card"
     assert best_engine("cpu", Wishes()) == "pocket"
     assert best_engine("auto", Wishes(weights="fp8")) == "pocket"
+    cpu = TorchBuild(version="2.13.0+cpu", cuda="")
+    assert best_engine("auto", Wishes(), cpu) == "pocket", "torch would not use the card"
+
+
+def test_a_model_that_the_processor_would_paint_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu, cuda = TorchBuild(version="2", cuda=""), TorchBuild(version="2", cuda="12.8")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    config = DaemonConfig(engine="wan-1.3b")
+    assert why_slow(config, cuda).startswith("there is no NVIDIA GPU")
+    fake_tool(tmp_path, f'echo "{SMALL}"\n')
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
+    assert "torch was built for processors alone" in why_slow(config, cpu)
+    assert why_slow(config, cuda) == ""
+    for meant in (DaemonConfig(engine="wan-1.3b", device="cpu"), DaemonConfig(), DaemonConfig(engine="echo")):
+        assert why_slow(meant, cpu) == ""

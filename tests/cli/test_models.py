@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from tests.cli.runner import Result, finish, run_limner, start_limner
 from tests.models.fakes import FILES, TINY, safetensors, write_files
 from tests.models.loopback_hub import loopback_hub
 from tests.support.daemon import wait_for
+
+from limner.daemon.lock import InstanceLock
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -138,8 +141,17 @@ def test_a_model_is_chosen_for_every_daemon(home: Home) -> None:
     assert (home.folder / "config/limner/config.toml").read_text() == 'engine = "tiny"\n'
     assert any(line.startswith("*  tiny") for line in home.run("list").out.splitlines())
     assert "unknown model" in home.run("use", "nope").sentence
+    automatic = home.run("use", "auto")
+    assert "engine = 'auto'" in automatic.said and "limner daemon --stop" not in automatic.said
+    lock = InstanceLock.acquire(home.folder)
+    assert f"(process {os.getpid()}) goes on as it is" in home.run("use", "auto").said
+    lock.release()
+    listed = home.run("list")
+    assert "auto is chosen" in listed.said and not any(line[0] == "*" for line in listed.out.splitlines())
     (home.folder / "config/limner/config.toml").write_text('engine = "nope"')
     started = run_limner(home.folder, "daemon", "--detach", **home.variables)
     assert started.code == 1 and "config.toml: unknown engine 'nope'; there are: pocket" in started.sentence
     (home.folder / "config/limner/config.toml").write_text("engine = 1")
     assert "config.toml" in run_limner(home.folder, "daemon", "--detach", **home.variables).sentence
+    listed = home.run("list")
+    assert listed.code == 0 and "wan-1.3b" in listed.out and "config.toml" in listed.sentence

@@ -18,7 +18,7 @@ from limner.cli.memory_options import (
     wishes_from,
 )
 from limner.daemon.config import DaemonConfig
-from limner.daemon.expected import best_engine, expected_plan, in_words
+from limner.daemon.expected import best_engine, expected_plan, in_words, why_slow
 from limner.daemon.lock import StopError, running_pid, stop_daemon
 from limner.daemon.paths import runtime_dir
 from limner.daemon.saved import Saved, SavedError
@@ -27,6 +27,7 @@ from limner.daemon.saved import read as read_saved
 from limner.daemon.server import run
 from limner.models.catalogue import AUTO
 from limner.models.plan_choice import Refusal, Wishes
+from limner.models.plan_torch import torch_build
 
 
 def daemon(
@@ -82,7 +83,7 @@ def daemon(
         )
         chosen = _chosen(saved, **said)
         if chosen.get("engine") == AUTO:
-            chosen["engine"] = best_engine(chosen.get("device", "auto"), wishes)
+            chosen["engine"] = best_engine(chosen.get("device", "auto"), wishes, torch_build())
             typer.echo(f"{chosen['engine']} suits this machine best", err=True)
         config = DaemonConfig(**chosen, wishes=wishes, detach=detach)
     except SavedError as error:
@@ -101,7 +102,9 @@ def _tell_plan(config: DaemonConfig) -> None:
     plan = expected_plan(config)
     if isinstance(plan, Refusal) and config.wishes != Wishes():
         raise CliError(in_words(plan))
-    if plan is not None:
+    if slow := why_slow(config, torch_build()):
+        typer.echo(f"{config.engine}: {slow}", err=True)
+    elif plan is not None:
         # Where it does not fit, memory may be free by the time that it is needed.
         typer.echo(f"{config.engine}: {in_words(plan)}", err=True)
 

@@ -14,9 +14,11 @@ from limner.cli.console import fail, out, say
 from limner.cli.errors import EXIT_INTERRUPTED, CliError
 from limner.cli.models_check import check_tables
 from limner.cli.models_meter import ByteMeter
+from limner.daemon.lock import running_pid
+from limner.daemon.paths import runtime_dir
 from limner.daemon.saved import SavedError, save_engine
 from limner.daemon.saved import read as read_saved
-from limner.models.catalogue import IN_THE_BOX, load
+from limner.models.catalogue import AUTO, IN_THE_BOX, load
 from limner.models.entry import Entry
 from limner.models.errors import CancelledError, UnknownModelError
 from limner.models.folder_hub import FolderHub
@@ -47,7 +49,10 @@ def list_models(*, as_json: Json = False) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(rows).decode())
     else:
-        out().print(view.table(rows, chosen=_chosen()))
+        chosen = _chosen()
+        out().print(view.table(rows, chosen))
+        if chosen == AUTO:
+            say("auto is chosen: of the models that are here the one that suits the GPU best")
     for problem in catalogue.problems.values():
         fail(str(problem))
 
@@ -56,7 +61,9 @@ def _chosen() -> str:
     try:
         return read_saved().engine or view.POCKET.name
     except SavedError as error:
-        raise CliError(str(error)) from error
+        # The models are there all the same.
+        fail(str(error))
+        return ""
 
 
 @app.command()
@@ -123,7 +130,12 @@ def use(name: Name) -> None:
         path = save_engine(name)
     except SavedError as error:
         raise CliError(str(error)) from error
-    say(f"{path} says engine = {name!r} now; restart a running daemon with: limner daemon --stop")
+    say(f"{path} says engine = {name!r} now")
+    if (pid := running_pid(runtime_dir())) is not None:
+        say(
+            f"the daemon that runs (process {pid}) goes on as it is; end it with: limner daemon --stop"
+            " (OBS's filter then starts it anew)"
+        )
 
 
 @app.command()

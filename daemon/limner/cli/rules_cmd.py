@@ -81,6 +81,9 @@ def check() -> None:
     if faults:
         raise CliError(f"{own_file()}: " + "; ".join(faults))
     count = len(file.rules)
+    if not own_file().exists():
+        typer.echo(f"no rules: {own_file()} is not there")
+        return
     typer.echo(f"{count} rule{'' if count == 1 else 's'}, no mistake found in {own_file()}")
 
 

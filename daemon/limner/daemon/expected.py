@@ -11,6 +11,7 @@ from limner.models.plan_cards import cards
 from limner.models.plan_choice import MemoryPlan, Refusal, Wishes, choose
 from limner.models.plan_here import sizes_here
 from limner.models.plan_seen import card_for
+from limner.models.plan_torch import TorchBuild
 from limner.models.plan_words import refusal, sentence
 from limner.models.store import Store
 
@@ -29,10 +30,29 @@ def expected_plan(config: DaemonConfig) -> MemoryPlan | Refusal | None:
     return choose(sizes_here(known[config.engine], Store()), card, config.wishes) if card else None
 
 
-def best_engine(device: str, wishes: Wishes) -> str:
-    """Return what `auto` means now: the model here that suits the card best, else pocket."""
-    card = None if device == "cpu" else card_for(device, cards(), os.environ)
-    if card is None:
+def why_slow(config: DaemonConfig, build: TorchBuild | None) -> str:
+    """Return why a model that wants a GPU will be painted on the processor; empty: it will not, or is to be.
+
+    `build`: of torch, as it is installed.
+    """
+    if config.device != "auto" or config.engine not in catalogue.load().entries:
+        return ""
+    if card_for(config.device, cards(), os.environ) is None:
+        why = "there is no NVIDIA GPU that Limner can use"
+    elif build is not None and not build.cuda:
+        why = "the installed torch was built for processors alone"
+    else:
+        return ""
+    return f"{why}: the processor paints, which is far from live (see: limner doctor)"
+
+
+def best_engine(device: str, wishes: Wishes, build: TorchBuild | None = None) -> str:
+    """Return what `auto` means now: the model here that suits the card best, else pocket.
+
+    `build`: of torch, as it is installed.
+    """
+    card = card_for(device, cards(), os.environ)
+    if card is None or (build is not None and not build.cuda):
         return POCKET
     store = Store()
     here = [entry for entry in catalogue.load() if store.state(entry).presence == "here"]

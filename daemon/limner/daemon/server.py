@@ -19,7 +19,7 @@ from limner.daemon import protocol as p
 from limner.daemon import worker_protocol as w
 from limner.daemon.config import DaemonConfig
 from limner.daemon.detach import Detached, detach
-from limner.daemon.expected import expected_plan, in_words
+from limner.daemon.expected import expected_plan, in_words, why_slow
 from limner.daemon.hub import Hub
 from limner.daemon.lock import AlreadyRunningError, InstanceLock
 from limner.daemon.obs_control import OBS_LOG, ObsControl
@@ -37,6 +37,7 @@ from limner.daemon.style_file import StylesError, built_in, own_file
 from limner.daemon.style_watch import StyleWatch
 from limner.daemon.supervisor import WORKER_LOG, Death, Supervisor
 from limner.daemon.wire import MAX_MESSAGE_BYTES, Message, encode
+from limner.models.plan_torch import torch_build
 
 __all__ = ["Daemon", "DaemonConfig", "run"]
 
@@ -272,8 +273,9 @@ def _serve(config: DaemonConfig, lock: InstanceLock, parent: Detached | None) ->
     try:
         lock.write_pid()
         _clean_up_after_a_crash(config.runtime_dir)
-        plan = expected_plan(config)
-        if plan is not None:
+        if slow := why_slow(config, torch_build()):
+            log.warning("%s: %s", config.engine, slow)
+        elif (plan := expected_plan(config)) is not None:
             log.info("%s: %s", config.engine, in_words(plan))
         daemon = Daemon(config)
         if parent:
