@@ -43,23 +43,23 @@ def test_graphs_are_recorded_again_when_all_were_forgotten(
     assert len(allocator.known) == 1, "the memory of the first ones serves the next"
 
 
-def test_all_that_is_idle_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pool_lives_as_long_as_anybody_has_graphs_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     allocator = FakeAllocator()
     recorder = allocator.recorder(monkeypatch)
     first, second = (Replayer(recorder, name) for name in ("first", "second"))
     record_in(first, range(2))
     record_in(second, range(1))
-    first.clear()
-    recorder.free()
+    del first
     assert sum(allocator.uses.values()) == 1
-    record_in(first, range(1))
+    third = Replayer(recorder, "third")
+    record_in(third, range(1))
     assert len(allocator.known) == 1, "a stream that records has one pool as long as graphs are in it"
-    first.clear()
-    second.clear()
+    del second, third
     recorder.free()
     assert not allocator.known
-    record_in(second, range(1))
-    assert second.count == 1
+    fourth = Replayer(recorder, "fourth")
+    record_in(fourth, range(1))
+    assert fourth.count == 1
 
 
 def test_what_breaks_off_is_over_for_the_allocator_too(

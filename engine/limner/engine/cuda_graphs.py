@@ -35,8 +35,7 @@ class CudaRecorder:
         self._lock = threading.Lock()
         self._pool = torch.cuda.graph_pool_handle()
         self._graphs: WeakSet[torch.cuda.CUDAGraph] = WeakSet()
-        self._last: torch.cuda.CUDAGraph | None = None
-        """Keeps the pool alive while nobody has a graph: the next ones find its memory."""
+        """In the pool; who has them, keeps it alive."""
         self._fault = ""
 
     def record(self, function: Callable[[], Tensor]) -> tuple[Graph, Tensor]:
@@ -48,7 +47,7 @@ class CudaRecorder:
         with self._lock:
             if self._fault:
                 raise RuntimeError(self._fault)
-            alive = next(iter(self._graphs), None)
+            alive = next(iter(self._graphs), None)  # It stays so until the pool has one more.
             if alive is None:
                 self._pool = torch.cuda.graph_pool_handle()
             try:
@@ -59,13 +58,10 @@ class CudaRecorder:
                 self._fault = str(error) or "it cannot be recorded"
                 raise
             self._graphs.add(graph)
-            self._last = graph
             return graph, result
 
     def free(self) -> None:
         """Give back what torch keeps and nobody uses; the device ends first what it is at."""
-        with self._lock:
-            self._last = None
         torch.cuda.empty_cache()
 
     def _recorded(self, function: Callable[[], Tensor]) -> tuple[torch.cuda.CUDAGraph, Tensor]:

@@ -21,7 +21,7 @@ from limner.engine.files import LoraShare
 from limner.engine.fusing import BACKEND, fusing
 from limner.engine.loading import PartProgress, Weights, load_model
 from limner.engine.parts import TextEncoder
-from limner.engine.replayed import STAGES, RecorderOf, no_recorder
+from limner.engine.replayed import RecorderOf, no_recorder
 from limner.engine.stream import Stream, denoised
 from limner.engine.types import Painted, StreamSettings
 from limner.engine.wan.lora import LoraSwitch, Prepared
@@ -89,9 +89,6 @@ class Engine:
     def free_memory(self) -> None:
         """Give back to the device what no stream holds any more. What it is at is done first."""
         gc.collect()  # Streams and their lanes' last chunks hold one another.
-        for stage in STAGES:
-            if (recorder := self._recorder_of(stage)) is not None:
-                recorder.free()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -86,6 +86,8 @@ class Replayer:
         self._recorder, self._name = recorder, name
         self._recorded: dict[Hashable, _Recorded | None] = {}
         """None: called once, to be recorded the next time."""
+        self._kept: Graph | None = None
+        """One of those forgotten: the next ones find the memory that they shared."""
 
     @property
     def is_on(self) -> bool:
@@ -124,6 +126,8 @@ class Replayer:
 
     def clear(self) -> None:
         """Forget all graphs: memory that they use is about to go, or to move."""
+        graphs = [recorded.graph for recorded in self._recorded.values() if recorded is not None]
+        self._kept = graphs[0] if graphs else self._kept
         self._recorded.clear()
 
     def _record(
@@ -143,13 +147,13 @@ class Replayer:
             log.warning(
                 "%s runs without CUDA graphs, and slower: %s", self._name, str(error).strip().split("\n")[0]
             )
-            self._recorder = None
-            self.clear()
+            self._recorder = self._kept = None
+            self._recorded.clear()
             return None
         if self.count >= MOST_GRAPHS:
             self.clear()
         recorded = _Recorded(graph, result, buffers, alive)
-        self._recorded[key] = recorded
+        self._recorded[key], self._kept = recorded, None
         return recorded
 
 

@@ -22,7 +22,6 @@ from limner.engine.parts import VaeStream
 from limner.engine.state import StreamState
 
 Stage = Literal["the encoder", "the transformer", "the decoder"]
-STAGES: tuple[Stage, ...] = ("the encoder", "the transformer", "the decoder")
 RecorderOf = Callable[[Stage], Recorder | None]
 """The recorder of a stage. Each has its own, since stages run at the same time; None: no graphs."""
 
