@@ -101,6 +101,28 @@ def test_it_waits_for_nobody_and_comes_in_force_with_a_push(desk: LoraDesk, read
     assert len(reader.in_force) == 1 and desk.note == ""
 
 
+def test_a_file_that_comes_after_it_was_asked_for_is_read(
+    desk: LoraDesk, reader: SlowReader, folder: Path
+) -> None:
+    place = folder / "late.safetensors"
+    asked = [Lora(name="late")]
+
+    def ask() -> str:
+        desk.want(asked)
+        if desk._coming is not None:
+            desk._coming.exception(PATIENCE_S)
+        desk.put_in_force()
+        return desk.note
+
+    reader.may_read.release(10)
+    assert "there is no LoRA 'late'" in ask()
+    assert "there is no LoRA 'late'" in ask() and reader.in_force == [[]], "nothing has changed"
+    place.write_bytes(b"half of it")
+    assert "late.safetensors" in ask() and "there is no" not in desk.note
+    place.write_bytes((folder / "grain.safetensors").read_bytes())
+    assert ask() == "" and reader.in_force[-1] == ["late"]
+
+
 def test_the_newest_of_several_wishes_counts(desk: LoraDesk, reader: SlowReader) -> None:
     desk.want([Lora(name="grain")])
     desk.want([Lora(name="ink")])

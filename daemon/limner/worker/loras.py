@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("limner.worker")
 ENDING = ".safetensors"
+_Stamp = tuple[int, int, int] | None
 
 
 class LoraError(Exception):
@@ -34,15 +35,18 @@ class LoraDesk:
         self._reading: ThreadPoolExecutor | None = None
         self._wanted: tuple[Lora, ...] = ()
         self._coming: Future[Prepared] | None = None
+        self._failed_with: list[_Stamp] | None = None
+        """What the files were when they could not be used; None: they could."""
         self.note = ""
         """Why what is wanted is not painted with; empty: it is."""
 
     def want(self, loras: Sequence[Lora]) -> None:
         """Paint with these, and no others, as soon as they are read. Of several wishes the newest counts."""
         wanted = tuple(loras)
-        if wanted == self._wanted:
+        if wanted == self._wanted and self._failed_with in (None, self._stamps()):
             return
-        self._wanted = wanted
+        # A file that was missing or wrong, and is another one now, is read again.
+        self._wanted, self._failed_with = wanted, None
         if self._reading is None:
             self._reading = ThreadPoolExecutor(1, "limner-loras")
         if self._coming is not None:
@@ -58,16 +62,21 @@ class LoraDesk:
         try:
             self._use(coming.result())
             self.note = ""
+            return
         # Of files from anywhere, and of memory that may not suffice: a look fails, not the stream.
         except Exception as error:
             log.warning("a LoRA cannot be painted with", exc_info=error)
             self._use(self._engine.read_loras([]))
             self.note = f"painted without LoRAs: {_reason(error)}"
+            self._failed_with = self._stamps()
 
     def close(self) -> None:
         """End the thread."""
         if self._reading is not None:
             self._reading.shutdown(cancel_futures=True)
+
+    def _stamps(self) -> list[_Stamp]:
+        return [_stamp(_place(self._folder, lora.name)) for lora in self._wanted]
 
     def _use(self, prepared: Prepared) -> None:
         self._lanes.between(lambda: self._engine.use_loras(prepared))
@@ -82,11 +91,22 @@ class LoraDesk:
 
 def lora_path(folder: Path, name: str) -> Path:
     """Return the file of a LoRA; LoraError when there is none."""
-    plain = name.removesuffix(ENDING)
-    path = folder / f"{plain}{ENDING}"
-    if path.name != f"{plain}{ENDING}" or not path.is_file():
-        raise LoraError(f"there is no LoRA {plain!r}; put {plain}{ENDING} into {folder}")
+    path = _place(folder, name)
+    if path.parent != folder or not path.is_file():
+        raise LoraError(f"there is no LoRA {path.stem!r}; put {path.name} into {folder}")
     return path
+
+
+def _place(folder: Path, name: str) -> Path:
+    return folder / f"{name.removesuffix(ENDING)}{ENDING}"
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        info = path.stat()
+    except (OSError, ValueError):
+        return None
+    return info.st_mtime_ns, info.st_size, info.st_ino
 
 
 def _reason(error: Exception) -> str:
