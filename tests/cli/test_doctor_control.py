@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from limner.cli.doctor.control import check_choices, check_control
+from limner.cli.style_desk import in_the_box
 from limner.daemon.saved import Saved
 from limner.installer import obs_config
 from limner.models.plan_choice import Wishes
@@ -49,6 +50,22 @@ def test_a_mistake_is_named_with_its_line(home: Path) -> None:
     (home / "styles.toml").write_text(RULE + "strength = 3\n")
     (only,) = check_control()
     assert only.state == "warning" and "line 4: rules[0].strength is 3" in only.text
+
+
+def test_a_rule_for_a_style_that_is_not_there_is_named(home: Path) -> None:
+    (home / "styles.toml").write_text(RULE.replace("neon", "neno"))
+    (only,) = check_control()
+    assert only.state == "warning" and "rule 1: there is no style 'neno'; did you mean 'neon'?" in only.text
+
+
+def test_styles_are_those_of_the_chosen_model(home: Path) -> None:
+    in_the_box.cache_clear()
+    pocket = in_the_box()
+    (home / "config.toml").write_text('engine = "wan-1.3b"')
+    in_the_box.cache_clear()
+    assert "visible brush strokes" in in_the_box().find("oil painting").prompt
+    assert "visible brush strokes" not in pocket.find("oil painting").prompt
+    in_the_box.cache_clear()
 
 
 def test_rules_need_a_way_to_obs(home: Path) -> None:

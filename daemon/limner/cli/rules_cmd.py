@@ -72,13 +72,7 @@ def list_rules(*, as_json: Annotated[bool, typer.Option("--json", help="Print JS
 def check() -> None:
     """Look for mistakes: in the file, and in the names of styles."""
     styles, file = desk.own()
-    faults = [
-        f"rule {number}: there is no style {rule.style!r}; {styles.near(rule.style)}there are: "
-        + ", ".join(styles.names)
-        for number, rule in enumerate(file.rules, 1)
-        if rule.style not in (None, "", "custom") and styles.get(str(rule.style)) is None
-    ]
-    if faults:
+    if faults := desk.unknown_styles(styles, file):
         raise CliError(f"{own_file()}: " + "; ".join(faults))
     count = len(file.rules)
     if not own_file().exists():

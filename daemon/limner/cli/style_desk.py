@@ -14,8 +14,11 @@ from limner.cli.errors import CliError
 from limner.daemon import style_edit
 from limner.daemon.client import Client, ClientError
 from limner.daemon.faults import explain
+from limner.daemon.saved import SavedError
+from limner.daemon.saved import read as read_saved
 from limner.daemon.style_file import StyleFile, StylesError, built_in, load, own_file, parse, read
-from limner.daemon.styles import Entry, Style, Styles, UnknownStyleError, key_of
+from limner.daemon.styles import CUSTOM, Entry, Style, Styles, UnknownStyleError, key_of
+from limner.models.catalogue import AUTO
 
 
 @contextmanager
@@ -30,16 +33,32 @@ def _explained() -> Iterator[None]:
 
 @cache
 def in_the_box() -> Styles:
-    """Return the styles for the model of the running daemon, else for pocket."""
+    """Return the styles for the model of the running daemon, else for the chosen one."""
     return load(built_in(_model()))
 
 
 def _model() -> str:
     try:
         with Client() as client:
-            return client.query().worker.model or "pocket"
+            if model := client.query().worker.model:
+                return model
     except ClientError:
-        return "pocket"
+        pass
+    try:
+        chosen = read_saved().engine
+    except SavedError:
+        chosen = None
+    return "pocket" if chosen in (None, AUTO) else chosen
+
+
+def unknown_styles(styles: Styles, file: StyleFile) -> list[str]:
+    """Return a sentence for each rule that names a style that is not there."""
+    return [
+        f"rule {number}: there is no style {rule.style!r}; {styles.near(rule.style)}there are: "
+        + ", ".join(styles.names)
+        for number, rule in enumerate(file.rules, 1)
+        if rule.style not in (None, "", CUSTOM) and styles.get(rule.style) is None
+    ]
 
 
 def known() -> tuple[Styles, str]:

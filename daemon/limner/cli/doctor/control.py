@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from limner.cli.doctor.findings import Finding, blocked, fine, warning
-from limner.cli.style_desk import in_the_box
+from limner.cli.style_desk import in_the_box, unknown_styles
 from limner.daemon.saved import Saved, SavedError, saved_file
 from limner.daemon.saved import check as check_saved
 from limner.daemon.saved import read as read_saved
@@ -40,6 +40,8 @@ def check_control() -> list[Finding]:
         styles, file = read(own_file(), in_the_box())
     except StylesError as error:
         return [warning(STYLES, str(error), "correct it; until then the styles before it are in force")]
+    if faults := unknown_styles(styles, file):
+        return [warning(STYLES, f"{own_file()}: {'; '.join(faults)}", "correct it: that rule sets nothing")]
     own = sum(style.is_own for style in styles)
     found = [fine(STYLES, f"{own_file()}: {_count(own, 'style')}, {_count(len(file.rules), 'rule')}")]
     return [*found, _way_to_obs()] if file.rules else found
