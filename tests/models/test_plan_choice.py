@@ -173,6 +173,12 @@ def test_words() -> None:
     assert changes(plan.choice, below) == "up to 2 steps instead of up to 4 steps, text encoder on the GPU"
 
 
+def test_what_is_recorded_has_memory_of_its_own() -> None:
+    """Which nothing else can have; and each new scene begins with calls that are not recorded."""
+    named = {part.name: part.size_bytes for part in planned(SMALL, 24).parts}
+    assert named["recorded work"] == named["denoiser at work"] + named["autoencoder at work"]
+
+
 def test_sessions_share_the_weights_but_not_the_history() -> None:
     one = planned(SMALL, 24).choice
     two = replace(one, streams=2)

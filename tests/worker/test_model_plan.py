@@ -74,7 +74,7 @@ def test_an_autoencoder_that_is_not_here_is_not_chosen(card: Any) -> None:
     only_wan = source(parts=("dit", "vae"))
     with pytest.raises(NoRoomError, match="no autoencoder 'taehv'"):
         planned(only_wan, "cuda", Wishes(vae="taehv"))
-    card(6)
+    card(7)
     model = planned(only_wan, "cuda", Wishes())
     assert model.plan is not None and model.plan.choice.vae == "wan"
 

@@ -88,6 +88,9 @@ def parts_of(model: ModelSizes, choice: Choice) -> tuple[Part, ...]:
         ),
         "autoencoder at work": sum(vae_work_bytes(model, choice.vae, choice.size)),
     }
+    # Calls leave their memory with their CUDA streams, and a scene that begins anew needs it again; what is
+    # recorded has memory of its own, which nothing else can have.
+    once["recorded work"] = sum(once.values())
     streams = {name: choice.streams * size for name, size in stream_parts(model, choice).items()}
     parts = weights | streams | once
     lost = int(SLACK * sum(parts.values()))
