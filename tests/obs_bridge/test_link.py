@@ -787,3 +787,18 @@ def test_figures_are_written_whole(start: Callable[..., LinkTool], folder: Path,
     assert figures["model"] == "invert"
     assert {"painted_shown", "work_us_p99", "latency_ms_p95", "delay_ms"} <= set(figures)
     assert [path.name for path in tmp_path.iterdir()] == ["Camera.json"]
+
+
+def test_many_changes_are_one_refresh_of_the_page(start: Callable[..., LinkTool], folder: Path) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard):
+        tool = start()
+        _open(tool, heard)
+        told = tool.lines.count("state")
+        before = time.monotonic()
+        for _ in range(200):
+            tool.say("refresh")
+            tool.ask("status")
+        at_most = 2 + (time.monotonic() - before) / 0.3
+        tool.wait_line("state")
+        assert 1 <= tool.lines.count("state") - told <= at_most

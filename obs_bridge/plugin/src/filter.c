@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "filters.h"
 #include "settings.h"
+#include "steer.h"
 #include "vendor.h"
 
 #ifndef LIMNER_VERSION
@@ -91,6 +92,7 @@ static void filter_free(struct filter *f)
 	hotkeys_unregister(&f->hotkeys);
 	sound_release(f); /* before another filter may have that source */
 	filters_remove(f);
+	steer_release(f);
 	link_destroy(f->link);
 	obs_enter_graphics();
 	capture_free(&f->capture);

@@ -21,6 +21,12 @@ struct look {
 	struct fade_rules fade;
 };
 
+/* What was wished by a hotkey or a request, and not yet written into the settings: steer.c. */
+struct steering {
+	obs_data_t *settings; /* the others stay; NULL: nothing was */
+	bool new_style;
+};
+
 struct filter {
 	obs_source_t *context;
 	/* Taken in create: while a source is being destroyed, OBS no longer has one to give. */
@@ -29,6 +35,7 @@ struct filter {
 	struct stats stats;
 	struct hotkeys hotkeys;
 	struct sound sound;
+	struct steering steering;
 	struct filter *next;  /* of all filters: filters.c */
 	atomic_bool cut_away; /* the source is to be seen at once, without a fade */
 

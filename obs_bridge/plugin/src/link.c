@@ -313,6 +313,12 @@ void link_ask_reset(struct link *link)
 	wake(link);
 }
 
+void link_ask_refresh(struct link *link)
+{
+	atomic_store(&link->refresh_asked, true);
+	wake(link);
+}
+
 void link_set_fault(struct link *link, const char *key)
 {
 	if (link->has_thread) /* without one, that is the fault */

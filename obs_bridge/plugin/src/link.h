@@ -104,6 +104,9 @@ void link_ask_bypass(struct link *link, bool bypass);
 /* Let the engine forget what it painted. */
 void link_ask_reset(struct link *link);
 
+/* The settings are others: say so soon (state_changed), and not for each of many. */
+void link_ask_refresh(struct link *link);
+
 /* What keeps the filter itself from painting, by the key of its words (a constant); NULL: nothing does. */
 void link_set_fault(struct link *link, const char *key);
 

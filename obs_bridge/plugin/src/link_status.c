@@ -12,6 +12,8 @@
 
 /* Whoever hears of news rebuilds the properties, under the hands of a user who may be dragging a slider. */
 #define REFRESH_EVERY_MS 3000
+/* Somebody steers from elsewhere, maybe from a script: building a page takes OBS tens of milliseconds. */
+#define ASKED_REFRESH_EVERY_MS 300
 
 static const char *words(const struct link *link, const char *key)
 {
@@ -92,6 +94,10 @@ void link_tell(struct link *link, uint64_t now_ns)
 		link->told_fault = fault;
 		if (fault)
 			log_line(LEVEL_ERROR, "%s: %s", link->source.name, words(link, fault));
+		refresh(link, now_ns);
+	} else if (link->change_due_ns == 0 &&
+		   now_ns >= link->refreshed_ns + ASKED_REFRESH_EVERY_MS * NS_PER_MS &&
+		   atomic_exchange(&link->refresh_asked, false)) {
 		refresh(link, now_ns);
 	} else if (link->refresh_wanted && link->change_due_ns == 0 &&
 		   now_ns >= link->refreshed_ns + REFRESH_EVERY_MS * NS_PER_MS) {

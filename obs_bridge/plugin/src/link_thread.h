@@ -35,7 +35,7 @@ struct link {
 	/* Mailboxes: the newest wins, whoever takes it out frees it. */
 	_Atomic(struct link_source *) source_box;
 	_Atomic(struct link_wish *) wish_box;
-	atomic_bool stop, open, painting, reset_asked;
+	atomic_bool stop, open, painting, reset_asked, refresh_asked;
 	atomic_int bypass;
 	_Atomic(const char *) fault; /* a key of words; NULL: none */
 

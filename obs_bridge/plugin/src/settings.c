@@ -154,7 +154,7 @@ static void mirror_on_ui(void *data)
 			obs_data_set_double(s, S_MOTION_HIGH, task->now.motion_high);
 			obs_data_set_double(s, S_STEADINESS, task->now.steadiness);
 			obs_source_update(filter, NULL);
-			obs_source_update_properties(filter);
+			link_ask_refresh(((struct filter *)obs_obj_get_data(filter))->link);
 		}
 		obs_data_release(s);
 		obs_source_release(filter);

@@ -2,42 +2,85 @@
 #include "steer.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "settings.h"
 #include "settings_keys.h"
 
-struct steering {
-	obs_weak_source_t *filter;
-	obs_data_t *settings; /* the others stay */
-	bool new_style;
-};
+/* Of what is wished of any filter; held for moments, and never on the graphics thread. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-static void steer_on_ui(void *data)
+static struct steering take(struct filter *f)
 {
-	struct steering *steering = data;
-	obs_source_t *filter = obs_weak_source_get_source(steering->filter);
-	if (filter) {
-		obs_data_t *s = obs_source_get_settings(filter);
-		if (steering->new_style)
-			settings_leave_to_style(s);
-		obs_data_release(s);
-		obs_source_update(filter, steering->settings);
-		obs_source_update_properties(filter);
-	}
-	obs_source_release(filter);
-	obs_weak_source_release(steering->filter);
-	obs_data_release(steering->settings);
-	bfree(steering);
+	pthread_mutex_lock(&mutex);
+	const struct steering taken = f->steering;
+	f->steering = (struct steering){0};
+	pthread_mutex_unlock(&mutex);
+	return taken;
 }
 
-/* Settings are the UI thread's: they have no lock, and the page writes them there. Takes over `settings`. */
+static void apply(struct filter *f)
+{
+	const struct steering wanted = take(f);
+	if (!wanted.settings)
+		return;
+	if (wanted.new_style) {
+		obs_data_t *s = obs_source_get_settings(f->context);
+		settings_leave_to_style(s);
+		obs_data_release(s);
+	}
+	obs_source_update(f->context, wanted.settings);
+	obs_data_release(wanted.settings);
+	link_ask_refresh(f->link);
+}
+
+static void apply_on_ui(void *data)
+{
+	obs_weak_source_t *weak = data;
+	obs_source_t *filter = obs_weak_source_get_source(weak);
+	if (filter)
+		apply(obs_obj_get_data(filter));
+	obs_source_release(filter);
+	obs_weak_source_release(weak);
+}
+
+/* True: nobody else has asked the UI thread yet. */
+static bool put(struct filter *f, obs_data_t *settings, bool new_style)
+{
+	pthread_mutex_lock(&mutex);
+	struct steering *s = &f->steering;
+	const bool is_first = !s->settings;
+	/* What was wished for the style before goes with it. */
+	if (is_first || new_style) {
+		obs_data_release(s->settings);
+		obs_data_addref(settings);
+		s->settings = settings;
+	} else {
+		obs_data_apply(s->settings, settings);
+	}
+	s->new_style = s->new_style || new_style;
+	pthread_mutex_unlock(&mutex);
+	return is_first;
+}
+
+/* Settings are the UI thread's: they have no lock, and the page writes them there. What comes before it gets
+ * to them is taken together: a script must not fill its queue. */
 static void steer(struct filter *f, obs_data_t *settings, bool new_style)
 {
-	struct steering *steering = bzalloc(sizeof(*steering));
-	obs_weak_source_addref(f->weak);
-	*steering = (struct steering){f->weak, settings, new_style};
-	obs_queue_task(OBS_TASK_UI, steer_on_ui, steering, false);
+	const bool is_first = put(f, settings, new_style);
+	obs_data_release(settings);
+	if (obs_in_task_thread(OBS_TASK_UI)) {
+		apply(f);
+	} else if (is_first) {
+		obs_weak_source_addref(f->weak);
+		obs_queue_task(OBS_TASK_UI, apply_on_ui, f->weak, false);
+	}
+}
+
+void steer_release(struct filter *f)
+{
+	obs_data_release(take(f).settings);
 }
 
 static bool knows(struct filter *f, const char *style)

@@ -15,3 +15,5 @@ void steer_bypass(struct filter *filter, bool bypass);
 /* The source at once, without a fade. */
 void steer_panic(struct filter *filter);
 void steer_reset(struct filter *filter);
+/* The filter ends. */
+void steer_release(struct filter *filter);

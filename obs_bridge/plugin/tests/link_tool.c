@@ -136,6 +136,8 @@ static void command(struct link *link, char *line)
 		link_ask_bypass(link, value != 0);
 	} else if (strcmp(line, "reset") == 0) {
 		link_ask_reset(link);
+	} else if (strcmp(line, "refresh") == 0) {
+		link_ask_refresh(link);
 	} else if (strcmp(line, "may-start") == 0) {
 		wish.may_start_daemon = true;
 		send_wish(link);
