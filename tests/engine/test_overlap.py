@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import weakref
 from collections.abc import Iterator
@@ -216,6 +217,24 @@ def test_a_stream_stays_until_the_device_is_done_with_it(
         was_there = stream() is not None
         done.set()
     assert was_there and stream() is None
+
+
+def test_who_waits_for_the_last_chunk_has_the_memory_of_its_stream(engine: Engine) -> None:
+    """Without the collector, and at once: another stream is opened in its place."""
+    gc.disable()
+    try:
+        with DeviceLanes(torch.device("cpu")) as lanes:
+            gone = []
+            for _ in range(20):
+                overlapped = OverlappedStream(stream_of(engine), lanes)
+                stream = weakref.ref(overlapped.stream)
+                overlapped.push(clip(1)[0])
+                overlapped.reset()
+                del overlapped
+                gone.append(stream() is None)
+    finally:
+        gc.enable()
+    assert all(gone)
 
 
 def test_all_tensors_of_a_chunk_are_handed_on(engine: Engine) -> None:

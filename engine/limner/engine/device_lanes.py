@@ -84,7 +84,7 @@ class DeviceLanes:
                 encoded.set_result(None)
             painted.set_exception(fault)
             return
-        self._finishing.submit(_finish, stream, painting, done, painted)
+        self._finishing.submit(_finish, [stream], painting, done, painted)
 
     def _painting(self, stream: Stream, frames: Any, here: Mark, encoded: Future[None]) -> Painting | None:
         encoding, denoising, decoding = self._encoding, self._denoising, self._decoding
@@ -114,15 +114,22 @@ class DeviceLanes:
         return result
 
 
-def _finish(_: Stream, painting: Painting | None, done: Mark, painted: Future[Painted | None]) -> None:
-    """Wait for the device, and hand out. The stream is here to stay so long: who closes it waits for nothing,
-    and its memory would be the next one's while the queues still write there."""
+def _finish(
+    kept: list[Stream], painting: Painting | None, done: Mark, painted: Future[Painted | None]
+) -> None:
+    """Wait for the device, and hand out.
+
+    `kept`: whose memory the queues still work with. Who closes it waits for nothing; who needs its memory
+    waits for `painted`.
+    """
     try:
         done.wait()
         result = None if painting is None else painting.painted()
     except BaseException as fault:  # A broken device shows here first.
+        kept.clear()
         painted.set_exception(fault)
     else:
+        kept.clear()
         painted.set_result(result)
 
 
