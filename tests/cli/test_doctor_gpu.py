@@ -9,6 +9,7 @@ from tests.cli.runner import run_limner
 from tests.models.test_plan_cards import GTX, RTX, fake_tool
 
 from limner.cli.doctor import gpu
+from limner.daemon.protocol import WorkerInfo
 from limner.models.plan_cards import Cards, cards_from
 from limner.models.plan_choice import Wishes
 from limner.models.plan_torch import TorchBuild, torch_build
@@ -89,6 +90,14 @@ def test_models_are_judged_on_the_card_that_paints_and_as_the_user_wants_them(tm
     assert "GTX 1080 is too old" in old["Model wan-1.3b"] and old["Best model"].startswith("pocket")
     pinned = gpu.check_models(CARDS.best, wishes=Wishes(steps=2, size=(640, 368)), store=store)
     assert "640×368, up to 2 steps" in {one.name: one.text for one in pinned}["Model wan-1.3b"]
+
+
+def test_what_the_painter_holds_itself_is_not_counted_against_its_model() -> None:
+    live = WorkerInfo(state="ready", model="wan-1.3b", device="NVIDIA GeForce RTX 4090 (cuda:0)")
+    (said,) = gpu.painting_now(live)
+    assert said.state == "ok" and said.text.startswith("wan-1.3b paints on NVIDIA GeForce RTX 4090")
+    for other in (None, WorkerInfo(state="ready", model="pocket", device="CPU"), WorkerInfo(state="failed")):
+        assert gpu.painting_now(other) == []
 
 
 def test_a_chosen_model_that_does_not_fit_is_a_warning_with_advice(tmp_path: Path) -> None:

@@ -81,6 +81,14 @@ def test_a_half_written_file_is_as_none(tmp_path: Path, config: Path) -> None:
         addresses(tmp_path, {})
 
 
+@pytest.mark.parametrize("port", ["null", "99999", "0", '"x"', "[4455]"])
+def test_what_is_no_port_is_as_none(tmp_path: Path, config: Path, port: str) -> None:
+    folder = tmp_path / ".config" / "obs-studio"
+    write_json(folder, OFF.replace("false", "true").replace("4455", port))
+    with pytest.raises(AddressError, match="no configuration of OBS"):
+        addresses(tmp_path, {})
+
+
 def test_own_settings_are_instead(tmp_path: Path, config: Path) -> None:
     write_json(tmp_path / ".config" / "obs-studio", OFF)
     path = config / "obs.toml"

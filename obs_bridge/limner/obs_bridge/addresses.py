@@ -105,15 +105,22 @@ def _from_obs(folder: Path) -> Iterator[Address]:
             if values is None:
                 continue
             yield Address(
-                port=int(values.get("port", DEFAULT_PORT)),
+                port=_port(values.get("port", DEFAULT_PORT)),
                 # Without a password on the server, none is asked for.
                 password=str(values.get("password", "")),
                 enabled=bool(values.get("enabled", False)),
                 source=path,
             )
-        except (OSError, ValueError):
-            # Not there, or half written: the next look will see it.
+        except (OSError, ValueError, TypeError):
+            # Not there, half written or no address: the next look may see another.
             continue
+
+
+def _port(value: Any) -> int:
+    port = int(value)
+    if not 1 <= port <= 65535:
+        raise ValueError(f"{port} is no port")
+    return port
 
 
 def _read_json(text: str) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from limner.cli.doctor.findings import Finding, blocked, fine, warning
 from limner.daemon.client import Client, ClientError, NoDaemonError, version
 from limner.daemon.paths import DAEMON_SOCKET, PathError, endpoint, ensure_private_dir, runtime_dir
-from limner.daemon.protocol import Overview
+from limner.daemon.protocol import Overview, WorkerInfo
 
 
 def check_runtime_dir(folder: Path | None = None) -> Finding:
@@ -21,6 +21,15 @@ def check_runtime_dir(folder: Path | None = None) -> Finding:
         text, _, advice = str(error).partition("; ")
         return blocked(name, text, advice)
     return fine(name, str(folder))
+
+
+def painter(folder: Path | None = None) -> WorkerInfo | None:
+    """Return the worker of the running daemon; None: no daemon answers."""
+    try:
+        with Client(folder) as client:
+            return client.query().worker
+    except ClientError:
+        return None
 
 
 def check_daemon(folder: Path | None = None) -> list[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from limner.cli.doctor.findings import Finding, fine, warning
+from limner.daemon.protocol import WorkerInfo
 from limner.models import catalogue
 from limner.models.entry import Entry
 from limner.models.plan_best import best_plan
@@ -57,6 +58,14 @@ def check_device(found: Cards, card: Card | None, device: str) -> list[Finding]:
     if VISIBLE not in os.environ:
         text = f"{device} is chosen, and there is no such GPU"
     return [warning(name, text, "choose one: limner daemon --device, or device in config.toml")]
+
+
+def painting_now(painter: WorkerInfo | None) -> list[Finding]:
+    """Does the running painter hold memory of a GPU? Then nobody can say what would fit without it."""
+    if painter is None or painter.state not in ("loading", "ready") or painter.device in ("", "CPU"):
+        return []
+    text = f"{painter.model} paints on {painter.device}, and what it holds there is not free"
+    return [fine("Models", f"{text}; to see what fits: limner daemon --stop, then limner doctor")]
 
 
 def check_models(

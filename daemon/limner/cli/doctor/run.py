@@ -60,7 +60,8 @@ def _gpu(saved: Saved) -> list[Finding]:
         *gpu.check_cards(found),
         *gpu.check_torch(found, torch_build()),
         *gpu.check_device(found, card, saved.device or "auto"),
-        *gpu.check_models(card, saved.engine or "", saved.memory),
+        # A model that is live would be told to be too large for what it has left.
+        *(gpu.painting_now(daemon.painter()) or gpu.check_models(card, saved.engine or "", saved.memory)),
     ]
 
 
