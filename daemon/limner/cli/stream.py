@@ -49,7 +49,7 @@ class Picture:
 
 def wait_until_ready(session: ClientSession, note: Callable[[str], None]) -> tuple[str, str]:
     """Wait for the worker; return its (model, device). Raises CliError when it fails to start."""
-    deadline = time.monotonic() + READY_TIMEOUT_S
+    said, deadline = "", time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
         overview = session.query()
         worker = overview.worker
@@ -62,7 +62,11 @@ def wait_until_ready(session: ClientSession, note: Callable[[str], None]) -> tup
         if own and own[0].status.state == "failed":
             raise CliError(own[0].status.sentence)
         of_session = own[0].status.sentence if worker.state == "ready" and own else ""
-        note(of_session or worker.sentence or "waiting for the worker")
+        sentence = of_session or worker.sentence or "waiting for the worker"
+        note(sentence)
+        if sentence != said:
+            # A large model loads for minutes, and says how far it is.
+            said, deadline = sentence, time.monotonic() + READY_TIMEOUT_S
         end = time.monotonic() + READY_POLL_S
         while (left := end - time.monotonic()) > 0:
             event = session.receive(left)
@@ -70,7 +74,8 @@ def wait_until_ready(session: ClientSession, note: Callable[[str], None]) -> tup
                 raise CliError(event.message)
             if isinstance(event, PaintedFrame):
                 event.release()
-    raise CliError(f"the worker was not ready within {READY_TIMEOUT_S:g} s; see worker.log beside the socket")
+    stuck = f"the worker has said nothing new for {READY_TIMEOUT_S:g} s ({said})"
+    raise CliError(f"{stuck}; see worker.log beside the socket")
 
 
 def take(
