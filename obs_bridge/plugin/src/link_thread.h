@@ -90,6 +90,12 @@ void link_send_hello(struct link *link, uint64_t now_ns);
 void link_lose(struct link *link, const char *why, bool daemon_died, uint64_t now_ns);
 void link_read_messages(struct link *link, uint64_t now_ns);
 void link_pass_slots(struct link *link, uint64_t now_ns);
+
+/* link_wish.c */
+/* What a hello says; from then on an answer is awaited. */
+void link_first_change(struct link *link, struct change *settings);
+/* The daemon says what is in force. */
+void link_know(struct link *link, const struct settings *settings);
 void link_take_wish(struct link *link, uint64_t now_ns);
 void link_send_change(struct link *link, uint64_t now_ns);
 /* Bypass and reset, as they were asked for. */
