@@ -10,7 +10,8 @@ import torch
 from tests.support.fake_cuda import FakeAllocator
 from torch import Tensor
 
-from limner.engine import queues
+from limner.engine import cuda_graphs, queues
+from limner.engine.cuda_graphs import cuda_recorders
 from limner.engine.frames import Uploader
 from limner.engine.graphs import Replayer
 from limner.engine.queues import cuda_stream, queues_of
@@ -79,6 +80,12 @@ def test_what_breaks_off_is_over_for_the_allocator_too(
         record_in(late, range(1))
     assert ["without CUDA graphs" in line for line in caplog.messages] == [True, True]
     assert (well.count, broken.is_on, late.is_on) == (1, False, False)
+    monkeypatch.setattr(cuda_graphs, "cuda_recorder", lambda device, stage: recorder)
+    of_another_model = cuda_recorders(torch.device("cpu"))
+    for _ in range(2):
+        again = Replayer(of_another_model("a stage"), "again")
+        record_in(again, range(1))
+        assert again.count == 1
 
 
 def test_what_fails_while_it_is_recorded_is_told_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:

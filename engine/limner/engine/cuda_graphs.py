@@ -42,7 +42,8 @@ class CudaRecorder:
         """Record, while other threads go on using the device; nobody waits for it.
 
         Not by `torch.cuda.graph`: that waits for the device and gives all its cached memory back first, which
-        a live stream would feel. What failed once is not tried again, for no stream: it takes long.
+        a live stream would feel. What failed once is not tried again, for no stream of this engine: it takes
+        long.
         """
         with self._lock:
             if self._fault:
@@ -59,6 +60,11 @@ class CudaRecorder:
                 raise
             self._graphs.add(graph)
             return graph, result
+
+    def try_again(self) -> None:
+        """Whatever failed before: another model is loaded."""
+        with self._lock:
+            self._fault = ""
 
     def free(self) -> None:
         """Give back what torch keeps and nobody uses; the device ends first what it is at."""
@@ -92,6 +98,20 @@ class CudaRecorder:
 def cuda_recorder(device: torch.device, stage: str) -> CudaRecorder:
     """The recorder of a stage, for all streams of all engines of this process."""
     return CudaRecorder(device, stage)
+
+
+def cuda_recorders(device: torch.device) -> Callable[[str], CudaRecorder]:
+    """The recorders of an engine's stages."""
+    used: set[str] = set()
+
+    def recorder_of(stage: str) -> CudaRecorder:
+        recorder = cuda_recorder(device, stage)
+        if stage not in used:
+            recorder.try_again()
+        used.add(stage)
+        return recorder
+
+    return recorder_of
 
 
 @contextmanager

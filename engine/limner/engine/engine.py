@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from limner.engine.clock import StageClock
 from limner.engine.config import LARGEST_SIDE, ModelConfig
-from limner.engine.cuda_graphs import cuda_recorder
+from limner.engine.cuda_graphs import cuda_recorders
 from limner.engine.dit.backends import AttentionKernel, checked_kernel
 from limner.engine.dit.finish import finisher
 from limner.engine.dit.quantised import WeightKind
@@ -186,7 +185,7 @@ def usable_device(device: str | torch.device) -> torch.device:
 
 def recorders_of(device: torch.device) -> RecorderOf:
     """CUDA graphs where there is CUDA."""
-    return partial(cuda_recorder, device) if device.type == "cuda" else no_recorder
+    return cuda_recorders(device) if device.type == "cuda" else no_recorder
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
