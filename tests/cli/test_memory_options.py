@@ -12,7 +12,7 @@ from tests.models.test_plan_cards import fake_tool
 
 from limner.cli.memory_options import wishes_from
 from limner.daemon.config import DaemonConfig
-from limner.daemon.expected import best_engine, why_slow
+from limner.daemon.expected import best_engine, outlook
 from limner.daemon.saved import Saved, SavedError, read
 from limner.models.plan_choice import Wishes
 from limner.models.plan_torch import TorchBuild
@@ -71,7 +71,7 @@ def test_what_is_pinned_and_does_not_fit_is_refused_at_once(no_daemon: Path, tmp
 
 
 def test_auto_is_the_model_here_that_suits_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_tool(tmp_path, f'echo "{SMALL.replace("3000", "8000")}"\n')
+    fake_tool(tmp_path, f'echo "{SMALL.replace("8192, 3000", "12288, 9500")}"\n')
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("LIMNER_MODELS_DIR", str(tmp_path / "models"))
     assert best_engine("auto", Wishes()) == "pocket", "no model is here"
@@ -90,10 +90,14 @@ def test_a_model_that_the_processor_would_paint_is_said(
     cpu, cuda = TorchBuild(version="2", cuda=""), TorchBuild(version="2", cuda="12.8")
     monkeypatch.setenv("PATH", str(tmp_path))
     config = DaemonConfig(engine="wan-1.3b")
-    assert why_slow(config, cuda).startswith("there is no NVIDIA GPU")
-    fake_tool(tmp_path, f'echo "{SMALL}"\n')
+    assert outlook(config, cuda).slow.startswith("there is no NVIDIA GPU")
+    fake_tool(tmp_path, f'echo asked >> {tmp_path}/times\necho "{SMALL}"\n')
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
-    assert "torch was built for processors alone" in why_slow(config, cpu)
-    assert why_slow(config, cuda) == ""
+    assert "torch was built for processors alone" in outlook(config, cpu).slow
+    assert outlook(config, cuda).slow == "" and outlook(config, cuda).plan is not None
+    # A driver that hangs answers after seconds, or never: nobody asks it twice.
+    (tmp_path / "times").unlink()
+    outlook(config, cpu)
+    assert (tmp_path / "times").read_text() == "asked\n"
     for meant in (DaemonConfig(engine="wan-1.3b", device="cpu"), DaemonConfig(), DaemonConfig(engine="echo")):
-        assert why_slow(meant, cpu) == ""
+        assert outlook(meant, cpu).slow == ""

@@ -18,7 +18,7 @@ from limner.cli.memory_options import (
     wishes_from,
 )
 from limner.daemon.config import DaemonConfig
-from limner.daemon.expected import best_engine, expected_plan, in_words, why_slow
+from limner.daemon.expected import best_engine, in_words, outlook
 from limner.daemon.lock import StopError, running_pid, stop_daemon
 from limner.daemon.paths import runtime_dir
 from limner.daemon.saved import Saved, SavedError
@@ -99,11 +99,12 @@ def daemon(
 
 def _tell_plan(config: DaemonConfig) -> None:
     """Say what is about to be loaded, with its bytes; refuse what is pinned and cannot be."""
-    plan = expected_plan(config)
+    expected = outlook(config, torch_build())
+    plan = expected.plan
     if isinstance(plan, Refusal) and config.wishes != Wishes():
         raise CliError(in_words(plan))
-    if slow := why_slow(config, torch_build()):
-        typer.echo(f"{config.engine}: {slow}", err=True)
+    if expected.slow:
+        typer.echo(f"{config.engine}: {expected.slow}", err=True)
     elif plan is not None:
         # Where it does not fit, memory may be free by the time that it is needed.
         typer.echo(f"{config.engine}: {in_words(plan)}", err=True)

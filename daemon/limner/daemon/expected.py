@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 from limner.daemon.config import DaemonConfig
 from limner.models import catalogue
@@ -18,30 +19,38 @@ from limner.models.store import Store
 POCKET = "pocket"
 
 
-def expected_plan(config: DaemonConfig) -> MemoryPlan | Refusal | None:
-    """Return the plan for the chosen model and card as it is now; None: nothing is planned there.
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """What is expected of a daemon's worker."""
 
-    By nvidia-smi, without torch: the worker plans again, with what is free then.
+    plan: MemoryPlan | Refusal | None = None
+    """For the chosen model and card; None: nothing is planned there."""
+    slow: str = ""
+    """Why a model that wants a GPU will be painted on the processor; empty: it will not, or is to be."""
+
+
+def outlook(config: DaemonConfig, build: TorchBuild | None) -> Outlook:
+    """Return what the chosen model will find on the chosen card, as that is now.
+
+    By nvidia-smi, asked once and without torch: the worker plans again, with what is free then. `build`: of
+    torch, as it is installed.
     """
     known = catalogue.load().entries
     if config.engine not in known or config.device == "cpu":
-        return None
+        return Outlook()
     card = card_for(config.device, cards(), os.environ)
-    return choose(sizes_here(known[config.engine], Store()), card, config.wishes) if card else None
+    if card is None:
+        return Outlook(slow=_slow("there is no NVIDIA GPU that Limner can use", config))
+    plan = choose(sizes_here(known[config.engine], Store()), card, config.wishes)
+    unfit = build is not None and not build.cuda
+    return Outlook(
+        plan=plan, slow=_slow("the installed torch was built for processors alone", config) if unfit else ""
+    )
 
 
-def why_slow(config: DaemonConfig, build: TorchBuild | None) -> str:
-    """Return why a model that wants a GPU will be painted on the processor; empty: it will not, or is to be.
-
-    `build`: of torch, as it is installed.
-    """
-    if config.device != "auto" or config.engine not in catalogue.load().entries:
-        return ""
-    if card_for(config.device, cards(), os.environ) is None:
-        why = "there is no NVIDIA GPU that Limner can use"
-    elif build is not None and not build.cuda:
-        why = "the installed torch was built for processors alone"
-    else:
+def _slow(why: str, config: DaemonConfig) -> str:
+    # A card that was asked for by its number and cannot be used ends the worker, with words of its own.
+    if config.device != "auto":
         return ""
     return f"{why}: the processor paints, which is far from live (see: limner doctor)"
 

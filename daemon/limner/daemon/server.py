@@ -19,7 +19,7 @@ from limner.daemon import protocol as p
 from limner.daemon import worker_protocol as w
 from limner.daemon.config import DaemonConfig
 from limner.daemon.detach import Detached, detach
-from limner.daemon.expected import expected_plan, in_words, why_slow
+from limner.daemon.expected import in_words, outlook
 from limner.daemon.hub import Hub
 from limner.daemon.lock import AlreadyRunningError, InstanceLock
 from limner.daemon.obs_control import OBS_LOG, ObsControl
@@ -273,10 +273,11 @@ def _serve(config: DaemonConfig, lock: InstanceLock, parent: Detached | None) ->
     try:
         lock.write_pid()
         _clean_up_after_a_crash(config.runtime_dir)
-        if slow := why_slow(config, torch_build()):
-            log.warning("%s: %s", config.engine, slow)
-        elif (plan := expected_plan(config)) is not None:
-            log.info("%s: %s", config.engine, in_words(plan))
+        expected = outlook(config, torch_build())
+        if expected.slow:
+            log.warning("%s: %s", config.engine, expected.slow)
+        elif expected.plan is not None:
+            log.info("%s: %s", config.engine, in_words(expected.plan))
         daemon = Daemon(config)
         if parent:
             parent.started()
