@@ -200,6 +200,7 @@ def test_each_vendor_request_does_what_it_says(obs_build: Build, daemon: Running
         (first, second) = obs.vendor("GetStatus")["filters"]
         assert {first["source"], second["source"]} == {"Cam", "Second"}
         assert first["state"] == "live" and first["sentence"].startswith("Live") and first["model"] == "echo"
+        assert first["delay_ms"] > 0 and first["dropped"] >= 0
         assert [style["name"] for style in obs.vendor("ListStyles")["styles"]] == names
 
         assert obs.vendor("SetStyle", style="noir", source="Cam")["success"]

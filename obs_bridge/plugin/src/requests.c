@@ -73,6 +73,8 @@ static void add_status(struct filter *f, void *data)
 	about_put_text(about, "model", status->model);
 	obs_data_set_double(about, "fps", status->fps_out);
 	obs_data_set_double(about, "latency_ms", status->latency_ms);
+	obs_data_set_double(about, "delay_ms", (double)f->stats.delay_us / 1000);
+	obs_data_set_int(about, "dropped", (long long)status->dropped);
 	if (status->settings_known)
 		about_put_look(about, &status->settings);
 	/* The filter's own: the daemon may not have heard of it yet. */
