@@ -98,14 +98,16 @@ def add(
     least_steps: o.LeastSteps = None,
     seed: o.Seed = None,
     transition_ms: o.TransitionMs = None,
+    steadiness: o.Steadiness = None,
     lora: Lora = None,
     notes: Notes = None,
     thumbnail: Thumbnail = None,
 ) -> None:
     """Write a new style into your file."""
     change = _change(mix, lora, prompt=prompt, strength=strength, steps=steps, least_steps=least_steps)
-    more = {"seed": seed, "transition_ms": transition_ms, "notes": notes, "thumbnail": thumbnail}
-    desk.add(name, change | _given(more))
+    numbers = {"seed": seed, "transition_ms": transition_ms, "steadiness": steadiness}
+    words = {"notes": notes, "thumbnail": thumbnail}
+    desk.add(name, change | _given(numbers) | _given(words))
     _told(f"style {name!r} is added")
 
 
@@ -120,6 +122,7 @@ def edit(
     least_steps: o.LeastSteps = None,
     seed: o.Seed = None,
     transition_ms: o.TransitionMs = None,
+    steadiness: o.Steadiness = None,
     lora: Lora = None,
     notes: Notes = None,
     thumbnail: Thumbnail = None,
@@ -129,8 +132,9 @@ def edit(
 ) -> None:
     """Change a style in your file; of one in the box, your file gets what differs."""
     change = _change(mix, lora, prompt=prompt, strength=strength, steps=steps, least_steps=least_steps)
-    more = {"seed": seed, "transition_ms": transition_ms, "notes": notes, "thumbnail": thumbnail}
-    values = change | _given(more)
+    numbers = {"seed": seed, "transition_ms": transition_ms, "steadiness": steadiness}
+    words = {"notes": notes, "thumbnail": thumbnail}
+    values = change | _given(numbers) | _given(words)
     if not values and not unset:
         raise typer.BadParameter("nothing to change: give --prompt, --strength or another option")
     desk.edit(name, values, [key.replace("-", "_") for key in unset or ()])

@@ -52,7 +52,12 @@ def _of_style(style: Style) -> dict[str, object]:
         "steps": style.steps,
         "lora": style.lora,
     }
-    optional = {"transition_ms": style.transition_ms, "least_steps": style.least_steps, "seed": style.seed}
+    optional = {
+        "transition_ms": style.transition_ms,
+        "least_steps": style.least_steps,
+        "seed": style.seed,
+        "steadiness": style.steadiness,
+    }
     return values | {name: value for name, value in optional.items() if value is not None}
 
 

@@ -17,6 +17,7 @@ from limner.daemon.protocol import (
     Mix,
     Prompt,
     PromptShare,
+    Steadiness,
     Steps,
     Strength,
     TransitionMs,
@@ -46,6 +47,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     least_steps: LeastSteps | None = None
     seed: U32 | None = None
     transition_ms: TransitionMs | None = None
+    steadiness: Steadiness | None = None
     lora: Loras | None = None
     notes: Annotated[str, Meta(max_length=MAX_NOTES_CHARS)] | None = None
     thumbnail: Annotated[str, Meta(max_length=1000)] | None = None
@@ -65,6 +67,8 @@ class Style(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     seed: U32 | None = None
     """None: as it was."""
     transition_ms: TransitionMs | None = None
+    """None: as it was."""
+    steadiness: Steadiness | None = None
     """None: as it was."""
     lora: Loras = []
     notes: str = ""

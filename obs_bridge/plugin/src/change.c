@@ -8,13 +8,13 @@
 	X(strength)                                                                                          \
 	X(steps)                                                                                             \
 	X(seed)                                                                                              \
-	X(transition_ms)
+	X(transition_ms)                                                                                     \
+	X(steadiness)
 #define EACH_NUMBER(X)                                                                                       \
 	EACH_OF_STYLE(X)                                                                                     \
 	X(motion_aware)                                                                                      \
 	X(motion_low)                                                                                        \
-	X(motion_high)                                                                                       \
-	X(steadiness)
+	X(motion_high)
 #define EACH_TEXT(X)                                                                                         \
 	X(style)                                                                                             \
 	X(prompt)                                                                                            \
