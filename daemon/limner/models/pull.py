@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import queue
 import threading
+import time
 from pathlib import Path
 from typing import Protocol
 
@@ -76,9 +77,10 @@ class _Pull:
                     thread.join(0.1)
         except KeyboardInterrupt:
             self._stop.set()
+            end_s = time.monotonic() + _LAST_CHUNK_S
             for thread in threads:
                 if thread.ident is not None:
-                    thread.join(_LAST_CHUNK_S / WORKERS)
+                    thread.join(max(0.0, end_s - time.monotonic()))
             raise CancelledError("stopped; what was fetched is kept, and the same command goes on") from None
         if self._fault is not None:
             raise self._fault
