@@ -142,7 +142,7 @@ def test_what_no_rule_speaks_of_any_more_goes_back() -> None:
 def test_all_that_a_style_can_set_is_given_back() -> None:
     mix = [PromptShare(prompt="z")]
     whole = {"name": "w", "prompt": "w", "mix": mix, "strength": 0.9, "steps": 4, "least_steps": 3}
-    whole |= {"seed": 8, "transition_ms": 9, "lora": [Lora(name="grain")]}
+    whole |= {"seed": 8, "transition_ms": 9, "steadiness": 0.1, "lora": [Lora(name="grain")]}
     settings = resolve(Settings(), Change(style="w"), Styles([Style(**whole)]))[0]  # type: ignore[arg-type]
     set_by_it = {
         name for name in Settings.__struct_fields__ if getattr(settings, name) != getattr(Settings(), name)

@@ -15,7 +15,7 @@ from limner.daemon.styles import CUSTOM
 _WORDS = ("style", "prompt", "mix")
 # What a change of each of these may set.
 _GOVERNED = {
-    "style": (*_WORDS, "strength", "steps", "least_steps", "seed", "transition_ms", "lora"),
+    "style": (*_WORDS, "strength", "steps", "least_steps", "seed", "transition_ms", "steadiness", "lora"),
     "prompt": _WORDS,
     "strength": ("strength",),
     "steps": ("steps", "least_steps"),
