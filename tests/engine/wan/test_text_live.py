@@ -130,8 +130,12 @@ def test_a_wish_that_is_taken_back_leaves_no_trace(
     chunks = clip(5)
     stream = opened(engine, encoders)
     here = [pushed(stream, chunks[0]), pushed(stream, chunks[1], prompt="neon")]
+    # What is taken back before the encoder is at it, it never begins.
+    assert encoders.has_begun() == "neon"
     here += [pushed(stream, chunks[2], prompt="oil")]
-    finished(engine, encoders, "neon")
+    asked = engine.text.ask("neon")
+    encoders.let()
+    asked.result(PATIENCE_S)
     here += [pushed(stream, chunk) for chunk in chunks[3:]]
     assert [bool(one.text_note) for one in here] == [False, True, False, False, False]
     assert torch.equal(frames_of(here), frames_of(painted(stream_of(knowing), chunks)))
