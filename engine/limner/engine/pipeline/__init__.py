@@ -1,0 +1,1 @@
+"""One DiT over several ranks: contiguous blocks on each, in a ring."""
