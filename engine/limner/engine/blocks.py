@@ -11,12 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
 
 Blocks = tuple[int, int]
 """(first, one past the last); the two are equal for a rank that holds none."""
 Split = tuple[Blocks, ...]
 """What each rank holds, in the ring's order: neighbours, from block 0 to the last."""
+LEAST_GAIN = 0.05
+"""Blocks move for a period that is shorter by more than this share, not for less ..."""
+NEARLY = 0.01
+"""... and of the splits within this share of the best, the one is taken that moves the fewest."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,23 @@ def best_split(layers: int, costs: Sequence[RankCost], transfer_ms: float = 0.0)
     return min(spread, alone, key=lambda split: sorted(stages_ms(split, costs, transfer_ms), reverse=True))
 
 
+def rebalanced(
+    now: Split, costs: Sequence[RankCost], transfer_ms: float = 0.0, *, least_gain: float = LEAST_GAIN
+) -> Split | None:
+    """Return a better split than that of now, if the gain is worth the move; else None.
+
+    As good as the best, nearly, with the fewest blocks moved. A split that does not fit its ranks' memory
+    (any more) is left for any that does. When to ask, and how to trust the measurements: `block_balance`.
+    Raises `ValueError` as `best_split` does.
+    """
+    best = best_split(now[-1][1], costs, transfer_ms)
+    best_ms = period_ms(best, costs, transfer_ms)
+    fits = all(count <= cost.most_blocks for count, cost in zip(counts_of(now), costs, strict=True))
+    if fits and period_ms(now, costs, transfer_ms) <= best_ms * (1 + least_gain):
+        return None
+    return _nearest(now, costs, transfer_ms, best_ms * (1 + NEARLY)) or best
+
+
 def stages_ms(split: Split, costs: Sequence[RankCost], transfer_ms: float = 0.0) -> list[float]:
     """Return how long each rank is busy with a micro-step.
 
@@ -91,6 +112,59 @@ def split_of(counts: Sequence[int]) -> Split:
 def counts_of(split: Split) -> list[int]:
     """Return how many blocks each rank holds."""
     return [end - start for start, end in split]
+
+
+@dataclass(frozen=True)
+class Move:
+    """Neighbouring blocks that go from one rank to another."""
+
+    blocks: Blocks
+    source: int
+    target: int
+
+
+def moves(now: Split, then: Split) -> list[Move]:
+    """Return what has to move, in the order of the blocks."""
+    owners = zip(_owners(now), _owners(then), strict=True)
+    found, first = [], 0
+    for (source, target), run in groupby(owners):
+        end = first + len(list(run))
+        if source != target:
+            found.append(Move((first, end), source, target))
+        first = end
+    return found
+
+
+def _owners(split: Split) -> list[int]:
+    return [rank for rank, count in enumerate(counts_of(split)) for _ in range(count)]
+
+
+def _nearest(now: Split, costs: Sequence[RankCost], transfer_ms: float, most_ms: float) -> Split | None:
+    """Return the split within a period that keeps the most blocks where they are; None: there is none.
+
+    By the ranks' order: `kept[end]` is the best that the ranks so far can do with the blocks before `end`.
+    The first rank's own transfer counts even where it would have none: then there is a best split anyway.
+    """
+    layers = now[-1][1]
+    kept: dict[int, tuple[int, Split]] = {0: (0, ())}
+    for rank, cost in enumerate(costs):
+        most = _most_within(cost, transfer_ms, most_ms, always_sends=rank == 0)
+        grown: dict[int, tuple[int, Split]] = {}
+        for start, (count, split) in kept.items():
+            for end in range(start, min(layers, start + most) + 1):
+                stays = max(0, min(end, now[rank][1]) - max(start, now[rank][0]))
+                if end not in grown or count + stays > grown[end][0]:
+                    grown[end] = (count + stays, (*split, (start, end)))
+        kept = grown
+    return kept[layers][1] if layers in kept else None
+
+
+def _most_within(cost: RankCost, transfer_ms: float, most_ms: float, *, always_sends: bool) -> int:
+    """Return how many blocks a rank may hold to be done in time; -1: not even none."""
+    if _stage_ms(cost, 0, 0.0) + (transfer_ms if always_sends else 0.0) > most_ms:
+        return -1
+    spare_ms = most_ms - cost.fixed_ms - transfer_ms
+    return max(0, min(cost.most_blocks, int(spare_ms / cost.block_ms)))
 
 
 def _stage_ms(cost: RankCost, blocks: int, transfer_ms: float) -> float:
