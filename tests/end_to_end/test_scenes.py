@@ -82,7 +82,12 @@ def test_filters_visibility_and_studio_mode(obs_build: Build, street: Path) -> N
                 return now.style, now.strength, now.bypass
 
             def arrives(style: str, strength: float, bypass: bool) -> None:
-                wait_for(f"{style} {strength}", lambda: look() == (style, strength, bypass), PATIENCE_S)
+                wait_for(
+                    f"{style} {strength}",
+                    lambda: look() == (style, strength, bypass),
+                    PATIENCE_S,
+                    instead=daemon.query,
+                )
 
             arrives("pencil sketch", 0.5, False)
             items = scenes.add_scene(obs, "Gaming", "Cam")
@@ -148,6 +153,7 @@ def test_of_200_changes_in_10_s_the_last_stays(obs_build: Build, street: Path) -
                     "the last one",
                     lambda: (s := scenes.settings_of(daemon, "Cam")).style == "neon" and s.strength == 0.25,
                     PATIENCE_S,
+                    instead=daemon.query,
                 )
                 wait_for_frames(obs, 10)
             after = obs.stats()

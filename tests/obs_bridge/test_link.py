@@ -328,6 +328,22 @@ def test_what_others_set_is_mirrored(start: Callable[..., LinkTool], folder: Pat
         tool.wait_line("mirror", "pencil sketch|pencil|0.75|4")
 
 
+def test_what_was_mirrored_late_is_not_said_back(start: Callable[..., LinkTool], folder: Path) -> None:
+    """The page gets what others have set a moment later, when they may have set something newer."""
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard) as daemon:
+        tool = start()
+        _open(tool, heard)
+        daemon.settings = msgspec.structs.replace(FIRST, style=STYLES[1], steps=4, seed=3)
+        tool.wait_line("mirror", f"{STYLES[1]}|{FIRST.prompt}|0.5|4")
+        tool.say("hold")
+        daemon.settings = msgspec.structs.replace(FIRST, style=STYLES[0], steps=2, seed=5)
+        tool.wait_line("mirror", f"{STYLES[0]}|{FIRST.prompt}|0.5|2")
+        tool.say("adopt")
+        tool.say("strength 0.9")
+        assert heard.wait_change() == protocol.Change(strength=0.9)
+
+
 def test_bypass_asks_for_no_frames(start: Callable[..., LinkTool], folder: Path) -> None:
     heard = Heard()
     with FakeDaemon(folder, heard=heard) as daemon:

@@ -10,11 +10,13 @@
 	X(seed)                                                                                              \
 	X(transition_ms)                                                                                     \
 	X(steadiness)
-#define EACH_NUMBER(X)                                                                                       \
-	EACH_OF_STYLE(X)                                                                                     \
+#define EACH_OF_THE_USER(X)                                                                                  \
 	X(motion_aware)                                                                                      \
 	X(motion_low)                                                                                        \
 	X(motion_high)
+#define EACH_NUMBER(X)                                                                                       \
+	EACH_OF_STYLE(X)                                                                                     \
+	EACH_OF_THE_USER(X)
 #define EACH_TEXT(X)                                                                                         \
 	X(style)                                                                                             \
 	X(prompt)                                                                                            \
@@ -68,4 +70,29 @@ void change_drop_stale(struct change *wish, const struct settings *before)
 		wish->has_prompt = false;
 #define DROP(m) wish->has_##m = wish->has_##m && wish->m != before->m;
 	EACH_OF_STYLE(DROP)
+}
+
+void change_drop_untouched(struct change *wish, const struct settings *shown)
+{
+#define LEAVE_TEXT(m) wish->has_##m = wish->has_##m && strcmp(wish->m, shown->m) != 0;
+#define LEAVE_NUMBER(m) wish->has_##m = wish->has_##m && wish->m != shown->m;
+	LEAVE_TEXT(style)
+	LEAVE_TEXT(mode)
+	EACH_OF_THE_USER(LEAVE_NUMBER)
+	if (wish->has_style)
+		return;
+	LEAVE_TEXT(prompt)
+	EACH_OF_STYLE(LEAVE_NUMBER)
+}
+
+void change_note_said(const struct change *said, struct settings *shown)
+{
+#define NOTE_TEXT(m)                                                                                         \
+	if (said->has_##m)                                                                                   \
+		memcpy(shown->m, said->m, sizeof(shown->m));
+#define NOTE_NUMBER(m)                                                                                       \
+	if (said->has_##m)                                                                                   \
+		shown->m = said->m;
+	EACH_TEXT(NOTE_TEXT)
+	EACH_NUMBER(NOTE_NUMBER)
 }

@@ -13,3 +13,8 @@ void change_to_settings(const struct change *wish, struct settings *settings);
 /* Where a wish's style is another than when wish and daemon last agreed (`before`), what still is as it was
  * then belonged to that style, and is left to the new one. */
 void change_drop_stale(struct change *wish, const struct settings *before);
+/* Leave out what still is as it was shown to the user, or as it was said before (`shown`): whatever is in
+ * force by now, nobody wants it changed. What goes with another style stays. */
+void change_drop_untouched(struct change *wish, const struct settings *shown);
+/* Note in `shown` what was said. */
+void change_note_said(const struct change *said, struct settings *shown);

@@ -57,7 +57,12 @@ static void filter_update(void *data, obs_data_t *settings)
 {
 	struct filter *f = data;
 	f->look = settings_look(settings);
+	if (pthread_mutex_trylock(&f->mirror_mutex) != 0)
+		return;
 	struct link_wish wish = settings_wish(settings);
+	wish.mirrored = f->mirrored;
+	wish.mirrors = f->mirrors;
+	pthread_mutex_unlock(&f->mirror_mutex);
 	wish.serial = atomic_fetch_add(&f->wish_serial, 1) + 1;
 	atomic_store(&f->wish_hash, settings_hash(&wish));
 	link_set_wish(f->link, &wish);
@@ -100,6 +105,7 @@ static void filter_free(struct filter *f)
 	gs_effect_destroy(f->effect);
 	obs_leave_graphics();
 	obs_weak_source_release(f->weak);
+	pthread_mutex_destroy(&f->mirror_mutex);
 	bfree(f);
 }
 
@@ -113,6 +119,7 @@ static void *filter_create(obs_data_t *settings, obs_source_t *context)
 	struct filter *f = bzalloc(sizeof(*f));
 	struct dstr command_file = {0};
 	dstr_printf(&command_file, "%s/limner-command", obs_get_module_data_path(obs_current_module()));
+	pthread_mutex_init(&f->mirror_mutex, NULL);
 	f->context = context;
 	f->weak = obs_source_get_weak_source(context);
 	f->present.rect = (struct fit_rect){0, 0, 1, 1};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <obs-module.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "capture.h"
@@ -43,6 +44,11 @@ struct filter {
 	struct look look;
 	atomic_uint_fast64_t wish_serial;
 	atomic_uint_fast64_t wish_hash; /* of the last wish sent: has the user changed something since? */
+	/* Held while the daemon's settings are put into the page's. `update` only tries: another one follows.
+	 */
+	pthread_mutex_t mirror_mutex;
+	struct settings mirrored; /* the last of them */
+	uint64_t mirrors;
 
 	/* Graphics thread. */
 	gs_effect_t *effect;

@@ -66,6 +66,10 @@ struct link_wish {
 	struct change change;
 	bool may_start_daemon;
 	uint64_t serial; /* counted by whoever sends it */
+	/* What `mirror` has put in the user's place, and how often: what still is like that is nobody's wish.
+	 */
+	struct settings mirrored;
+	uint64_t mirrors; /* 0: never yet */
 };
 
 /* Styles with longer names are not shown. */

@@ -55,8 +55,9 @@ struct link {
 	bool source_known;
 	uint64_t source_changed_ns;
 	struct link_wish wish;
-	struct settings known;  /* in force at the daemon, as far as we heard; before that, the first wish */
-	struct settings agreed; /* when the wish and they were last the same */
+	struct settings known; /* in force at the daemon, as far as we heard; before that, the first wish */
+	struct settings shown; /* what the user saw last, or has said since: what differs is a wish */
+	uint64_t mirrors;      /* of the wish that `shown` is of */
 	bool known_valid, hello_without_style;
 	bool wish_after_hello;
 	uint64_t change_due_ns;    /* 0: nothing to send */

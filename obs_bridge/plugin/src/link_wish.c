@@ -31,15 +31,25 @@ static void know_bypass(struct link *link, bool bypass)
 static void note_agreement(struct link *link)
 {
 	struct change difference;
-	if (!change_from(&link->wish.change, &link->known, &difference))
-		link->agreed = link->known;
+	/* While an answer is awaited, what is known is old. */
+	if (!link->awaited_rev && !change_from(&link->wish.change, &link->known, &difference))
+		link->shown = link->known;
+}
+
+/* What was mirrored may be old by the time that it comes back from the page: it is no wish. */
+static void note_mirrored(struct link *link)
+{
+	if (link->wish.mirrors != link->mirrors)
+		link->shown = link->wish.mirrored;
+	link->mirrors = link->wish.mirrors;
 }
 
 /* What is to be said of the wish. False: nothing is. */
 static bool what_to_say(const struct link *link, struct change *difference)
 {
 	struct change wish = link->wish.change;
-	change_drop_stale(&wish, &link->agreed);
+	change_drop_stale(&wish, &link->shown);
+	change_drop_untouched(&wish, &link->shown);
 	return change_from(&wish, &link->known, difference);
 }
 
@@ -47,7 +57,7 @@ void link_first_change(struct link *link, struct change *settings)
 {
 	*settings = link->wish.change;
 	if (link->known_valid)
-		change_drop_stale(settings, &link->agreed);
+		change_drop_stale(settings, &link->shown);
 	if (link->hello_without_style)
 		settings->has_style = false;
 	link->hello_without_style = false;
@@ -90,6 +100,7 @@ void link_take_wish(struct link *link, uint64_t now_ns)
 		change_to_settings(&link->wish.change, &link->known);
 		link->known_valid = true;
 	}
+	note_mirrored(link);
 	note_agreement(link);
 	/* While an answer is awaited, what is known is old: compare again when the change is due. */
 	if (link->phase != PHASE_OPEN || !(link->awaited_rev || what_to_say(link, &difference)))
@@ -108,6 +119,7 @@ void link_send_change(struct link *link, uint64_t now_ns)
 	link->change_due_ns = 0;
 	if (!what_to_say(link, &difference))
 		return;
+	change_note_said(&difference, &link->shown);
 	link->awaited_rev = ++link->rev;
 	protocol_encode_set(&link->peer.buffer, link->rev, &difference, "");
 	if (!peer_send(&link->peer, now_ns))

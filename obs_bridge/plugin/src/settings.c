@@ -133,6 +133,25 @@ struct mirror_task {
 	uint64_t wish_hash;
 };
 
+static void fill_page(obs_data_t *s, const struct settings *now, struct filter *f)
+{
+	pthread_mutex_lock(&f->mirror_mutex);
+	obs_data_set_string(s, S_STYLE, now->style);
+	obs_data_set_string(s, S_PROMPT, now->prompt);
+	obs_data_set_double(s, S_STRENGTH, now->strength);
+	obs_data_set_int(s, S_STEPS, now->steps);
+	obs_data_set_int(s, S_SEED, now->seed);
+	obs_data_set_int(s, S_TRANSITION_MS, now->transition_ms);
+	obs_data_set_string(s, S_MODE, now->mode);
+	obs_data_set_bool(s, S_MOTION_AWARE, now->motion_aware);
+	obs_data_set_double(s, S_MOTION_LOW, now->motion_low);
+	obs_data_set_double(s, S_MOTION_HIGH, now->motion_high);
+	obs_data_set_double(s, S_STEADINESS, now->steadiness);
+	f->mirrored = *now;
+	f->mirrors++;
+	pthread_mutex_unlock(&f->mirror_mutex);
+}
+
 /* On the UI thread, as if the user had done it; unless the user is doing something else just now. */
 static void mirror_on_ui(void *data)
 {
@@ -142,17 +161,7 @@ static void mirror_on_ui(void *data)
 		obs_data_t *s = obs_source_get_settings(filter);
 		const struct link_wish wish = settings_wish(s);
 		if (settings_hash(&wish) == task->wish_hash) {
-			obs_data_set_string(s, S_STYLE, task->now.style);
-			obs_data_set_string(s, S_PROMPT, task->now.prompt);
-			obs_data_set_double(s, S_STRENGTH, task->now.strength);
-			obs_data_set_int(s, S_STEPS, task->now.steps);
-			obs_data_set_int(s, S_SEED, task->now.seed);
-			obs_data_set_int(s, S_TRANSITION_MS, task->now.transition_ms);
-			obs_data_set_string(s, S_MODE, task->now.mode);
-			obs_data_set_bool(s, S_MOTION_AWARE, task->now.motion_aware);
-			obs_data_set_double(s, S_MOTION_LOW, task->now.motion_low);
-			obs_data_set_double(s, S_MOTION_HIGH, task->now.motion_high);
-			obs_data_set_double(s, S_STEADINESS, task->now.steadiness);
+			fill_page(s, &task->now, obs_obj_get_data(filter));
 			obs_source_update(filter, NULL);
 			link_ask_refresh(((struct filter *)obs_obj_get_data(filter))->link);
 		}

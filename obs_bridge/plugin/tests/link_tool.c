@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The link without OBS: standard input plays the graphics thread and the user, a command a line:
  *   source NAME WIDTH HEIGHT | style NAME | steer NAME | prompt TEXT | strength VALUE | may-start | bypass 1
- * | reset | frame VALUE PTS | painted | status | fault FaultGraphics | well | quit "style" leaves the other
- * settings as they are, as the page does; "steer" clears them, as a hotkey does. Events and answers are lines
- * on standard output. */
+ * | hold | adopt | reset | frame VALUE PTS | painted | status | fault FaultGraphics | well | quit "style"
+ * leaves the other settings as they are, as the page does; "steer" clears them, as a hotkey does. Events and
+ * answers are lines on standard output. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +14,7 @@
 
 static pthread_mutex_t output = PTHREAD_MUTEX_INITIALIZER;
 static struct link_wish wish;
+static struct settings mirrored, held; /* what the link said last that others have set */
 static struct stats stats;
 
 #define SAY(...)                                                                                             \
@@ -39,6 +40,9 @@ static void on_state(void *context)
 static void on_mirror(void *context, const struct settings *s, uint64_t serial)
 {
 	(void)context;
+	pthread_mutex_lock(&output);
+	mirrored = *s;
+	pthread_mutex_unlock(&output);
 	SAY("mirror %llu %s|%s|%g|%u", (unsigned long long)serial, s->style, s->prompt, s->strength,
 		s->steps);
 }
@@ -47,6 +51,22 @@ static void send_wish(struct link *link)
 {
 	wish.serial++;
 	link_set_wish(link, &wish);
+}
+
+/* As the page does, some time later: take over what others have set. */
+static void adopt(struct link *link)
+{
+	wish.mirrored = held;
+	wish.mirrors++;
+	struct change *c = &wish.change;
+	const struct settings *m = &wish.mirrored;
+	memcpy(c->style, m->style, sizeof(c->style));
+	memcpy(c->prompt, m->prompt, sizeof(c->prompt));
+	c->strength = m->strength;
+	c->steps = m->steps;
+	c->seed = m->seed;
+	c->has_style = c->has_prompt = c->has_strength = c->has_steps = c->has_seed = true;
+	send_wish(link);
 }
 
 /* A frame of one value, as if mapped from a staging surface with wider rows than the picture's. */
@@ -134,6 +154,12 @@ static void command(struct link *link, char *line)
 		send_wish(link);
 	} else if (sscanf(line, "bypass %d", &value) == 1) {
 		link_ask_bypass(link, value != 0);
+	} else if (strcmp(line, "hold") == 0) {
+		pthread_mutex_lock(&output);
+		held = mirrored;
+		pthread_mutex_unlock(&output);
+	} else if (strcmp(line, "adopt") == 0) {
+		adopt(link);
 	} else if (strcmp(line, "reset") == 0) {
 		link_ask_reset(link);
 	} else if (strcmp(line, "refresh") == 0) {
