@@ -483,6 +483,13 @@ static void change_tells_differences(void)
 	now.strength = wish.strength;
 	change_drop_stale(&wish, &now);
 	CHECK(wish.has_strength);
+	/* What goes with another style stays; what the user has not touched does not. */
+	wish.has_mode = wish.has_strength = true;
+	change_drop_untouched(&wish, &now);
+	CHECK(wish.has_style && wish.has_strength && !wish.has_mode);
+	change_note_said(&wish, &now);
+	change_drop_untouched(&wish, &now);
+	CHECK(!wish.has_style && !wish.has_strength);
 }
 
 /* ---- text, wire, stats ---- */
