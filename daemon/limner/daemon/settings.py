@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from limner.daemon.protocol import Change, Settings
-from limner.daemon.styles import CUSTOM, Style, Styles, joined
+from limner.daemon.styles import CUSTOM, SET_BY_STYLE, Style, Styles, joined
 
 # What a change says in words of its own; every other field is carried over as it is.
 _LOOK = ("style", "prompt", "mix")
@@ -44,21 +44,8 @@ def restyled(settings: Settings, old: Style, new: Style) -> Settings:
 
 def _of_style(style: Style) -> dict[str, object]:
     """Return what a style sets; a mix and LoRAs that were there before go."""
-    values: dict[str, object] = {
-        "style": style.name,
-        "prompt": style.prompt,
-        "mix": style.mix,
-        "strength": style.strength,
-        "steps": style.steps,
-        "lora": style.lora,
-    }
-    optional = {
-        "transition_ms": style.transition_ms,
-        "least_steps": style.least_steps,
-        "seed": style.seed,
-        "steadiness": style.steadiness,
-    }
-    return values | {name: value for name, value in optional.items() if value is not None}
+    values = {name: getattr(style, name) for name in SET_BY_STYLE}
+    return {"style": style.name} | {name: value for name, value in values.items() if value is not None}
 
 
 def _own_words(change: Change, *, before: str, styled: bool) -> dict[str, object]:

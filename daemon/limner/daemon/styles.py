@@ -17,6 +17,7 @@ from limner.daemon.protocol import (
     Mix,
     Prompt,
     PromptShare,
+    Settings,
     Steadiness,
     Steps,
     Strength,
@@ -77,6 +78,10 @@ class Style(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A picture of it: a path, relative to the file of the styles."""
     is_own: bool = False
     """From the user's file, be it only a part of it."""
+
+
+# The settings that a style may set, besides being the style.
+SET_BY_STYLE = tuple(name for name in Settings.__struct_fields__ if name in Style.__struct_fields__)
 
 
 class Styles:

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from limner.daemon.protocol import Change, Settings
-from limner.daemon.styles import CUSTOM
+from limner.daemon.styles import CUSTOM, SET_BY_STYLE
 
 _WORDS = ("style", "prompt", "mix")
 # What a change of each of these may set.
 _GOVERNED = {
-    "style": (*_WORDS, "strength", "steps", "least_steps", "seed", "transition_ms", "steadiness", "lora"),
+    "style": ("style", *SET_BY_STYLE),
     "prompt": _WORDS,
     "strength": ("strength",),
     "steps": ("steps", "least_steps"),
