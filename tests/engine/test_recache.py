@@ -1,4 +1,4 @@
-"""Making the context anew under another text, from the frames in the window."""
+"""Making the context anew under another text, from the newest chunk in the window."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tests.engine.tiny import random_weights, tiny_config
 from torch import Tensor
 
 from limner.engine.dit.context import TextContext
+from limner.engine.dit.together import run
 from limner.engine.engine import Engine
 from limner.engine.stream import Stream
 from limner.engine.text_stage import text_context
@@ -41,37 +42,72 @@ def keys_values(stream: Stream) -> dict[str, Tensor]:
     return out
 
 
+def after_chunks(engine: Engine, count: int, **changes: object) -> Stream:
+    """A stream that has painted so many chunks of "oil"."""
+    stream = stream_of(engine, **changes)
+    for chunk in clip(count, frames=stream.frames_per_chunk):
+        stream.push(chunk)
+    return stream
+
+
+def largest_change(before: dict[str, Tensor], after: dict[str, Tensor]) -> float:
+    """Of the frames that are left, which are the newest; they are last."""
+    return max((before[name][:, -keys.shape[1] :] - keys).abs().max().item() for name, keys in after.items())
+
+
 @torch.inference_mode()
 def change_by_recaching(engine: Engine, at: int, prompt: str, **changes: object) -> float:
-    """Largest change of keys and values when the context is made anew after `at` chunks of "oil"."""
-    stream = stream_of(engine, **changes)
-    for chunk in clip(at, frames=stream.frames_per_chunk):
-        stream.push(chunk)
+    """Largest change of the newest chunk's keys and values by recaching after `at` chunks of "oil"."""
+    stream = after_chunks(engine, at, **changes)
     before = keys_values(stream)
     stream._denoiser.recache(text_of(stream, prompt))
-    after = keys_values(stream)
-    return max((after[name] - before[name]).abs().max().item() for name in before if before[name].numel())
+    return largest_change(before, keys_values(stream))
 
 
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("chunk_latents", [1, 2, 3])
-def test_the_same_text_changes_nothing_while_no_frame_is_gone(steps: int, chunk_latents: int) -> None:
-    engine, most = engine_of(3), 4 // chunk_latents
-    for at in range(1, most + 1):
-        change = change_by_recaching(engine, at, "oil", steps=steps, chunk_latents=chunk_latents)
-        assert change < 1e-5
+@pytest.mark.parametrize("at", [3, 5, 12])
+def test_the_newest_chunk_alone_is_left(steps: int, chunk_latents: int, at: int) -> None:
+    stream = after_chunks(engine_of(1), at, steps=steps, chunk_latents=chunk_latents)
+    with torch.inference_mode():
+        stream._denoiser.recache(text_of(stream, "neon"))
+    assert {keys.shape[1] for keys in keys_values(stream).values()} == {chunk_latents}
 
 
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("chunk_latents", [1, 2, 3])
-@pytest.mark.parametrize("at", [2, 5, 12])
+def test_the_same_text_changes_nothing_of_a_first_chunk(steps: int, chunk_latents: int) -> None:
+    # As a stream batch, later rows have their first chunk later.
+    mode = {"steps": steps, "chunk_latents": chunk_latents, "stream_batch": False}
+    assert change_by_recaching(engine_of(3), 1, "oil", **mode) < 1e-5
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("chunk_latents", [1, 2, 3])
+@pytest.mark.parametrize("at", [3, 5, 12])
 def test_with_one_layer_the_same_text_never_changes_anything(steps: int, chunk_latents: int, at: int) -> None:
     assert change_by_recaching(engine_of(1), at, "oil", steps=steps, chunk_latents=chunk_latents) < 1e-5
 
 
-def test_with_more_layers_what_old_frames_took_from_gone_ones_is_lost() -> None:
-    """Why the test above says one layer: this is what "precisely" means."""
-    assert change_by_recaching(engine_of(3), 12, "oil") > 1e-3
+@torch.inference_mode()
+def test_older_chunks_leave_nothing() -> None:
+    """With more layers, keys hold what attention took from older chunks: that is gone with them."""
+    engine = engine_of(3)
+    stream, alone = after_chunks(engine, 6), stream_of(engine)
+    x_TCHW, told = stream._denoiser._window.inputs(0)[-1]
+    text = text_of(stream, "neon")
+    before = keys_values(stream)
+    stream._denoiser.recache(text)
+    run(alone.model.dit, alone._denoiser._forward([0], x_TCHW[None], told[None], [text]))
+    assert largest_change(keys_values(stream), keys_values(alone)) < 1e-5
+    assert largest_change(before, keys_values(alone)) > 1e-3
+
+
+def test_recaching_an_empty_window_is_nothing() -> None:
+    stream = stream_of(engine_of(1))
+    with torch.inference_mode():
+        stream._denoiser.recache(text_of(stream, "neon"))
+    assert all(keys.shape[1] == 0 for keys in keys_values(stream).values())
 
 
 def test_another_text_changes_keys_and_values_beyond_the_first_layer() -> None:
@@ -81,20 +117,16 @@ def test_another_text_changes_keys_and_values_beyond_the_first_layer() -> None:
 
 @torch.inference_mode()
 def test_recached_equals_having_been_painted_so_from_the_start() -> None:
-    """With inputs alike (strength 0.8 of the same pictures and noise, one step), as long as none is gone."""
-    engine, chunks = engine_of(3), clip(7)
-    stream, always = stream_of(engine), stream_of(engine, prompt="neon")
-    for chunk in chunks[:4]:
-        stream.push(chunk)
-        always.push(chunk)
+    """With inputs alike (strength 0.8 of the same pictures and noise, one step), after one chunk."""
+    engine, chunks = engine_of(3), clip(4)
+    stream, kept, always = stream_of(engine), stream_of(engine), stream_of(engine, prompt="neon")
+    for one in (stream, kept, always):
+        one.push(chunks[0])
     stream.update(settings_of(prompt="neon", recache=True))
-    kept = stream_of(engine)
-    for chunk in chunks[:4]:
-        kept.push(chunk)
     kept.update(settings_of(prompt="neon"))
-    expected = latents_of(always, chunks[4:])
-    assert (latents_of(stream, chunks[4:]) - expected).abs().max() < 1e-4
-    assert (latents_of(kept, chunks[4:]) - expected).abs().max() > 1e-2
+    expected = latents_of(always, chunks[1:])
+    assert (latents_of(stream, chunks[1:]) - expected).abs().max() < 1e-4
+    assert (latents_of(kept, chunks[1:]) - expected).abs().max() > 1e-2
 
 
 def latents_of(stream: Stream, chunks: list[Tensor]) -> Tensor:

@@ -55,7 +55,7 @@ Recache = Annotated[
     bool | None,
     typer.Option(
         "--recache/--no-recache",
-        help="Re-encode the past for new words: a faster change for one slow chunk.",
+        help="Begin the context anew with new words: a faster change, for one forward more.",
         rich_help_panel=LOOK,
     ),
 ]

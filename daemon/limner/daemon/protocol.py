@@ -55,7 +55,7 @@ LeastSteps = Annotated[
 ]
 TransitionMs = Annotated[int, Meta(ge=0, le=60_000, description="how long a change of words takes, ms")]
 Recache = Annotated[
-    bool, Meta(description="re-encode the context for new words: a faster change for one slow chunk")
+    bool, Meta(description="begin the context anew with new words: a faster change, a forward more")
 ]
 Mode = Annotated[
     Literal["auto", "throughput", "latency"],

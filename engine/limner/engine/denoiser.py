@@ -71,11 +71,11 @@ class Denoiser:
         self._window.reset()
 
     def recache(self, text: TextContext) -> None:
-        """Make the keys and values of all that is in the window anew, as if painted under this text.
+        """Begin the window anew with its newest chunk, as if painted under this text.
 
-        From the frames in the window alone. Under the text that they had, that changes nothing as long as no
-        frame has left the window, and with one layer never. Else what the deeper layers of old frames took
-        from frames that are gone, is gone as well.
+        One forward a row, whatever the window holds: a chunk that had to wait for all of it to be made anew
+        came so late that the picture stood still. Of older chunks nothing is left: neither their look nor
+        what the deeper layers took from them.
         """
         for row in range(self.steps):
             run(self._dit, self._recaching(row, text))
@@ -182,10 +182,10 @@ class Denoiser:
                 yield from self._recaching(row, chunk.text)
 
     def _recaching(self, row: int, text: TextContext) -> Work[None]:
-        """`recache` for one row: its chunks once more, in their order."""
-        chunks = self._window.inputs(row)
+        """`recache` for one row."""
+        newest = self._window.inputs(row)[-1:]
         self._window.reset_row(row)
-        for x_TCHW, told in chunks:
+        for x_TCHW, told in newest:
             yield from self._forward([row], x_TCHW[None], told[None], [text])
 
     def _forward(

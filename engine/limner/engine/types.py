@@ -53,7 +53,7 @@ class StreamSettings:
     transition_frames: int = 0
     """A change of prompt or mix takes this many video frames. 0..3600; 0: at the next chunk."""
     recache: bool = False
-    """When the prompt has changed, make the context anew under it: a faster change, for one slow chunk."""
+    """When the prompt has changed, begin the context anew with the last chunk under it: a faster change."""
     strength: float = 0.5
     """How much to paint: 0 is the source itself, 1 all invented. 0..1."""
     steps: int = 1
