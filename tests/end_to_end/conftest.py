@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from tests.end_to_end.harness.obs import Build
 from limner.installer import plugin
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = ROOT / "build" / "end_to_end"
+# One for each OBS that is tested against (other_obs.sh).
+CACHE = Path(os.environ.get("LIMNER_TEST_BUILD", ROOT / "build" / "end_to_end"))
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,8 @@ from limner.installer import obs_config, obs_process
 FPS = 30
 FILTER_NAME = "Limner"
 CAMERA = "Cam"
+NOT_READY = 207
+"""obs-websocket's code of an OBS that starts."""
 Picture = npt.NDArray[np.uint8]
 
 
@@ -177,6 +179,7 @@ class Obs:
         )
         self._process = obs_process.start_obs(launch)
         wait_for("obs-websocket", self._connect, 20)
+        wait_for("OBS to be ready", self._is_ready, 20)
 
     def stop(self) -> bool:
         """Close OBS as a person does; False when it had to be killed."""
@@ -232,6 +235,12 @@ class Obs:
             host="127.0.0.1", port=self._websocket.port, password=self._websocket.password, timeout=30
         )
         return True
+
+    def _is_ready(self) -> bool:
+        """Whether it answers: from version 30 on it listens before it does."""
+        answer = self.client.base_client.req("GetStats")["requestStatus"]
+        assert answer["result"] or answer["code"] == NOT_READY, answer
+        return bool(answer["result"])
 
     @property
     def websocket(self) -> obs_config.WebSocket:
