@@ -34,6 +34,7 @@ class Source:
     limits: Limits
     truth: Profile
     """What its chunks cost, ms at load 1. The control is not told."""
+    on_air: bool = True
     first_s: float = 0.0
     last_s: float = 1e9
 
@@ -199,7 +200,7 @@ class Simulator:
         active = [s for s in self._streams if s.source.first_s <= self._now_s <= s.source.last_s]
         room = WHOLE_DEVICE
         if stream in active:
-            given = rooms([(s.state, s.source.limits) for s in active])
+            given = rooms([(s.state, s.source.limits) for s in active], [s.source.on_air for s in active])
             room = given[active.index(stream)]
         state = self._decide(stream.state, stream.source.limits, chunk, room)
         plan = state.plan

@@ -13,14 +13,37 @@ HOLD_UP = 0.25
 """Share of another stream's latency limit that a chunk may hold it up for."""
 
 
-def rooms(streams: Sequence[tuple[SloState, Limits]]) -> list[Room]:
+BEHIND_SHARE = 0.2
+"""Of the device's time: what those behind get at the least, together, if they ask for it."""
+
+
+def rooms(streams: Sequence[tuple[SloState, Limits]], on_air: Sequence[bool] = ()) -> list[Room]:
     """Return the room of each stream: its fair share of the time, and how they may be in each other's way.
 
     A stream asks for what its best plan would take, with headroom; what it leaves is the others'.
+    Those on air come first; without `on_air` all are alike.
     """
-    shares = fair_shares([_demand(state, limits) for state, limits in streams])
+    shares = shares_by_turn([_demand(state, limits) for state, limits in streams], on_air)
     chunks_ms = [state.load * state.profile.chunk_ms(state.plan) for state, _ in streams]
     return [_room(streams, chunks_ms, number, share) for number, share in enumerate(shares)]
+
+
+def shares_by_turn(demands: Sequence[float], on_air: Sequence[bool] = ()) -> list[float]:
+    """Return each stream's share of the device: those on air first, those behind them with what is left.
+
+    Max-min fair within each of the two, as `fair_shares`. Nobody starves: those behind keep `BEHIND_SHARE`.
+    """
+    first = [number for number, is_first in enumerate(on_air) if is_first]
+    behind = [number for number in range(len(demands)) if number not in first]
+    if not first or not behind or sum(demands) <= 1:
+        return fair_shares(demands)
+    for_behind = min(BEHIND_SHARE, sum(demands[number] for number in behind))
+    for_first = min(1 - for_behind, sum(demands[number] for number in first))
+    shares = [0.0] * len(demands)
+    for group, part in ((first, for_first), (behind, 1 - for_first)):
+        for number, share in zip(group, fair_shares([demands[n] / part for n in group]), strict=True):
+            shares[number] = part * share
+    return shares
 
 
 def _room(

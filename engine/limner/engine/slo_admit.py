@@ -1,0 +1,182 @@
+"""Whether one more stream fits on a device, and what would. Pure, no torch.
+
+Every stream must be able to keep up by its least plan: what its limits allow at worst, and no less than every
+second frame. Who can do better does; `slo_room` shares out what is left. The first stream is never refused:
+it is painted as well as can be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from limner.engine.slo import FITS
+from limner.engine.slo_cost import Profile, Room, pressure, use
+from limner.engine.slo_plan import Limits, Plan, Size, ladder
+from limner.engine.slo_room import HOLD_UP
+
+MOST_STEP = 2
+"""A stream that could be painted only every third frame or less is not worth to begin."""
+RATES = (60, 50, 48, 30, 25, 24, 20, 15, 12, 10, 8, 6, 5)
+NUMBERS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """A stream that is painted, or asks to be."""
+
+    limits: Limits
+    profile: Profile
+    load: float = 1.0
+    """How many times slower than the profile the device is now. Above 0."""
+
+    def chunk_ms(self, plan: Plan) -> float:
+        """What a chunk takes by a plan."""
+        return self.load * self.profile.chunk_ms(plan)
+
+    def use(self, plan: Plan) -> float:
+        """What a plan takes of the device's time."""
+        return use(plan, self.limits, self.chunk_ms(plan), self.profile.busy_share(plan))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What would fit: any one of these, the rest as asked. None: by that alone nothing does."""
+
+    steps: int | None = None
+    """The most, where fewer are asked for than the limits allow."""
+    size: Size | None = None
+    """The largest smaller working size."""
+    fps: int | None = None
+    """The highest lower rate."""
+    latency_ms: int | None = None
+    """The least higher limit of delay."""
+
+    def __bool__(self) -> bool:
+        return self != Offer()
+
+    def __str__(self) -> str:
+        words = [] if self.steps is None else [f"{self.steps} step{'s' if self.steps > 1 else ''}"]
+        words += [] if self.size is None else [f"{self.size[0]}×{self.size[1]}"]
+        words += [] if self.fps is None else [f"{self.fps} fps"]
+        words += [] if self.latency_ms is None else [f"a delay of {self.latency_ms} ms"]
+        return " or ".join(words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """Why there is no place for a stream, and what would have one."""
+
+    streams: int
+    """With the one that is refused."""
+    need: float
+    """Of the device's time, by all at their least; at most 1 where delay is what does not fit."""
+    offer: Offer = Offer()
+    """To the one that is refused."""
+    for_all: Offer = Offer()
+    """Where there is none: to all of them."""
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        number = NUMBERS[self.streams - 1] if self.streams <= len(NUMBERS) else f"{self.streams}th"
+        if self.need > 1:
+            why = f"all {self.streams} would take {self.need:.0%} of this machine"
+        else:
+            why = "the streams would hold each other up for too long"
+        return f"A {number} stream does not fit: {why}; {self._advice}"
+
+    @property
+    def _advice(self) -> str:
+        if self.offer:
+            return f"it would with {self.offer}, or when another one ends"
+        if self.for_all:
+            return f"it would if all had {self.for_all}, or when another one ends"
+        return "end another one first"
+
+
+def admit(
+    running: Sequence[Asking], newcomer: Asking, *, sizes: Sequence[Size] = (), kept: float = 0.0
+) -> Refused | None:
+    """Return None if a newcomer fits beside the streams that run, else what would.
+
+    `sizes`: working sizes that could be offered. `kept`: of the device's time, what is not to be given away
+    whatever the others' least (a stream on air keeps more than its least).
+    """
+    if not running or _fit([*running, newcomer], kept):
+        return None
+
+    def alone_fits(**changed: object) -> bool:
+        return _fit([*running, _changed(newcomer, changed)], kept)
+
+    def all_fit(**changed: object) -> bool:
+        return _fit([_changed(one, changed) for one in (*running, newcomer)], kept)
+
+    offer = _offer(newcomer.limits, sizes, alone_fits)
+    return Refused(
+        streams=len(running) + 1,
+        need=kept + sum(one.use(least_plan(one)) for one in (*running, newcomer)) / FITS,
+        offer=offer,
+        for_all=Offer() if offer else _offer(newcomer.limits, sizes, all_fit),
+    )
+
+
+def _changed(asking: Asking, changed: Mapping[str, object]) -> Asking:
+    return replace(asking, limits=replace(asking.limits, **changed))  # type: ignore[arg-type]
+
+
+def _offer(asked: Limits, sizes: Sequence[Size], fits: Callable[..., bool]) -> Offer:
+    return Offer(
+        steps=next((n for n in range(asked.least_steps - 1, 0, -1) if fits(steps=n, least_steps=n)), None),
+        size=next((size for size in _smaller(asked, sizes) if fits(sizes=(size,))), None),
+        fps=next((rate for rate in RATES if rate < asked.fps and fits(fps=float(rate))), None),
+        latency_ms=next((ms for ms in _slower(asked.latency_ms) if fits(latency_ms=float(ms))), None),
+    )
+
+
+def least_plan(asking: Asking, longest_ms: float = math.inf) -> Plan:
+    """Return the plan of least use that a stream would go down to, of chunks not longer than `longest_ms`."""
+    allowed = [plan for plan in _at_worst(asking.limits) if asking.chunk_ms(plan) <= longest_ms]
+    if not allowed:
+        return min(_at_worst(asking.limits), key=asking.chunk_ms)
+    return min(allowed, key=asking.use)
+
+
+def _at_worst(limits: Limits) -> list[Plan]:
+    flat = [plan for ways in ladder(limits) for plan in ways]
+    return [plan for plan in flat if plan.frame_step <= MOST_STEP]
+
+
+def _fit(streams: Sequence[Asking], kept: float) -> bool:
+    shortest_ms = [HOLD_UP * one.limits.latency_ms for one in streams]
+    plans = []
+    for number, one in enumerate(streams):
+        others_ms = min((ms for i, ms in enumerate(shortest_ms) if i != number), default=math.inf)
+        plans.append(least_plan(one, others_ms))
+    uses = [one.use(plan) for one, plan in zip(streams, plans, strict=True)]
+    if sum(uses) > (1 - kept) * FITS:
+        return False
+    return all(excess <= 1 for excess in _pressures(streams, plans, shortest_ms))
+
+
+def _pressures(
+    streams: Sequence[Asking], plans: Sequence[Plan], bounds_ms: Sequence[float]
+) -> Iterator[float]:
+    chunks_ms = [one.chunk_ms(plan) for one, plan in zip(streams, plans, strict=True)]
+    for number, (one, plan) in enumerate(zip(streams, plans, strict=True)):
+        room = Room(
+            others_ms=sum(chunks_ms) - chunks_ms[number],
+            longest_ms=min((ms for i, ms in enumerate(bounds_ms) if i != number), default=math.inf),
+        )
+        yield pressure(plan, one.limits, chunks_ms[number], room, one.profile.busy_share(plan))
+
+
+def _smaller(limits: Limits, sizes: Sequence[Size]) -> list[Size]:
+    least = limits.sizes[-1] if limits.adapt else limits.sizes[0]
+    area = least[0] * least[1]
+    return sorted((s for s in sizes if s[0] * s[1] < area), key=lambda s: -s[0] * s[1])
+
+
+def _slower(latency_ms: float) -> list[int]:
+    return [ms for ms in (400, 600, 800, 1000, 1500, 2000, 3000) if ms > latency_ms]
