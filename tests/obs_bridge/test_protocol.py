@@ -52,6 +52,7 @@ UNUSED = {
     "motion_smoothing",
     "motion_hysteresis",
     "cuts",
+    "on_air",
     "lora",
 }
 WELCOME = protocol.Welcome(

@@ -112,3 +112,75 @@ def test_where_there_is_time_a_hiccup_may_wait() -> None:
     assert governor.slack("camera") > 1
     paint(governor, 60.0, 10)
     assert governor.slack("camera") == 1, "where nothing fits, nothing waits"
+
+
+# ---- more sessions than there is time for
+
+
+def busy(governor: Governor, load: float, *sessions: str, **settings: Any) -> None:
+    """Open sessions and let them paint at a load, turn by turn."""
+    for session in sessions:
+        governor.open(opening(session, **settings))
+    for number in range(30):
+        for session in sessions:
+            paint(governor, load, 1, session=session, now_s=0.1333 * number)
+
+
+def test_a_session_too_many_is_refused_with_numbers() -> None:
+    governor = Governor(ABILITIES)
+    fixed: dict[str, Any] = {"steps": 1, "adapt": False, "mode": "latency"}
+    busy(governor, 1.0, "camera", **fixed)
+    assert governor.refusal(opening("game", **fixed)) is None
+    busy(governor, 1.0, "game", **fixed)
+    refused = governor.refusal(opening("third", **fixed))
+    assert refused is not None
+    assert refused.sentence.startswith("A third stream does not fit: all 3 would take ")
+    assert "it would " in refused.sentence
+    governor.close("game")
+    assert governor.refusal(opening("third", **fixed)) is None
+
+
+def test_a_session_that_comes_again_is_not_counted_twice() -> None:
+    governor = Governor(ABILITIES)
+    busy(governor, 1.4, "camera", "game", adapt=False)
+    assert governor.refusal(opening("third", adapt=False)) is not None
+    governor.close("game")
+    assert governor.refusal(opening("third", adapt=False)) is not None
+    assert governor.refusal(opening("game", adapt=False)) is None, "it still has its place"
+
+
+def test_nobody_is_refused_for_sessions_that_have_not_painted() -> None:
+    governor = Governor(ABILITIES)
+    for session in ("camera", "game"):
+        governor.open(opening(session))
+    assert governor.refusal(opening("third", adapt=False, steps=4)) is None
+
+
+def test_one_on_air_comes_in_before_one_off_air_and_never_behind_it() -> None:
+    wish: dict[str, Any] = {"steps": 4, "least_steps": 1, "mode": "throughput", "latency_ms": 2000}
+    preview = {**wish, "least_steps": 3}
+    governor = Governor(ABILITIES)
+    busy(governor, 1.1, "live", **wish)
+    assert governor.plan("live").steps == 4
+    assert governor.refusal(opening("preview", on_air=True, **wish)) is None, "live goes down a little"
+    assert governor.refusal(opening("preview", on_air=False, **preview)) is not None, "live keeps its quality"
+    governor.wish("live", Settings(on_air=False, **wish))
+    assert governor.refusal(opening("other", on_air=True, adapt=False, steps=4)) is None
+
+
+def test_the_session_on_air_keeps_its_quality_before_the_others() -> None:
+    def steps(*, preview_on_air: bool) -> tuple[int, int]:
+        governor = Governor(ABILITIES)
+        settings: dict[str, Any] = {"steps": 4, "mode": "throughput", "latency_ms": 2000}
+        governor.open(opening("live", **settings))
+        governor.open(opening("preview", **settings))
+        governor.wish("preview", Settings(on_air=preview_on_air, **settings))
+        for number in range(60):
+            for session in ("live", "preview"):
+                paint(governor, 1.1, 1, session=session, now_s=0.1333 * number)
+        return governor.plan("live").steps, governor.plan("preview").steps
+
+    alike, (live, preview) = steps(preview_on_air=True), steps(preview_on_air=False)
+    assert alike[0] == alike[1] < 4
+    assert live == 4
+    assert preview < alike[1] or preview == 1

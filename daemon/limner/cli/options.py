@@ -125,6 +125,14 @@ Adapt = Annotated[
         rich_help_panel=SPEED,
     ),
 ]
+OnAir = Annotated[
+    bool | None,
+    typer.Option(
+        "--on-air/--off-air",
+        help="Where sessions share the machine, it comes before those that are off air.",
+        rich_help_panel=SPEED,
+    ),
+]
 MotionAware = Annotated[
     bool | None,
     typer.Option(

@@ -22,6 +22,7 @@ _SAID_WHEN_CHANGED = {
     "steadiness": "steadiness {}",
     "cuts": "cuts go unnoticed",
     "lora": "LoRA {}",
+    "on_air": "off air: others come first",
     "bypass": "bypassed: the source is shown",
 }
 _AT_FIRST = Settings()

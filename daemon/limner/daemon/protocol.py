@@ -79,6 +79,10 @@ Steadiness = Annotated[
 ]
 Cuts = Annotated[bool, Meta(description="begin anew where the scene changes")]
 Bypass = Annotated[bool, Meta(description="show the source")]
+OnAir = Annotated[
+    bool,
+    Meta(description="people see it now (OBS's programme): where sessions share a machine, it comes first"),
+]
 
 
 LoraName = Annotated[
@@ -147,6 +151,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     steadiness: Steadiness | None = None
     cuts: Cuts | None = None
     bypass: Bypass | None = None
+    on_air: OnAir | None = None
     lora: Loras | None = None
 
 
@@ -175,6 +180,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     steadiness: Steadiness = 0.93
     cuts: Cuts = True
     bypass: Bypass = False
+    on_air: OnAir = True
     lora: Loras = []
 
 

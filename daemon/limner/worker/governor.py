@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from limner.daemon import protocol
 from limner.daemon.protocol import Settings
 from limner.daemon.worker_protocol import Open
-from limner.engine.slo import Chunk, SloState, begin, control
+from limner.engine.slo import RECENT, Chunk, SloState, begin, control
+from limner.engine.slo_admit import Asking, Refused, admit
 from limner.engine.slo_cost import LEAST_SLACK, WHOLE_DEVICE, Room, slack
 from limner.engine.slo_plan import FRAMES_PER_LATENT, Limits, Plan, reductions, sizes_from
 from limner.engine.slo_room import rooms
@@ -19,6 +20,8 @@ from limner.worker.memory import words as memory_words
 
 # A session that painted nothing for so long takes no share of the device.
 ACTIVE_S = 2.0
+# Who comes again within this time (a source that changed its size) is not asked whether there is room.
+KEEPS_PLACE_S = 60.0
 # A client may claim any rate; nobody paints for a rate like these.
 LEAST_FPS, MOST_FPS = 1.0, 240.0
 
@@ -31,6 +34,7 @@ class _Session:
     limits: Limits
     state: SloState
     caps: MemoryCaps
+    on_air: bool
     painted_s: float = -math.inf
 
 
@@ -40,6 +44,27 @@ class Governor:
     def __init__(self, abilities: Abilities) -> None:
         self._abilities = abilities
         self._sessions: dict[str, _Session] = {}
+        self._left: dict[str, float] = {}
+
+    def refusal(self, opening: Open) -> Refused | None:
+        """Return why one more session has no place beside those that are painted now; None: it has one.
+
+        Only what was measured counts: who has just begun, or sends nothing, takes nothing away.
+        """
+        is_on_air = opening.settings.on_air
+        running = [one for name, one in self._sessions.items() if name != opening.session]
+        now_s = max((one.painted_s for one in running), default=-math.inf)
+        running = [one for one in running if now_s - one.painted_s < ACTIVE_S]
+        # Those off air give way to one that is on air.
+        running = [one for one in running if len(one.state.samples) >= RECENT and one.on_air >= is_on_air]
+        if not running or now_s - self._left.get(opening.session, -math.inf) < KEEPS_PLACE_S:
+            return None
+        # The device is as fast for the newcomer as for the one that runs best.
+        best = min(running, key=lambda one: one.state.load).state
+        limits = capped(limits_of(opening, opening.settings, self._abilities), self._abilities.caps)
+        newcomer = Asking(limits=limits, profile=best.profile, load=best.load)
+        asking = [_asking(one, gives_way=one.on_air == is_on_air) for one in running]
+        return admit(asking, newcomer, sizes=self._abilities.sizes)
 
     def open(self, opening: Open) -> Plan:
         """Begin a session; return its first plan."""
@@ -47,12 +72,17 @@ class Governor:
         caps = self._abilities.caps
         within = capped(limits, caps)
         state = begin(within, self._abilities.profile)
-        self._sessions[opening.session] = _Session(opening, limits, within, state, caps)
+        self._sessions[opening.session] = _Session(
+            opening, limits, within, state, caps, opening.settings.on_air
+        )
         return self.plan(opening.session)
 
     def close(self, session: str) -> None:
-        """Forget a session."""
-        self._sessions.pop(session, None)
+        """Forget a session; if it comes again soon, it still has its place."""
+        one = self._sessions.pop(session, None)
+        if one is not None and one.painted_s > -math.inf:
+            self._left = {n: at for n, at in self._left.items() if one.painted_s - at < KEEPS_PLACE_S}
+            self._left[session] = one.painted_s
 
     def plan(self, session: str) -> Plan:
         """Return the plan in force."""
@@ -61,6 +91,7 @@ class Governor:
     def wish(self, session: str, settings: Settings) -> Plan:
         """Take new settings; what they do not limit otherwise goes on as it was. Return the plan."""
         one = self._sessions[session]
+        one.on_air = settings.on_air
         wished = limits_of(one.opening, settings, self._abilities)
         if wished.steps != one.wished.steps:
             # Who asks for another number of steps may have made room, and means to try.
@@ -123,8 +154,14 @@ class Governor:
         active = [n for n, one in self._sessions.items() if n == session or now_s - one.painted_s < ACTIVE_S]
         if len(active) < 2:
             return WHOLE_DEVICE
-        given = rooms([(self._sessions[name].state, self._sessions[name].limits) for name in active])
+        sessions = [self._sessions[name] for name in active]
+        given = rooms([(one.state, one.limits) for one in sessions], [one.on_air for one in sessions])
         return given[active.index(session)]
+
+
+def _asking(one: _Session, *, gives_way: bool) -> Asking:
+    asking = Asking(limits=one.limits, profile=one.state.profile, load=one.state.load)
+    return asking if gives_way else asking.held_at(one.state.plan)
 
 
 def limits_of(opening: Open, settings: Settings, abilities: Abilities) -> Limits:

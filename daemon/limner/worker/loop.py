@@ -29,7 +29,7 @@ from limner.worker.desk import (
 from limner.worker.engines import FatalEngineError, Painted, PaintEngine
 from limner.worker.governor import Governor
 from limner.worker.measure import NS_PER_MS, measured
-from limner.worker.room import Room
+from limner.worker.room import NoPlaceError, Room
 from limner.worker.stats import Stats
 from limner.worker.streams import SessionStream, map_segments
 
@@ -78,7 +78,7 @@ class Loop:
             if not self._streams.keys() - {session}:
                 raise
             self._fail(session, generation, str(error))
-        except (SegmentError, BlankError) as error:
+        except (SegmentError, BlankError, NoPlaceError) as error:
             self._fail(session, generation, str(error))
         except Exception as error:
             # Whatever the engine met in this stream: the other sessions go on.

@@ -22,6 +22,10 @@ ADVICE = (
 )
 
 
+class NoPlaceError(Exception):
+    """The device has no time for one more session; the message says what would fit."""
+
+
 class Room:
     """Opens painters, with less where memory does not allow what is wished."""
 
@@ -29,7 +33,9 @@ class Room:
         self._engine, self._governor, self._stats = engine, governor, stats
 
     def open(self, opening: Open) -> tuple[PaintStream, Plan | None]:
-        """Begin a session; raises MemoryError where nothing (more) can give way."""
+        """Begin a session; raises NoPlaceError, or MemoryError where nothing (more) can give way."""
+        if self._governor and (refused := self._governor.refusal(opening)):
+            raise NoPlaceError(refused.sentence)
         plan = self._governor.open(opening) if self._governor else None
         return self._opened(opening, plan)
 

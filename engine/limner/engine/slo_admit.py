@@ -35,6 +35,11 @@ class Asking:
         """What a chunk takes by a plan."""
         return self.load * self.profile.chunk_ms(plan)
 
+    def held_at(self, plan: Plan) -> Asking:
+        """Return the same, as a stream that does not give way from a plan."""
+        kept = {"steps": plan.steps, "least_steps": plan.steps, "sizes": (plan.size,), "adapt": False}
+        return _changed(self, kept)
+
     def use(self, plan: Plan) -> float:
         """What a plan takes of the device's time."""
         return use(plan, self.limits, self.chunk_ms(plan), self.profile.busy_share(plan))
@@ -96,27 +101,24 @@ class Refused:
         return "end another one first"
 
 
-def admit(
-    running: Sequence[Asking], newcomer: Asking, *, sizes: Sequence[Size] = (), kept: float = 0.0
-) -> Refused | None:
+def admit(running: Sequence[Asking], newcomer: Asking, *, sizes: Sequence[Size] = ()) -> Refused | None:
     """Return None if a newcomer fits beside the streams that run, else what would.
 
-    `sizes`: working sizes that could be offered. `kept`: of the device's time, what is not to be given away
-    whatever the others' least (a stream on air keeps more than its least).
+    `sizes`: working sizes that could be offered.
     """
-    if not running or _fit([*running, newcomer], kept):
+    if not running or _fit([*running, newcomer]):
         return None
 
     def alone_fits(**changed: object) -> bool:
-        return _fit([*running, _changed(newcomer, changed)], kept)
+        return _fit([*running, _changed(newcomer, changed)])
 
     def all_fit(**changed: object) -> bool:
-        return _fit([_changed(one, changed) for one in (*running, newcomer)], kept)
+        return _fit([_changed(one, changed) for one in (*running, newcomer)])
 
     offer = _offer(newcomer.limits, sizes, alone_fits)
     return Refused(
         streams=len(running) + 1,
-        need=kept + sum(one.use(least_plan(one)) for one in (*running, newcomer)) / FITS,
+        need=sum(one.use(least_plan(one)) for one in (*running, newcomer)) / FITS,
         offer=offer,
         for_all=Offer() if offer else _offer(newcomer.limits, sizes, all_fit),
     )
@@ -148,14 +150,14 @@ def _at_worst(limits: Limits) -> list[Plan]:
     return [plan for plan in flat if plan.frame_step <= MOST_STEP]
 
 
-def _fit(streams: Sequence[Asking], kept: float) -> bool:
+def _fit(streams: Sequence[Asking]) -> bool:
     shortest_ms = [HOLD_UP * one.limits.latency_ms for one in streams]
     plans = []
     for number, one in enumerate(streams):
         others_ms = min((ms for i, ms in enumerate(shortest_ms) if i != number), default=math.inf)
         plans.append(least_plan(one, others_ms))
     uses = [one.use(plan) for one, plan in zip(streams, plans, strict=True)]
-    if sum(uses) > (1 - kept) * FITS:
+    if sum(uses) > FITS:
         return False
     return all(excess <= 1 for excess in _pressures(streams, plans, shortest_ms))
 

@@ -66,6 +66,7 @@ static const struct field settings_fields[] = {
 	UNUSED(motion_smoothing),
 	UNUSED(motion_hysteresis),
 	UNUSED(cuts),
+	UNUSED(on_air),
 	UNUSED(lora),
 	{0},
 };
