@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limner.engine.blocks import RankCost, best_split, counts_of, period_ms, split_of, stages_ms
+from limner.engine.blocks import (
+    RankCost,
+    best_split,
+    chunks_in_flight,
+    counts_of,
+    period_ms,
+    split_of,
+    stages_ms,
+)
 
 COSTS = st.builds(
     RankCost,
@@ -98,3 +106,11 @@ def test_too_little_memory_names_the_blocks_of_each_rank() -> None:
 def test_wrong_costs_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=list(wrong)[-1]):
         RankCost(**wrong)  # type: ignore[arg-type]
+
+
+def test_more_chunks_are_in_flight_where_the_way_is_longer() -> None:
+    even = [RankCost(1.0)] * 4
+    assert chunks_in_flight(split_of([5] * 4), even) == 6
+    assert chunks_in_flight(split_of([5] * 4), even, hop_ms=5.0) == 10
+    assert chunks_in_flight(split_of([20, 0, 0, 0]), even, hop_ms=5.0) == 3
+    assert chunks_in_flight(split_of([10, 2, 2, 2]), even) == 4
