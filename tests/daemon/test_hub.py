@@ -345,7 +345,7 @@ def test_what_is_in_force_is_in_the_status_until_the_worker_goes(room: Room) -> 
         height=144,
         frame_step=2,
         reduced=True,
-        sentence="256×144, every 2nd frame",
+        sentence="256×144, 1 of 2 frames",
     )
     room.worker_says(report(strengths={"camera": 0.4}, plans={"camera": plan}))
     status = room.hub.overview().sessions[0].status
@@ -364,9 +364,9 @@ def test_what_is_in_force_is_in_the_status_until_the_worker_goes(room: Room) -> 
     [
         ({"steps": 1, "sentence": "1 of 2 steps"}, "live", ", pocket on CPU; 1 of 2 steps to keep up"),
         (
-            {"frame_step": 2, "sentence": "every 2nd frame"},
+            {"frame_step": 2, "sentence": "1 of 2 frames"},
             "overloaded",
-            "; every 2nd frame to keep up; allow fewer steps or close",
+            "; 1 of 2 frames to keep up; allow fewer steps or close",
         ),
         ({"reduced": False, "sentence": ""}, "live", ", pocket on CPU"),
     ],

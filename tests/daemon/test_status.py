@@ -8,7 +8,8 @@ import pytest
 
 from limner.daemon.config import DaemonConfig, default_threads
 from limner.daemon.metrics import NS_PER_S
-from limner.daemon.protocol import State, WorkerInfo
+from limner.daemon.protocol import Plan, State, WorkerInfo
+from limner.daemon.sayings import sentence as in_english
 from limner.daemon.status import Facts, OverloadWatch, describe
 from limner.daemon.supervisor import Backoff
 from limner.daemon.worker_protocol import Loading, Ready, Report
@@ -30,6 +31,19 @@ LIVE = Facts(
 )
 
 
+def plan(sentence: str, *, frame_step: int = 1) -> Plan:
+    return Plan(
+        steps=1,
+        mode="throughput",
+        chunk=1,
+        width=256,
+        height=144,
+        frame_step=frame_step,
+        reduced=True,
+        sentence=sentence,
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "state", "sentence"),
     [
@@ -42,7 +56,7 @@ LIVE = Facts(
         (
             {"worker": WorkerInfo(state="loading", sentence="Loading"), "progress": 0.4},
             "loading",
-            "Loading: 40%",
+            "Loading; 40% done",
         ),
         ({"opened": False}, "loading", "Preparing pocket on CPU"),
         ({"painting_ns": 0}, "loading", "Painting the first frames: pocket on CPU"),
@@ -58,14 +72,14 @@ LIVE = Facts(
             "Overloaded: 0 of 30 fps, 310 ms delay; allow fewer steps or close other programs",
         ),
         (
-            {"reduced": "1 of 2 steps, 256×144"},
+            {"plan": plan("1 of 2 steps, 256×144")},
             "live",
-            "Live: 28 fps, 310 ms delay, pocket on CPU; 1 of 2 steps, 256×144 to keep up",
+            "Live: 28 fps, 310 ms delay, pocket on CPU; 1 of 2 steps to keep up; 256×144 to keep up",
         ),
         (
-            {"reduced": "1 of 2 steps, every 2nd frame", "skipping": True, "fps_out": 15.0},
+            {"plan": plan("1 of 2 steps, 1 of 2 frames", frame_step=2), "fps_out": 15.0},
             "overloaded",
-            "Overloaded: 15 of 30 fps, 310 ms delay; 1 of 2 steps, every 2nd frame to keep up; "
+            "Overloaded: 15 of 30 fps, 310 ms delay; 1 of 2 steps to keep up; 1 of 2 frames to keep up; "
             "close other programs",
         ),
     ],
@@ -73,7 +87,7 @@ LIVE = Facts(
 def test_sentences(change: dict[str, object], state: State, sentence: str) -> None:
     found = describe(dataclasses.replace(LIVE, **change))  # type: ignore[arg-type]
     assert found[0] == state
-    assert found[1].startswith(sentence)
+    assert in_english(found[1]) == sentence
 
 
 def overload(rates: list[tuple[float, float]], *, painting_ns: int = 60 * NS_PER_S) -> list[bool]:

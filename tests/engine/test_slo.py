@@ -82,7 +82,7 @@ def test_without_leave_to_adapt_the_settings_are_all_there_is() -> None:
 
 def test_what_gives_way_is_said_in_words() -> None:
     plan = Plan(steps=1, stream_batch=False, chunk_latents=1, size=SIZES[1], frame_step=3)
-    assert reductions(plan, CAMERA) == "1 of 2 steps, 256×144, every 3rd frame"
+    assert reductions(plan, CAMERA) == "1 of 2 steps, 256×144, 1 of 3 frames"
     assert reductions(ladder(CAMERA)[0][-1], CAMERA) == ""
 
 

@@ -38,10 +38,10 @@ def test_chunks_then_steps_then_the_size_give_way_one_at_a_time() -> None:
         told.append(words(caps, wished))
     assert told == [
         "memory allows short chunks only",
-        "memory allows short chunks only, 2 of 3 steps",
-        "memory allows short chunks only, 1 of 3 steps",
-        "memory allows short chunks only, 1 of 3 steps, 256×144",
-        "memory allows short chunks only, 1 of 3 steps, 192×112",
+        "memory allows short chunks only; memory allows 2 of 3 steps",
+        "memory allows short chunks only; memory allows 1 of 3 steps",
+        "memory allows short chunks only; memory allows 1 of 3 steps; memory allows 256×144",
+        "memory allows short chunks only; memory allows 1 of 3 steps; memory allows 192×112",
     ]
 
 
@@ -105,7 +105,7 @@ class NarrowEngine(PlannedEngine):
     ("most", "steps", "size", "told"),
     [
         (2.5, 2, (320, 176), "memory allows 2 of 3 steps"),
-        (0.7, 1, (256, 144), "memory allows 1 of 3 steps, 256×144"),
+        (0.7, 1, (256, 144), "memory allows 1 of 3 steps; memory allows 256×144"),
     ],
 )
 def test_the_stream_goes_on_with_less_and_says_so(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from limner.daemon import protocol as p
 from limner.daemon.floor import Floor
 from limner.daemon.registry import ALL, UnknownSessionError
+from limner.daemon.sayings import of_notes
 from limner.daemon.session import Session
 from limner.daemon.settings import resolve, restyled
 from limner.daemon.styles import Styles
@@ -69,7 +70,9 @@ class Changes:
                 notes.append("no session is open; new ones start with this")
         else:
             _, settings, notes = changed[0]
-        accepted = p.Accepted(rev=message.rev, session=where, settings=settings, notes=notes)
+        accepted = p.Accepted(
+            rev=message.rev, session=where, settings=settings, notes=notes, sayings=of_notes(notes)
+        )
         self._floor.out.to_client(client, accepted)
         for session, its_settings, _ in changed:
             self._put_in_force(session, its_settings, client, message.rev)

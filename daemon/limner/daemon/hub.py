@@ -21,6 +21,7 @@ from limner.daemon.floor import Floor, Outbox
 from limner.daemon.metrics import NS_PER_S
 from limner.daemon.painting import Painting
 from limner.daemon.registry import UnknownSessionError
+from limner.daemon.sayings import of_notes
 from limner.daemon.segment import SegmentError
 from limner.daemon.session import SegmentPair, Session
 from limner.daemon.sizes import EngineTraits, working_size
@@ -169,7 +170,9 @@ class Hub:
             styles=self._styles.names,
             settings=session.settings,
         )
-        accepted = p.Accepted(rev=0, session=session.name, settings=session.settings, notes=notes)
+        accepted = p.Accepted(
+            rev=0, session=session.name, settings=session.settings, notes=notes, sayings=of_notes(notes)
+        )
         self.floor.out.to_client(session.client, welcome)
         self.floor.out.to_client(session.client, accepted)
         self.floor.say_status(session)
@@ -286,7 +289,11 @@ class Hub:
         self._styles_problem = problem
         if (styles, prompts) == (self._styles, self._prompts):
             return
+        others = styles.names != self._styles.names
         self._styles, self._prompts = styles, prompts
+        if others:
+            for session in self.floor.sessions:
+                self.floor.out.to_client(session.client, p.Styles(styles=styles.names))
         self.painting.prepare([*styles.prompts, *prompts])
         for session in self._changes.restyle(styles):
             self.painting.update(session)

@@ -24,6 +24,8 @@ MAX_LORAS = 8
 MAX_NAME_CHARS = 200
 MAX_OBS_NAME_CHARS = 1000
 MAX_SIDE = 8192
+MAX_SAYINGS = 8
+MAX_VALUES = 6
 
 U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Slot = Annotated[int, Meta(ge=0, le=255, description="index of a slot in the segment")]
@@ -197,6 +199,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     sentence: Annotated[str, Meta(description='what is less, "1 of 2 steps, 256×144"; else empty')] = ""
 
 
+class Saying(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A piece of a sentence, to be said in another language by `code` and `values`, else as `text`."""
+
+    code: Annotated[Name, Meta(description="of a template in sayings.py; empty: free words")] = ""
+    values: Annotated[
+        dict[str, str], Meta(max_length=MAX_VALUES, description="what stands in the template's places")
+    ] = {}
+    text: Annotated[str, Meta(description="English")]
+
+
+Sayings = Annotated[
+    list[Saying], Meta(max_length=MAX_SAYINGS, description="the sentence, piece by piece; joined by `; `")
+]
+
+
 class SegmentRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a segment is: POSIX shared memory `/name`; its layout is in segment.py."""
 
@@ -326,6 +343,12 @@ class Welcome(Message, frozen=True, kw_only=True):
     settings: Settings
 
 
+class Styles(Message, frozen=True, kw_only=True):
+    """The styles are others now (the user's file of them has changed): take these for those of `welcome`."""
+
+    styles: Annotated[list[Name], Meta(description="names, in the order to show them")]
+
+
 class Accepted(Message, frozen=True, kw_only=True):
     """A `set` (or the settings in `hello`, rev 0) was taken; what is in force now, and notes."""
 
@@ -333,6 +356,7 @@ class Accepted(Message, frozen=True, kw_only=True):
     session: Name
     settings: Settings
     notes: list[str] = []
+    sayings: Annotated[Sayings, Meta(description="the notes, piece by piece")] = []
 
 
 class Applied(Message, frozen=True, kw_only=True):
@@ -353,6 +377,8 @@ class Status(Message, frozen=True, kw_only=True):
     session: Name
     state: State
     sentence: str
+    sayings: Sayings = []
+    device: Annotated[str, Meta(description="what paints; empty: nothing is ready to")] = ""
     progress: Annotated[float, Meta(ge=0, le=1, description="of loading")] = 0.0
     fps_in: float = 0.0
     fps_out: float = 0.0
@@ -414,7 +440,7 @@ class Error(Message, frozen=True, kw_only=True):
 
 
 CLIENT_TO_DAEMON = (Hello, Frame, Free, Set, Reset, Query, Obs, Ping, Bye)
-DAEMON_TO_CLIENT = (Welcome, Frame, Free, Accepted, Applied, Status, Overview, Error)
+DAEMON_TO_CLIENT = (Welcome, Styles, Frame, Free, Accepted, Applied, Status, Overview, Error)
 
 from_client: Codec[Message] = Codec(*CLIENT_TO_DAEMON)
 from_daemon: Codec[Message] = Codec(*DAEMON_TO_CLIENT)

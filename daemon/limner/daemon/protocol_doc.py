@@ -18,6 +18,7 @@ _NESTED = (
     protocol.PromptShare,
     protocol.Lora,
     protocol.Plan,
+    protocol.Saying,
     protocol.SegmentRef,
     protocol.Percentiles,
     protocol.WorkerInfo,

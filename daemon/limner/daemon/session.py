@@ -15,6 +15,7 @@ from limner.daemon.protocol import (
     Status,
     WorkerInfo,
 )
+from limner.daemon.sayings import fitting, sentence
 from limner.daemon.segment import (
     DIRECTION_INPUT,
     DIRECTION_OUTPUT,
@@ -167,7 +168,7 @@ class Session:
             fps_out=fps_out,
             fps_dropped=self._fps_dropped.read(now_ns),
         )
-        state, sentence = describe(
+        state, said = describe(
             Facts(
                 bypass=self.settings.bypass,
                 failure=self.failure,
@@ -180,15 +181,16 @@ class Session:
                 overloaded=overloaded,
                 steps=self.plan.steps if self.plan else self.settings.steps,
                 delay_ms=latency.p50,
-                reduced=self.plan.sentence if self.plan and self.plan.reduced else "",
-                skipping=self.plan is not None and self.plan.frame_step > 1,
+                plan=self.plan,
                 note=self.note,
             )
         )
         return Status(
             session=self.name,
             state=state,
-            sentence=sentence,
+            sentence=sentence(said),
+            sayings=fitting(said),
+            device=worker.device if worker.state == "ready" else "",
             progress=progress,
             fps_in=fps_in,
             fps_out=fps_out,

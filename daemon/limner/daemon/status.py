@@ -1,10 +1,11 @@
-"""What state a session is in, and the sentence that says so."""
+"""What state a session is in, and what is to be said of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limner.daemon.protocol import State, WorkerInfo
+from limner.daemon.protocol import Plan, Saying, State, WorkerInfo
+from limner.daemon.sayings import found_in, say
 
 # Painted below this share of what comes in, with frames dropped, is more than jitter ...
 OVERLOAD_SHARE = 0.6
@@ -60,46 +61,52 @@ class Facts:
     steps: int
     """As the session is painted now."""
     delay_ms: float
-    reduced: str = ""
-    """What is less than the settings ask for, in words; empty: nothing."""
-    skipping: bool = False
-    """Only some of the frames are painted: nothing else was left to give way."""
+    plan: Plan | None = None
+    """As it is painted; None: none is known yet."""
     note: str = ""
 
 
-def describe(facts: Facts) -> tuple[State, str]:
-    """Return the state and a sentence for people."""
-    state, sentence = _describe(facts)
-    return state, f"{sentence}; {facts.note}" if facts.note else sentence
+def describe(facts: Facts) -> tuple[State, list[Saying]]:
+    """Return the state and a sentence for people, piece by piece."""
+    state, sayings = _describe(facts)
+    return state, [*sayings, *found_in(facts.note)]
 
 
-def _describe(facts: Facts) -> tuple[State, str]:
+def _describe(facts: Facts) -> tuple[State, list[Saying]]:
     if facts.bypass:
-        return "off", "Bypassed: the source is shown"
+        return "off", [say("bypassed")]
     if facts.failure:
-        return "failed", facts.failure
+        return "failed", found_in(facts.failure)
     if facts.worker.state != "ready":
         return _without_worker(facts)
-    return _with_worker(facts, f"{facts.worker.model} on {facts.worker.device}")
+    return _with_worker(facts)
 
 
-def _without_worker(facts: Facts) -> tuple[State, str]:
-    sentence = facts.worker.sentence
+def _without_worker(facts: Facts) -> tuple[State, list[Saying]]:
+    sayings = found_in(facts.worker.sentence)
     if facts.worker.state == "loading":
-        return "loading", f"{sentence or 'Loading'}: {facts.progress:.0%}"
-    return ("failed" if facts.worker.state == "failed" else "waiting"), sentence
+        return "loading", [*sayings, say("share", percent=f"{100 * facts.progress:.0f}")]
+    return ("failed" if facts.worker.state == "failed" else "waiting"), sayings
 
 
-def _with_worker(facts: Facts, where: str) -> tuple[State, str]:
+def _with_worker(facts: Facts) -> tuple[State, list[Saying]]:
+    where = {"model": facts.worker.model, "device": facts.worker.device}
     if not facts.opened:
-        return "loading", f"Preparing {where}"
+        return "loading", [say("preparing", **where)]
     if facts.fps_in == 0:
-        return "live", f"Ready: {where}, no frames come in"
+        return "live", [say("no_frames", **where)]
     if facts.painting_ns == 0:
-        return "loading", f"Painting the first frames: {where}"
-    kept_up = f"; {facts.reduced} to keep up" if facts.reduced else ""
-    if facts.overloaded or facts.skipping:
-        advice = "allow fewer steps or close other programs" if facts.steps > 1 else "close other programs"
-        rates = f"{facts.fps_out:.0f} of {facts.fps_in:.0f} fps"
-        return "overloaded", f"Overloaded: {rates}, {facts.delay_ms:.0f} ms delay{kept_up}; {advice}"
-    return "live", f"Live: {facts.fps_out:.0f} fps, {facts.delay_ms:.0f} ms delay, {where}{kept_up}"
+        return "loading", [say("first_frames", **where)]
+    rates = {"fps": f"{facts.fps_out:.0f}", "delay": f"{facts.delay_ms:.0f}"}
+    given_way = _given_way(facts.plan)
+    skipping = facts.plan is not None and facts.plan.frame_step > 1
+    if facts.overloaded or skipping:
+        advice = say("fewer_steps_or_programs" if facts.steps > 1 else "fewer_programs")
+        return "overloaded", [say("overloaded", wanted=f"{facts.fps_in:.0f}", **rates), *given_way, advice]
+    return "live", [say("live", **rates, **where), *given_way]
+
+
+def _given_way(plan: Plan | None) -> list[Saying]:
+    """Return what of the wish gives way, so that painting keeps up."""
+    parts = plan.sentence.split(", ") if plan and plan.reduced and plan.sentence else []
+    return [saying for part in parts for saying in found_in(f"{part} to keep up")]

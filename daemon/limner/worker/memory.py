@@ -56,7 +56,7 @@ def capped(limits: Limits, caps: MemoryCaps) -> Limits:
 
 
 def words(caps: MemoryCaps, wished: Limits) -> str:
-    """Return what memory takes from a wish: "memory allows 1 of 2 steps, 256×144"; "": nothing."""
+    """Return what memory takes from a wish: "memory allows 1 of 2 steps; memory allows …"; "": nothing."""
     within = capped(wished, caps)
     parts = []
     if within.most_chunk < wished.most_chunk:
@@ -65,4 +65,5 @@ def words(caps: MemoryCaps, wished: Limits) -> str:
         parts.append(f"{within.steps} of {wished.steps} steps")
     if within.sizes[0] != wished.sizes[0]:
         parts.append(f"{within.sizes[0][0]}×{within.sizes[0][1]}")
-    return f"memory allows {', '.join(parts)}" if parts else ""
+    # Each for itself: so the daemon finds its words again, for OBS in other languages.
+    return "; ".join(f"memory allows {part}" for part in parts)

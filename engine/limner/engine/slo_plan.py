@@ -155,6 +155,5 @@ def reductions(plan: Plan, limits: Limits) -> str:
     if plan.size != limits.sizes[0]:
         parts.append(f"{plan.size[0]}×{plan.size[1]}")
     if plan.frame_step > 1:
-        ordinal = {2: "2nd", 3: "3rd"}.get(plan.frame_step, f"{plan.frame_step}th")
-        parts.append(f"every {ordinal} frame")
+        parts.append(f"1 of {plan.frame_step} frames")
     return ", ".join(parts)
