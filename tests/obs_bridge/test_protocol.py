@@ -69,12 +69,23 @@ WELCOME = protocol.Welcome(
 )
 FRAME = protocol.Frame(generation=7, slot=255, sequence=2**63 - 1, pts_ns=123456789012345)
 FREE = protocol.Free(generation=7, slot=0)
-ACCEPTED = protocol.Accepted(rev=2**53, session="Kamera", settings=SETTINGS, notes=["first", "second"])
+SAYINGS = [
+    protocol.Saying(
+        code="overloaded", values={"fps": "11", "wanted": "30", "delay": "✓"}, text="Overloaded: 11 fps"
+    ),
+    protocol.Saying(text="free words; ✓"),
+]
+STYLES = protocol.Styles(styles=["oil painting", "ü" * 200])
+ACCEPTED = protocol.Accepted(
+    rev=2**53, session="Kamera", settings=SETTINGS, notes=["first", "second"], sayings=SAYINGS
+)
 APPLIED = protocol.Applied(rev=3, session="Kamera", chunk=12, pts_ns=99, notes=["words"])
 STATUS = protocol.Status(
     session="Kamera",
     state="overloaded",
     sentence="Overloaded: 11 fps",
+    sayings=SAYINGS,
+    device="NVIDIA ✓",
     progress=0.5,
     fps_in=30,
     fps_out=11.25,
@@ -105,7 +116,7 @@ OVERVIEW = protocol.Overview(
     sessions=[],
     styles=["noir"],
 )
-FROM_DAEMON: list[Message] = [WELCOME, FRAME, FREE, ACCEPTED, APPLIED, STATUS, OVERVIEW, ERROR]
+FROM_DAEMON: list[Message] = [WELCOME, STYLES, FRAME, FREE, ACCEPTED, APPLIED, STATUS, OVERVIEW, ERROR]
 
 
 class Tool:
@@ -216,13 +227,13 @@ def _flatten(message: Message) -> dict[str, str]:
     fields: dict[str, Any] = msgspec.to_builtins(message)
     settings = {k: v for k, v in fields.pop("settings", {}).items() if k not in UNUSED}
     latency = fields.pop("latency_ms", {})
-    # A filter shows the first note that comes with `accepted`; those of `applied` are in the status too.
-    notes = fields.pop("notes", [])
-    for unused in ("stages_ms", "strength", "plan"):
+    # Notes are shown by their sayings; those of `applied` come with each status too.
+    for unused in ("stages_ms", "strength", "plan", "notes"):
         fields.pop(unused, None)
-    if isinstance(message, protocol.Accepted):
-        # Those of `applied` come with each status too.
-        fields["first_note"] = notes[0] if notes else ""
+    for index, saying in enumerate(fields.pop("sayings", [])):
+        values = {f"values.{name}": text for name, text in saying["values"].items()}
+        for key, text in ({"code": saying["code"], "text": saying["text"]} | values).items():
+            fields[f"sayings.{index}.{key}"] = text
     for name in ("input", "output"):
         for key, value in fields.pop(name, {}).items():
             fields[f"{name}.{key}"] = value
@@ -333,6 +344,16 @@ def _without(message: Message, key: str) -> bytes:
         (_with(STATUS, fps_out=float("inf")), "invalid", "'fps_out'"),
         (_with(STATUS, stages_ms={"dit": "slow"}), "invalid", "'stages_ms'"),
         (_with(STATUS, progress=2), "invalid", "'progress'"),
+        (_with(STATUS, sayings=[{"text": "x"}] * 9), "invalid", "'sayings' has 9"),
+        (_with(STATUS, sayings=[{"code": "x"}]), "invalid", "'text' is missing"),
+        (_with(STATUS, sayings=[{"text": "x", "extra": 1}]), "invalid", "unknown key 'extra'"),
+        (_with(STATUS, sayings=[{"text": "x", "values": {"a": 1}}]), "invalid", "'values' is not text"),
+        (
+            _with(STATUS, sayings=[{"text": "x", "values": dict.fromkeys("abcdefg", "")}]),
+            "invalid",
+            "'values' has 7",
+        ),
+        (_with(STYLES, styles=["x"] * 257), "invalid", "'styles' has 257"),
         (b"", "garbage", "msgpack"),
         (b"\xc1", "garbage", "msgpack"),
         (b"hello", "garbage", "msgpack"),

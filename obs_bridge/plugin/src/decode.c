@@ -37,6 +37,12 @@
 		.key = #M, .kind = KIND, .offset = offsetof(S, M), .low = LOW, .high = HIGH                  \
 	}
 
+#define SAYINGS(S)                                                                                           \
+	{                                                                                                    \
+		.key = "sayings", .kind = FIELD_SAYINGS, .offset = offsetof(S, sayings),                     \
+		.fields = saying_fields                                                                      \
+	}
+
 /* Set by others, of no use here. */
 #define UNUSED(M)                                                                                            \
 	{                                                                                                    \
@@ -99,8 +105,20 @@ static const struct field welcome_fields[] = {
 	U32(struct welcome, frames_per_chunk, 1, 64),
 	MAP(struct welcome, input, true, segment_fields),
 	MAP(struct welcome, output, true, segment_fields),
-	{.key = "styles", .kind = FIELD_STYLES, .required = true},
+	{.key = "styles", .kind = FIELD_STYLES, .required = true, .offset = offsetof(struct welcome, styles)},
 	MAP(struct welcome, settings, true, settings_fields),
+	{0},
+};
+
+static const struct field styles_fields[] = {
+	{.key = "styles", .kind = FIELD_STYLES, .required = true},
+	{0},
+};
+
+static const struct field saying_fields[] = {
+	OPTIONAL(struct saying, code, FIELD_TEXT, 0, MAX_NAME_CHARS),
+	{.key = "values", .kind = FIELD_VALUES},
+	TEXT(struct saying, text, 0),
 	{0},
 };
 
@@ -122,7 +140,8 @@ static const struct field accepted_fields[] = {
 	U64(struct accepted, rev, MAX_REV),
 	TEXT(struct accepted, session, MAX_NAME_CHARS),
 	MAP(struct accepted, settings, true, settings_fields),
-	{.key = "notes", .kind = FIELD_NOTES, .offset = offsetof(struct accepted, first_note)},
+	{.key = "notes", .kind = FIELD_NOTES},
+	SAYINGS(struct accepted),
 	{0},
 };
 
@@ -139,6 +158,8 @@ static const struct field status_fields[] = {
 	TEXT(struct status, session, MAX_NAME_CHARS),
 	{.key = "state", .kind = FIELD_STATE, .required = true, .offset = offsetof(struct status, state)},
 	TEXT(struct status, sentence, 0),
+	SAYINGS(struct status),
+	OPTIONAL(struct status, device, FIELD_TEXT, 0, 0),
 	OPTIONAL(struct status, progress, FIELD_REAL, 0, 1),
 	OPTIONAL(struct status, fps_in, FIELD_REAL, 0, 0),
 	OPTIONAL(struct status, fps_out, FIELD_REAL, 0, 0),
@@ -166,6 +187,7 @@ static const struct kind {
 	const struct field *fields; /* NULL: the body is not read */
 } kinds[] = {
 	{"welcome", MESSAGE_WELCOME, welcome_fields},
+	{"styles", MESSAGE_STYLES, styles_fields},
 	{"frame", MESSAGE_FRAME, frame_fields},
 	{"free", MESSAGE_FREE, free_fields},
 	{"accepted", MESSAGE_ACCEPTED, accepted_fields},

@@ -15,8 +15,10 @@ enum field_kind {
 	FIELD_COPY,    /* char[high * 4 + 1], at most `high` characters */
 	FIELD_STATE,   /* enum daemon_state */
 	FIELD_MAP,     /* a struct with fields of its own */
-	FIELD_STYLES,  /* welcome's list of names; the count lies behind it */
-	FIELD_NOTES,   /* a list of texts of which the first is kept (struct text) */
+	FIELD_STYLES,  /* struct styles: a list of names */
+	FIELD_SAYINGS, /* struct sayings: a list of maps with `fields` */
+	FIELD_VALUES,  /* struct saying: a map of text to text, its values */
+	FIELD_NOTES,   /* a list of texts: checked, not kept */
 	FIELD_NUMBERS, /* a map of text to number: checked, not kept */
 	FIELD_UNUSED,  /* known, but nothing that this filter uses: neither checked nor kept */
 };
@@ -27,7 +29,7 @@ struct field {
 	bool required;
 	size_t offset;
 	uint64_t low, high;
-	const struct field *fields; /* of FIELD_MAP; ends with a key of NULL */
+	const struct field *fields; /* of FIELD_MAP and FIELD_SAYINGS; ends with a key of NULL */
 };
 
 /* `where` names the map for the error. Absent fields that are not required keep what `target` holds. */

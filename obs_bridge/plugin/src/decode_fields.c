@@ -94,26 +94,61 @@ static bool read_state(const struct place *at, const msgpack_object *o, enum dae
 	return fail(at, "is no state that this filter knows");
 }
 
-static bool read_styles(const struct place *at, const msgpack_object *o, struct welcome *welcome)
+/* A list of at most so many entries? */
+static bool is_list(const struct place *at, const msgpack_object *o, uint32_t most)
 {
 	if (o->type != MSGPACK_OBJECT_ARRAY)
 		return fail(at, "is not a list");
-	if (o->via.array.size > MAX_STYLES)
-		return fail(at, "has %u names, at most %d are allowed", o->via.array.size, MAX_STYLES);
-	for (uint32_t i = 0; i < o->via.array.size; i++)
-		if (!read_text(at, &o->via.array.ptr[i], MAX_NAME_CHARS, &welcome->styles[i]))
-			return false;
-	welcome->style_count = o->via.array.size;
+	if (o->via.array.size > most)
+		return fail(at, "has %u entries, at most %u are allowed", o->via.array.size, most);
 	return true;
 }
 
-static bool read_notes(const struct place *at, const msgpack_object *o, struct text *first)
+static bool read_styles(const struct place *at, const msgpack_object *o, struct styles *styles)
 {
-	if (o->type != MSGPACK_OBJECT_ARRAY)
-		return fail(at, "is not a list");
-	for (uint32_t i = o->via.array.size; i-- > 0;)
-		if (!read_text(at, &o->via.array.ptr[i], 0, first))
+	if (!is_list(at, o, MAX_STYLES))
+		return false;
+	for (uint32_t i = 0; i < o->via.array.size; i++)
+		if (!read_text(at, &o->via.array.ptr[i], MAX_NAME_CHARS, &styles->names[i]))
 			return false;
+	styles->count = o->via.array.size;
+	return true;
+}
+
+static bool check_notes(const struct place *at, const msgpack_object *o)
+{
+	struct text note;
+	if (!is_list(at, o, UINT32_MAX))
+		return false;
+	for (uint32_t i = 0; i < o->via.array.size; i++)
+		if (!read_text(at, &o->via.array.ptr[i], 0, &note))
+			return false;
+	return true;
+}
+
+static bool read_values(const struct place *at, const msgpack_object *o, struct saying *saying)
+{
+	if (o->type != MSGPACK_OBJECT_MAP)
+		return fail(at, "is not a map");
+	if (o->via.map.size > MAX_VALUES)
+		return fail(at, "has %u entries, at most %u are allowed", o->via.map.size, MAX_VALUES);
+	for (uint32_t i = 0; i < o->via.map.size; i++)
+		if (!read_text(at, &o->via.map.ptr[i].key, 0, &saying->values[i].name) ||
+			!read_text(at, &o->via.map.ptr[i].val, 0, &saying->values[i].text))
+			return false;
+	saying->value_count = o->via.map.size;
+	return true;
+}
+
+static bool read_sayings(
+	const struct place *at, const msgpack_object *o, const struct field *fields, struct sayings *sayings)
+{
+	if (!is_list(at, o, MAX_SAYINGS))
+		return false;
+	for (uint32_t i = 0; i < o->via.array.size; i++)
+		if (!decode_map(&o->via.array.ptr[i], fields, &sayings->list[i], at->key, at->error))
+			return false;
+	sayings->count = o->via.array.size;
 	return true;
 }
 
@@ -160,9 +195,13 @@ static bool read_field(const struct place *at, const msgpack_object *o, const st
 	case FIELD_MAP:
 		return decode_map(o, f->fields, to, at->key, at->error);
 	case FIELD_STYLES:
-		return read_styles(at, o, target);
+		return read_styles(at, o, to);
+	case FIELD_SAYINGS:
+		return read_sayings(at, o, f->fields, to);
+	case FIELD_VALUES:
+		return read_values(at, o, target);
 	case FIELD_NOTES:
-		return read_notes(at, o, to);
+		return check_notes(at, o);
 	case FIELD_NUMBERS:
 		return check_numbers(at, o);
 	case FIELD_UNUSED:

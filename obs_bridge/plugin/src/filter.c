@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "filters.h"
 #include "settings.h"
+#include "settings_keys.h"
 #include "steer.h"
 #include "vendor.h"
 
@@ -50,6 +51,14 @@ static void get_state(void *data, calldata_t *call)
 	calldata_set_string(call, "sentence", status->sentence);
 	calldata_set_float(call, "fps", status->fps_out);
 	bfree(status);
+}
+
+/* Somebody else (a terminal) may have ended it: then it is not to come back. */
+static void filter_save(void *data, obs_data_t *settings)
+{
+	const struct filter *f = data;
+	if (!link_is_bypassed(f->link))
+		obs_data_set_bool(settings, S_BYPASS, false);
 }
 
 /* Runs on the graphics thread (OBS defers it there) and in create. */
@@ -146,6 +155,8 @@ static void *filter_create(obs_data_t *settings, obs_source_t *context)
 		"void get_state(out string state, out string sentence, out float fps)", get_state, f);
 	link_set_fault(f->link, own_fault(f));
 	filter_update(f, settings);
+	if (obs_data_get_bool(settings, S_BYPASS))
+		link_ask_bypass(f->link, true);
 	filters_add(f);
 	return f;
 fail:
@@ -314,6 +325,7 @@ struct obs_source_info limner_filter_info = {
 	.get_defaults = settings_defaults,
 	.get_properties = filter_properties,
 	.update = filter_update,
+	.save = filter_save,
 	.video_tick = filter_tick,
 	.video_render = filter_render,
 	.video_get_color_space = filter_color_space,

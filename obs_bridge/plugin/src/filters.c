@@ -31,23 +31,26 @@ void filters_remove(struct filter *filter)
 	pthread_mutex_unlock(&mutex);
 }
 
-static bool is_on(const struct filter *filter, const char *source_name)
+static bool is_called(const obs_source_t *source, const char *name)
 {
-	if (!source_name || !source_name[0])
-		return true;
-	obs_source_t *parent = obs_source_get_ref(obs_filter_get_parent(filter->context));
-	const char *own = parent ? obs_source_get_name(parent) : NULL;
-	const bool same = own && strcmp(own, source_name) == 0;
-	obs_source_release(parent);
-	return same;
+	const char *own = source ? obs_source_get_name(source) : NULL;
+	return !name[0] || (own && strcmp(own, name) == 0);
 }
 
-size_t filters_each(const char *source_name, filters_call call, void *data)
+static bool is_meant(const struct filter *filter, const struct filter_names *meant)
+{
+	obs_source_t *parent = obs_source_get_ref(obs_filter_get_parent(filter->context));
+	const bool is = is_called(parent, meant->source) && is_called(filter->context, meant->filter);
+	obs_source_release(parent);
+	return is;
+}
+
+size_t filters_each(const struct filter_names *meant, filters_call call, void *data)
 {
 	size_t count = 0;
 	pthread_mutex_lock(&mutex);
 	for (struct filter *filter = first; filter; filter = filter->next) {
-		if (is_on(filter, source_name)) {
+		if (!meant || is_meant(filter, meant)) {
 			count++;
 			call(filter, data);
 		}

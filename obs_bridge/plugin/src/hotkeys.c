@@ -83,10 +83,10 @@ static void hold_bypass(struct filter *f, int unused, bool pressed)
 	UNUSED_PARAMETER(unused);
 	const bool was = link_is_bypassed(f->link);
 	if (pressed) {
-		steer_bypass(f, true);
+		steer_bypass_for_now(f, true);
 		atomic_store(&f->hotkeys.holds_bypass, !was);
 	} else if (atomic_load(&f->hotkeys.holds_bypass)) { /* and nobody asked for it meanwhile */
-		steer_bypass(f, false);
+		steer_bypass_for_now(f, false);
 	}
 }
 

@@ -64,12 +64,12 @@ static void connect_to_daemon(struct link *link, uint64_t now_ns)
 	if (!paths_runtime_dir(folder, sizeof(folder), &error) || !paths_check_private(folder, &error) ||
 		!paths_daemon_endpoint(endpoint, sizeof(endpoint), &error)) {
 		link_set_phase(link, PHASE_REFUSED, now_ns);
-		link_publish(link, STATE_FAILED, error.text);
+		link_publish(link, STATE_FAILED, error.text, error.text);
 	} else if (peer_open(&link->peer, link->zmq, endpoint, now_ns)) {
 		link_send_hello(link, now_ns);
 	} else {
 		link_set_phase(link, PHASE_REFUSED, now_ns);
-		link_publish(link, STATE_FAILED, zmq_strerror(errno));
+		link_publish(link, STATE_FAILED, zmq_strerror(errno), zmq_strerror(errno));
 	}
 }
 

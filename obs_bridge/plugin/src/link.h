@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "protocol.h"
+#include "receipt.h"
 #include "stats.h"
 #include "stream.h"
 
@@ -42,7 +43,7 @@ struct link_hooks {
 	void (*news)(void *context, const struct link_news *news);
 	void (*receipt)(void *context, const struct link_receipt *receipt);
 	/* Words for people, by key (data/locale); NULL: the key itself is shown. */
-	const char *(*words)(const char *key);
+	words_lookup words;
 };
 
 struct link_options {
@@ -82,11 +83,12 @@ struct link_status {
 	double fps_out;
 	double latency_ms;
 	uint64_t dropped; /* frames, since the session was opened */
-	char model[NAME_BYTES];
+	char model[NAME_BYTES], device[NAME_BYTES];
 	char styles[MAX_STYLES][STYLE_BYTES];
 	uint32_t style_count;
 	struct settings settings; /* in force */
 	bool settings_known;
+	struct receipt last; /* of the changes made here */
 };
 
 struct link *link_create(const struct link_options *options);

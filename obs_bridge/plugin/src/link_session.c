@@ -63,12 +63,16 @@ void link_lose(struct link *link, const char *why, bool daemon_died, uint64_t no
 	link_set_phase(link, PHASE_CONNECTING, now_ns);
 }
 
-static void refuse(struct link *link, const char *why, uint64_t now_ns)
+/* `code` of the error: there may be words of the user's own for it. */
+static void refuse(struct link *link, const char *code, const char *why, uint64_t now_ns)
 {
+	char key[64];
+	snprintf(key, sizeof(key), "Refused_%.50s", code);
+	const char *known = words_find(link->hooks.words, key);
 	log_line(LEVEL_WARNING, "%s: %s", link->source.name, why);
 	link_lose(link, why, false, now_ns);
 	link_set_phase(link, PHASE_REFUSED, now_ns);
-	link_publish(link, STATE_FAILED, why);
+	link_publish(link, STATE_FAILED, known ? known : why, why);
 }
 
 /* Something in what the daemon says is wrong; the session goes on, the log is not flooded. */
@@ -84,7 +88,7 @@ static void on_welcome(struct link *link, const struct welcome *welcome, uint64_
 	struct segment_error error;
 	struct stream *stream = stream_open(welcome, &error);
 	if (!stream) {
-		refuse(link, error.text, now_ns);
+		refuse(link, "segment", error.text, now_ns);
 		return;
 	}
 	swap_stream(link, stream, false);
@@ -130,15 +134,17 @@ static void hand_receipt(struct link *link, const struct link_receipt *receipt)
 static void on_accepted(struct link *link, const struct accepted *accepted)
 {
 	struct link_receipt receipt = {.rev = accepted->rev, .settings = accepted->settings};
-	text_copy(receipt.note, sizeof(receipt.note), accepted->first_note.bytes, accepted->first_note.size);
+	char english[sizeof(receipt.note)];
+	words_join(receipt.note, sizeof(receipt.note), &accepted->sayings, link->hooks.words);
+	words_join(english, sizeof(english), &accepted->sayings, NULL);
 	hand_receipt(link, &receipt);
+	link_publish_accepted(link, &receipt);
 	if (accepted->rev >= link->awaited_rev)
 		link->awaited_rev = 0;
 	if (accepted->rev >= link->bypass_rev)
 		link->bypass_rev = 0;
-	log_line(LEVEL_INFO, "%s: settings %llu accepted%s%.*s", link->source.name,
-		(unsigned long long)accepted->rev, accepted->first_note.size ? ": " : "",
-		(int)accepted->first_note.size, accepted->first_note.size ? accepted->first_note.bytes : "");
+	log_line(LEVEL_INFO, "%s: settings %llu accepted%s%s", link->source.name,
+		(unsigned long long)accepted->rev, english[0] ? ": " : "", english);
 	link_know(link, &accepted->settings);
 }
 
@@ -150,6 +156,7 @@ static void on_applied(struct link *link, const struct applied *applied)
 		.pts_ns = applied->pts_ns,
 		.settings = link->known};
 	hand_receipt(link, &receipt);
+	link_publish_applied(link, &receipt);
 	log_line(LEVEL_INFO, "%s: settings %llu are in the picture", link->source.name,
 		(unsigned long long)applied->rev);
 }
@@ -167,12 +174,13 @@ static bool is_session_over(const struct refusal *error)
 
 static void on_error(struct link *link, const struct refusal *error, uint64_t now_ns)
 {
-	char text[400];
+	char text[400], code[64];
 	text_copy(text, sizeof(text), error->message.bytes, error->message.size);
+	text_copy(code, sizeof(code), error->code.bytes, error->code.size);
 	if (is(&error->about, "hello") || link->phase != PHASE_OPEN) {
 		/* A style that is no more: ask without it next time, and keep all the rest. */
 		link->hello_without_style = is(&error->code, "unknown_style");
-		refuse(link, text, now_ns);
+		refuse(link, code, text, now_ns);
 	} else if (is_session_over(error)) {
 		link_lose(link, text, false, now_ns);
 	} else {
@@ -189,6 +197,10 @@ static void on_message(struct link *link, const struct message *m, uint64_t now_
 	switch (m->type) {
 	case MESSAGE_WELCOME:
 		on_welcome(link, &m->welcome, now_ns);
+		break;
+	case MESSAGE_STYLES:
+		link_publish_styles(link, &m->styles);
+		link_ask_refresh(link);
 		break;
 	case MESSAGE_FRAME:
 	case MESSAGE_FREE:
@@ -217,7 +229,7 @@ static void on_message(struct link *link, const struct message *m, uint64_t now_
 static void on_fault(struct link *link, const struct protocol_error *error, uint64_t now_ns)
 {
 	if (strcmp(error->code, "version") == 0)
-		refuse(link, error->text, now_ns);
+		refuse(link, error->code, error->text, now_ns);
 	else
 		complain(link, error->code, error->text);
 }

@@ -59,9 +59,10 @@ struct link {
 	struct settings shown; /* what the user saw last, or has said since: what differs is a wish */
 	uint64_t mirrors;      /* of the wish that `shown` is of */
 	bool known_valid, hello_without_style;
-	bool wish_after_hello;
-	uint64_t change_due_ns;    /* 0: nothing to send */
-	uint64_t rev, awaited_rev; /* awaited 0: nothing is awaited */
+	bool wish_after_hello, typing; /* typing: the last wish was other words of the user's own */
+	uint64_t wished_ns;            /* the last wish */
+	uint64_t change_due_ns;        /* 0: nothing to send */
+	uint64_t rev, awaited_rev;     /* awaited 0: nothing is awaited */
 	uint64_t bypass_rev; /* until this (or a hello) is accepted, what the daemon says of it is old; 0:
 				none */
 	uint64_t stats_due_ns, log_due_ns;
@@ -75,11 +76,16 @@ struct link {
 };
 
 /* link_status.c */
-void link_publish(struct link *link, enum daemon_state state, const char *sentence);
+/* `english`: for the log. */
+void link_publish(struct link *link, enum daemon_state state, const char *sentence, const char *english);
 void link_publish_words(struct link *link, enum daemon_state state, const char *key, const char *detail);
 void link_publish_welcome(struct link *link, const struct welcome *welcome);
+void link_publish_styles(struct link *link, const struct styles *styles);
 void link_publish_settings(struct link *link, const struct settings *settings);
 void link_publish_status(struct link *link, const struct status *status);
+/* A change of ours was accepted, from what was in force before; then it is in the picture. */
+void link_publish_accepted(struct link *link, const struct link_receipt *receipt);
+void link_publish_applied(struct link *link, const struct link_receipt *receipt);
 /* Say what is due to be said: a fault of our own, other words. */
 void link_tell(struct link *link, uint64_t now_ns);
 void link_write_stats(struct link *link);

@@ -90,9 +90,13 @@ void link_take_wish(struct link *link, uint64_t now_ns)
 	if (!wish)
 		return;
 	const bool typing = strcmp(wish->change.prompt, link->wish.change.prompt) != 0;
+	const bool restyled = strcmp(wish->change.style, link->wish.change.style) != 0;
 	struct change difference;
-	if (strcmp(wish->change.style, link->wish.change.style) != 0)
+	if (restyled)
 		link->hello_without_style = false;
+	/* A style brings words of its own; whoever edits them has the look "custom" from then on. */
+	link->typing = typing && (!restyled || strcmp(wish->change.style, "custom") == 0);
+	link->wished_ns = now_ns;
 	link->wish = *wish;
 	link->wish_after_hello = true;
 	free(wish);

@@ -5,6 +5,7 @@
 
 #include "settings.h"
 #include "settings_keys.h"
+#include "steer.h"
 
 #define T_(key) obs_module_text(key)
 
@@ -35,15 +36,43 @@ static bool prompt_edited(void *data, obs_properties_t *properties, obs_property
 	return false;
 }
 
-/* What is going on in numbers, where something is. */
-static void add_figures(obs_properties_t *p, const struct link_status *status)
+/* A setting that is none of the wish: whoever finds the source shown must find the way back. */
+static bool bypass_clicked(obs_properties_t *properties, obs_property_t *button, void *data)
 {
-	char line[300];
+	UNUSED_PARAMETER(properties);
+	UNUSED_PARAMETER(button);
+	struct filter *f = data;
+	if (f)
+		steer_bypass(f, !link_is_bypassed(f->link));
+	return false;
+}
+
+/* What paints, how fast, and how late: where something does. */
+static void add_figures(obs_properties_t *p, const struct filter *f, const struct link_status *status)
+{
+	char line[NAME_BYTES * 2 + 300], fps[24], delay[24], paint[24], dropped[24];
 	if (!status->open)
 		return;
-	snprintf(line, sizeof(line), T_("Figures"), status->fps_out, status->latency_ms,
-		(unsigned long long)status->dropped, status->model);
+	if (status->device[0]) {
+		words_say(line, sizeof(line), T_("Painter"), "model", status->model, "device", status->device,
+			NULL);
+		obs_properties_add_text(p, "painter", line, OBS_TEXT_INFO);
+	}
+	snprintf(fps, sizeof(fps), "%.1f", status->fps_out);
+	snprintf(delay, sizeof(delay), "%.0f", (double)f->stats.delay_us / 1000);
+	snprintf(paint, sizeof(paint), "%.0f", status->latency_ms);
+	snprintf(dropped, sizeof(dropped), "%llu", (unsigned long long)status->dropped);
+	words_say(line, sizeof(line), T_("Figures"), "fps", fps, "delay", delay, "paint", paint, "dropped",
+		dropped, NULL);
 	obs_properties_add_text(p, "figures", line, OBS_TEXT_INFO);
+}
+
+static void add_receipt(obs_properties_t *p, const struct link_status *status)
+{
+	char line[2048];
+	receipt_sentence(line, sizeof(line), &status->last, settings_words);
+	if (line[0])
+		obs_properties_add_text(p, "receipt", line, OBS_TEXT_INFO);
 }
 
 static void add_state(obs_properties_t *p, struct filter *f, const struct link_status *status)
@@ -54,7 +83,11 @@ static void add_state(obs_properties_t *p, struct filter *f, const struct link_s
 	obs_property_text_set_info_type(info, bad    ? OBS_TEXT_INFO_ERROR
 					      : poor ? OBS_TEXT_INFO_WARNING
 						     : OBS_TEXT_INFO_NORMAL);
-	add_figures(p, status);
+	add_figures(p, f, status);
+	add_receipt(p, status);
+	const bool bypassed = f && link_is_bypassed(f->link);
+	obs_properties_add_button2(
+		p, "show_source", T_(bypassed ? "PaintAgain" : "ShowSource"), bypass_clicked, f);
 	/* No long description: with one, OBS squeezes the sentence into the column of labels. */
 	obs_properties_add_button2(p, "refresh", T_("Refresh"), refresh_clicked, f);
 }

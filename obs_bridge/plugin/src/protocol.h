@@ -14,6 +14,8 @@
 #define MAX_SIDE 8192
 #define MAX_SLOTS 256
 #define MAX_STYLES 256
+#define MAX_SAYINGS 8
+#define MAX_VALUES 6
 #define MAX_NAME_CHARS 200
 #define MAX_PROMPT_CHARS 1000
 /* A character takes four bytes at the most; and a final zero. */
@@ -66,6 +68,28 @@ struct segment_ref {
 	uint32_t slots;
 };
 
+struct styles {
+	struct text names[MAX_STYLES];
+	uint32_t count;
+};
+
+/* What stands in a template's place. */
+struct value {
+	struct text name, text;
+};
+
+/* A piece of a sentence: a code for those who have words for it, else English. */
+struct saying {
+	struct text code, text;
+	struct value values[MAX_VALUES];
+	uint32_t value_count;
+};
+
+struct sayings {
+	struct saying list[MAX_SAYINGS];
+	uint32_t count;
+};
+
 enum daemon_state { STATE_OFF, STATE_WAITING, STATE_LOADING, STATE_LIVE, STATE_OVERLOADED, STATE_FAILED };
 
 /* ---- what the filter says ---- */
@@ -99,6 +123,7 @@ void protocol_encode_bare(msgpack_sbuffer *out, const char *type);
 
 enum message_type {
 	MESSAGE_WELCOME,
+	MESSAGE_STYLES,
 	MESSAGE_FRAME,
 	MESSAGE_FREE,
 	MESSAGE_ACCEPTED,
@@ -112,8 +137,7 @@ struct welcome {
 	struct text session, model;
 	uint32_t generation, width, height, frames_per_chunk;
 	struct segment_ref input, output;
-	struct text styles[MAX_STYLES];
-	uint32_t style_count;
+	struct styles styles;
 	struct settings settings;
 };
 
@@ -121,7 +145,7 @@ struct accepted {
 	uint64_t rev;
 	struct text session;
 	struct settings settings;
-	struct text first_note;
+	struct sayings sayings; /* notes */
 };
 
 struct applied {
@@ -134,7 +158,8 @@ struct percentiles {
 };
 
 struct status {
-	struct text session, sentence;
+	struct text session, sentence, device;
+	struct sayings sayings;
 	enum daemon_state state;
 	double progress, fps_in, fps_out;
 	uint32_t received, painted, dropped;
@@ -150,6 +175,7 @@ struct message {
 	enum message_type type;
 	union {
 		struct welcome welcome;
+		struct styles styles;
 		struct slot_message slot;
 		struct accepted accepted;
 		struct applied applied;

@@ -16,12 +16,19 @@ static void refuse(obs_data_t *response, const char *why)
 	about_put_text(response, "error", why);
 }
 
-static void no_filter(obs_data_t *response, const char *source)
+static void no_filter(obs_data_t *response, const struct filter_names *meant)
 {
 	char why[1000];
-	if (source[0])
+	if (meant->source[0] && meant->filter[0])
+		snprintf(why, sizeof(why),
+			"the source '%.400s' has no Limner filter '%.400s'; GetStatus lists them",
+			meant->source, meant->filter);
+	else if (meant->source[0])
 		snprintf(why, sizeof(why), "the source '%.800s' has no Limner filter; GetStatus lists them",
-			source);
+			meant->source);
+	else if (meant->filter[0])
+		snprintf(why, sizeof(why), "there is no Limner filter '%.800s'; GetStatus lists them",
+			meant->filter);
 	else
 		snprintf(why, sizeof(why), "no source has a Limner filter; add one to a source first");
 	refuse(response, why);
@@ -36,26 +43,36 @@ static bool is_given(obs_data_t *request, const char *key, enum obs_data_type ty
 	return given;
 }
 
-/* The name of the source whose filter is meant, "": all. False: it was no name, and is refused. */
-static bool take_source(obs_data_t *request, obs_data_t *response, const char **source)
+/* False: it is there, but no text, and is refused. */
+static bool take_name(obs_data_t *request, obs_data_t *response, const char *key, const char **name)
 {
-	*source = obs_data_get_string(request, "source");
-	if (!obs_data_has_user_value(request, "source") || is_given(request, "source", OBS_DATA_STRING))
+	char why[200];
+	*name = obs_data_get_string(request, key);
+	if (!obs_data_has_user_value(request, key) || is_given(request, key, OBS_DATA_STRING))
 		return true;
-	refuse(response, "source is no text: the name of a source, or leave it out for all filters");
+	snprintf(why, sizeof(why), "%s is no text: the name of a %s, or leave it out for all filters", key,
+		key);
+	refuse(response, why);
 	return false;
 }
 
-/* Do it to the filter of the source that the request names, or to all; says whom it reached. */
+/* The names of the source and of the filter that are meant; "": any. */
+static bool take_names(obs_data_t *request, obs_data_t *response, struct filter_names *meant)
+{
+	return take_name(request, response, "source", &meant->source) &&
+	       take_name(request, response, "filter", &meant->filter);
+}
+
+/* Do it to the filters that the request names, or to all; says how many it reached. */
 static bool do_to(obs_data_t *request, obs_data_t *response, filters_call call, void *data)
 {
-	const char *source;
-	if (!take_source(request, response, &source))
+	struct filter_names meant;
+	if (!take_names(request, response, &meant))
 		return false;
-	const size_t reached = filters_each(source, call, data);
+	const size_t reached = filters_each(&meant, call, data);
 	obs_data_set_int(response, "filters_reached", (long long)reached);
 	if (reached == 0)
-		no_filter(response, source);
+		no_filter(response, &meant);
 	else
 		obs_data_set_bool(response, "success", true);
 	return reached > 0;
@@ -71,6 +88,7 @@ static void add_status(struct filter *f, void *data)
 	obs_data_set_string(about, "state", protocol_state_name(status->state));
 	about_put_text(about, "sentence", status->sentence);
 	about_put_text(about, "model", status->model);
+	about_put_text(about, "device", status->device);
 	obs_data_set_double(about, "fps", status->fps_out);
 	obs_data_set_double(about, "latency_ms", status->latency_ms);
 	obs_data_set_double(about, "delay_ms", (double)f->stats.delay_us / 1000);
@@ -87,11 +105,11 @@ static void add_status(struct filter *f, void *data)
 static void get_status(obs_data_t *request, obs_data_t *response, void *unused)
 {
 	UNUSED_PARAMETER(unused);
-	const char *source;
-	if (!take_source(request, response, &source))
+	struct filter_names meant;
+	if (!take_names(request, response, &meant))
 		return;
 	obs_data_array_t *filters = obs_data_array_create();
-	filters_each(source, add_status, filters);
+	filters_each(&meant, add_status, filters);
 	obs_data_set_array(response, "filters", filters);
 	obs_data_set_bool(response, "success", true);
 	obs_data_array_release(filters);

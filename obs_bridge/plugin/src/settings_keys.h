@@ -23,6 +23,8 @@
 #define S_START_DAEMON "start_daemon"
 /* Without a property: which of several filters on one source this is, for the names of its hotkeys. */
 #define S_NUMBER "number"
+/* Without a property: the source is shown, and was so when OBS was closed. */
+#define S_BYPASS "bypass"
 /* Without a property: for tests with an engine that can paint at any size. */
 #define S_EXACT_SIZE "exact_size"
 

@@ -51,7 +51,9 @@ static bool put(struct filter *f, obs_data_t *settings, bool new_style)
 	pthread_mutex_lock(&mutex);
 	struct steering *s = &f->steering;
 	const bool is_first = !s->settings;
-	/* What was wished for the style before goes with it. */
+	/* What was wished for the style before goes with it; whether the source is shown is no part of it. */
+	if (new_style && s->settings && obs_data_has_user_value(s->settings, S_BYPASS))
+		obs_data_set_bool(settings, S_BYPASS, obs_data_get_bool(s->settings, S_BYPASS));
 	if (is_first || new_style) {
 		obs_data_release(s->settings);
 		obs_data_addref(settings);
@@ -132,13 +134,21 @@ int steer_steps(struct filter *f, int steps)
 
 void steer_bypass(struct filter *f, bool bypass)
 {
+	steer_bypass_for_now(f, bypass);
+	obs_data_t *s = obs_data_create();
+	obs_data_set_bool(s, S_BYPASS, bypass);
+	steer(f, s, false);
+}
+
+void steer_bypass_for_now(struct filter *f, bool bypass)
+{
 	atomic_store(&f->hotkeys.holds_bypass, false);
 	link_ask_bypass(f->link, bypass);
 }
 
 void steer_panic(struct filter *f)
 {
-	steer_bypass(f, true);
+	steer_bypass_for_now(f, true);
 	atomic_store(&f->cut_away, true);
 }
 

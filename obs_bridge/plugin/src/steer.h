@@ -11,8 +11,11 @@ void steer_prompt(struct filter *filter, const char *prompt);
 /* Both return the value after clamping. */
 double steer_strength(struct filter *filter, double strength);
 int steer_steps(struct filter *filter, int steps);
+/* Show the source or paint, also when OBS is started again. */
 void steer_bypass(struct filter *filter, bool bypass);
-/* The source at once, without a fade. */
+/* The same for a moment, as long as a key is held: OBS may end in it. */
+void steer_bypass_for_now(struct filter *filter, bool bypass);
+/* The source at once, without a fade; for now. */
 void steer_panic(struct filter *filter);
 void steer_reset(struct filter *filter);
 /* The filter ends. */

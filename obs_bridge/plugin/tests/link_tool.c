@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The link without OBS: standard input plays the graphics thread and the user, a command a line:
  *   source NAME WIDTH HEIGHT | style NAME | steer NAME | prompt TEXT | strength VALUE | may-start | bypass 1
- * | hold | adopt | reset | frame VALUE PTS | painted | status | fault FaultGraphics | well | quit "style"
- * leaves the other settings as they are, as the page does; "steer" clears them, as a hotkey does. Events and
- * answers are lines on standard output. */
+ * | hold | adopt | reset | frame VALUE PTS | painted | status | receipt | fault FaultGraphics | well | quit
+ * "style" leaves the other settings as they are, as the page does; "steer" clears them, as a hotkey does.
+ * Events and answers are lines on standard output. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +45,23 @@ static void on_mirror(void *context, const struct settings *s, uint64_t serial)
 	pthread_mutex_unlock(&output);
 	SAY("mirror %llu %s|%s|%g|%u", (unsigned long long)serial, s->style, s->prompt, s->strength,
 		s->steps);
+}
+
+/* A language that says one thing in its own way. */
+static const char *words(const char *key)
+{
+	return strcmp(key, "Say_live") == 0 ? "LIVE {fps}" : key;
+}
+
+static void show_receipt(struct link *link)
+{
+	static struct link_status status;
+	char what[1000];
+	const struct receipt *last = &status.last;
+	link_get_status(link, &status);
+	receipt_changes(what, sizeof(what), &last->before, &last->after, words);
+	SAY("receipt %llu %s %llu %s|%s", (unsigned long long)last->rev,
+		last->applied ? "applied" : "accepted", (unsigned long long)last->chunk, what, last->note);
 }
 
 static void send_wish(struct link *link)
@@ -177,6 +194,8 @@ static void command(struct link *link, char *line)
 		show_painted(link);
 	} else if (strcmp(line, "status") == 0) {
 		show_status(link);
+	} else if (strcmp(line, "receipt") == 0) {
+		show_receipt(link);
 	}
 }
 
@@ -184,7 +203,7 @@ int main(int argc, char **argv)
 {
 	char line[8192];
 	const struct link_options options = {
-		.hooks = {.state_changed = on_state, .mirror = on_mirror},
+		.hooks = {.state_changed = on_state, .mirror = on_mirror, .words = words},
 		.client = "link_tool",
 		.command_file = argc > 1 ? argv[1] : NULL,
 		.stats_path = argc > 2 ? argv[2] : NULL,

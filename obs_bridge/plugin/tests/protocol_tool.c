@@ -99,6 +99,33 @@ static void print_settings(const struct settings *s)
 		s->motion_low, s->motion_high, s->steadiness);
 }
 
+static void print_styles(const struct styles *styles)
+{
+	for (uint32_t i = 0; i < styles->count; i++) {
+		char key[32];
+		snprintf(key, sizeof(key), "styles.%u", i);
+		print_text(key, styles->names[i]);
+	}
+}
+
+static void print_sayings(const struct sayings *sayings)
+{
+	char key[64];
+	for (uint32_t i = 0; i < sayings->count; i++) {
+		const struct saying *saying = &sayings->list[i];
+		snprintf(key, sizeof(key), "sayings.%u.code", i);
+		print_text(key, saying->code);
+		snprintf(key, sizeof(key), "sayings.%u.text", i);
+		print_text(key, saying->text);
+		for (uint32_t j = 0; j < saying->value_count; j++) {
+			const struct value *value = &saying->values[j];
+			snprintf(key, sizeof(key), "sayings.%u.values.%.*s", i, (int)value->name.size,
+				value->name.bytes);
+			print_text(key, value->text);
+		}
+	}
+}
+
 static void print_segment(const char *which, const struct segment_ref *ref)
 {
 	char key[32];
@@ -116,11 +143,7 @@ static void print_welcome(const struct welcome *w)
 	print_text("model", w->model);
 	print_segment("input", &w->input);
 	print_segment("output", &w->output);
-	for (uint32_t i = 0; i < w->style_count; i++) {
-		char key[32];
-		snprintf(key, sizeof(key), "styles.%u", i);
-		print_text(key, w->styles[i]);
-	}
+	print_styles(&w->styles);
 	print_settings(&w->settings);
 }
 
@@ -133,6 +156,8 @@ static void print_status(const struct status *s)
 		s->dropped, s->latency_ms.p50, s->latency_ms.p95, s->latency_ms.p99);
 	print_text("session", s->session);
 	print_text("sentence", s->sentence);
+	print_text("device", s->device);
+	print_sayings(&s->sayings);
 	print_settings(&s->settings);
 }
 
@@ -141,6 +166,10 @@ static void print_message(const struct message *m)
 	switch (m->type) {
 	case MESSAGE_WELCOME:
 		print_welcome(&m->welcome);
+		break;
+	case MESSAGE_STYLES:
+		printf("ok styles");
+		print_styles(&m->styles);
 		break;
 	case MESSAGE_FRAME:
 		printf("ok frame generation=%u slot=%u sequence=%llu pts_ns=%llu", m->slot.generation,
@@ -153,7 +182,7 @@ static void print_message(const struct message *m)
 	case MESSAGE_ACCEPTED:
 		printf("ok accepted rev=%llu", (unsigned long long)m->accepted.rev);
 		print_text("session", m->accepted.session);
-		print_text("first_note", m->accepted.first_note);
+		print_sayings(&m->accepted.sayings);
 		print_settings(&m->accepted.settings);
 		break;
 	case MESSAGE_APPLIED:

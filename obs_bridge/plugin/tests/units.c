@@ -16,6 +16,7 @@
 #include "fit.h"
 #include "paths.h"
 #include "playout.h"
+#include "receipt.h"
 #include "ring.h"
 #include "slots.h"
 #include "stats.h"
@@ -651,6 +652,99 @@ static void action_strength_stays_on_its_steps(void)
 	CHECK(strength == 1);
 }
 
+/* ---- words ---- */
+
+static const char *lookup(const char *key)
+{
+	static const char *const known[][2] = {{"Say_live", "Live: {fps} Bilder, {model}"},
+		{"Say_none", "{} {"}, {"LastAccepted", "{accepted} {what}."},
+		{"LastApplied", "{what}, {shown}, {chunk}."}, {"LastShown", "{what}!"},
+		{"ShowsSource", "Quelle"}, {"NothingDiffers", "nichts"}, {"On", "an"}};
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (strcmp(key, known[i][0]) == 0)
+			return known[i][1];
+	return key;
+}
+
+#define TEXT(string)                                                                                         \
+	{                                                                                                    \
+		string, sizeof(string) - 1                                                                   \
+	}
+
+static void words_fill_places(void)
+{
+	char to[16], all[100];
+	words_say(all, sizeof(all), "{a}{b} {c} {a", "a", "1", "b", "{a}", NULL);
+	CHECK(strcmp(all, "1{a} {c} {a") == 0);
+	words_say(to, sizeof(to), "0123456789 {a}", "a", "1234é", NULL);
+	CHECK(strcmp(to, "0123456789 1234") == 0); /* not half an é */
+	words_say(to, 1, "{a}", "a", "1", NULL);
+	CHECK(to[0] == '\0');
+}
+
+static void words_translate_what_is_known(void)
+{
+	static const struct sayings said = {.count = 4,
+		.list = {{.code = TEXT("live"),
+				 .text = TEXT("Live: 28"),
+				 .values = {{TEXT("model"), TEXT("pocket")}, {TEXT("fps"), TEXT("28")}},
+				 .value_count = 2},
+			{.code = TEXT("newer"), .text = TEXT("newer words")}, {.text = TEXT("free")},
+			{.code = TEXT("none"), .text = TEXT("x")}}};
+	char to[200];
+	words_join(to, sizeof(to), &said, lookup);
+	CHECK(strcmp(to, "Live: 28 Bilder, pocket; newer words; free; {} {") == 0);
+	words_join(to, sizeof(to), &said, NULL);
+	CHECK(strcmp(to, "Live: 28; newer words; free; x") == 0);
+	words_join(to, 9, &said, NULL);
+	CHECK(strcmp(to, "Live: 28") == 0);
+}
+
+static void receipt_tells_what_became_different(void)
+{
+	static struct settings before = {.style = "noir", .prompt = "rain", .strength = 0.5, .steps = 1};
+	static struct settings after;
+	char to[400];
+	after = before;
+	receipt_changes(to, sizeof(to), &before, &after, lookup);
+	CHECK(strcmp(to, "nichts") == 0);
+	after.strength = 1;
+	after.steps = 4;
+	after.motion_aware = true;
+	receipt_changes(to, sizeof(to), &before, &after, lookup);
+	CHECK(strcmp(to, "Strength: 1.00, Steps: 4, MotionAware: an") == 0);
+	/* A style is told by its name, words of one's own by their beginning. */
+	snprintf(after.style, sizeof(after.style), "neon");
+	snprintf(after.prompt, sizeof(after.prompt), "night");
+	receipt_changes(to, sizeof(to), &before, &after, lookup);
+	CHECK(strncmp(to, "Style: neon, Strength: 1.00", 27) == 0);
+	snprintf(after.style, sizeof(after.style), "custom");
+	memset(after.prompt, 'x', 100);
+	after.strength = 0.5;
+	after.bypass = true;
+	receipt_changes(to, sizeof(to), &before, &after, lookup);
+	CHECK(strncmp(to, "Quelle, Style: StyleCustom, Prompt: “xxxx", 41) == 0 && strstr(to, "…”, Steps"));
+}
+
+static void receipt_goes_from_accepted_to_the_picture(void)
+{
+	static struct receipt receipt;
+	char to[400];
+	setenv("TZ", "UTC", 1);
+	receipt_sentence(to, sizeof(to), &receipt, lookup);
+	CHECK(to[0] == '\0');
+	receipt = (struct receipt){.rev = 1, .accepted_s = 3600, .shown_s = 3601, .chunk = 12};
+	receipt_sentence(to, sizeof(to), &receipt, lookup);
+	CHECK(strcmp(to, "01:00:00 nichts.") == 0);
+	receipt.applied = true;
+	snprintf(receipt.note, sizeof(receipt.note), "note");
+	receipt_sentence(to, sizeof(to), &receipt, lookup);
+	CHECK(strcmp(to, "nichts, 01:00:01, 12. (note)") == 0);
+	receipt.after.bypass = true;
+	receipt_sentence(to, sizeof(to), &receipt, lookup);
+	CHECK(strcmp(to, "Quelle! (note)") == 0);
+}
+
 #define TEST(name)                                                                                           \
 	{                                                                                                    \
 #name, name                                                                                  \
@@ -689,6 +783,10 @@ static const struct test {
 	TEST(sync_lets_go_when_painting_ends),
 	TEST(action_styles_go_around),
 	TEST(action_strength_stays_on_its_steps),
+	TEST(words_fill_places),
+	TEST(words_translate_what_is_known),
+	TEST(receipt_tells_what_became_different),
+	TEST(receipt_goes_from_accepted_to_the_picture),
 };
 
 int main(int argc, char **argv)
