@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 
@@ -15,9 +16,12 @@ import obsws_python
 import pytest
 from tests.end_to_end.harness import clips
 from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
+from tests.obs_bridge.fake_daemon import FakeDaemon
 from tests.support.daemon import RunningDaemon, running_daemon
 
-from limner.daemon.protocol import Settings
+from limner.daemon.client import Client
+from limner.daemon.protocol import Change, Reset, Settings
+from limner.daemon.wire import Message
 
 pytestmark = [pytest.mark.obs, pytest.mark.timeout(600)]
 
@@ -32,7 +36,7 @@ KEYS = {
     "limner.hold_bypass": "F8",
     "limner.panic": "F9",
     "limner.reset": "F10",
-}
+} | {f"limner.style_{number}": str(number) for number in range(2, 9)}
 
 
 @pytest.fixture(scope="module")
@@ -67,16 +71,24 @@ def arrives(daemon: RunningDaemon, what: str, holds: Callable[[Settings], bool])
     wait_for(what, lambda: holds(settings_of(daemon)), 20)
 
 
+def in_style(name: str) -> Callable[[Settings], bool]:
+    return lambda settings: settings.style == name
+
+
 def test_each_hotkey_does_what_it_says_and_bindings_survive_a_restart(
     obs_build: Build, daemon: RunningDaemon, still: Path
 ) -> None:
     names = daemon.query().styles
+    unpressed = set(KEYS)
     with live_obs(obs_build, daemon, camera("Cam", still)) as obs:
 
         def press(action: str, what: str, holds: Callable[[Settings], bool], *, held_s: float = 0.15) -> None:
+            unpressed.discard(f"limner.{action}")
             obs.press(KEYS[f"limner.{action}"], held_s)
             arrives(daemon, what, holds)
 
+        for number in range(2, 9):
+            press(f"style_{number}", f"style {number}", in_style(names[number - 1]))
         press("style_9", "the ninth style", lambda s: s.style == names[8])
         press("next_style", "the tenth", lambda s: s.style == names[9])
         press("previous_style", "the ninth again", lambda s: s.style == names[8])
@@ -93,13 +105,50 @@ def test_each_hotkey_does_what_it_says_and_bindings_survive_a_restart(
         press("panic", "panic", lambda s: s.bypass)
         wait_for("the source", lambda: obs.filter_stats()["shown_share"] == 0, 20)
         press("bypass", "no bypass after a panic", lambda s: not s.bypass)
-        obs.press(KEYS["limner.reset"])
-        obs.wait_painted("Cam")
+        # These have tests of their own.
+        assert unpressed == {"limner.hold_bypass", "limner.reset"}
+        assert len(KEYS) == 17
+
         assert obs.stop()
         obs.start()
         obs.wait_painted("Cam")
         assert settings_of(daemon).style == names[1]
         press("style_9", "the ninth style after a restart", lambda s: s.style == names[8])
+        press("style_4", "the fourth", lambda s: s.style == names[3])
+        press("next_style", "the fifth", lambda s: s.style == names[4])
+        press("previous_style", "the fourth again", lambda s: s.style == names[3])
+        before = settings_of(daemon).strength
+        press("less_strength", "less", lambda s: s.strength == pytest.approx(before - 0.05))
+        press("panic", "panic", lambda s: s.bypass)
+        press("bypass", "no bypass", lambda s: not s.bypass)
+
+
+def test_a_bypass_comes_back_with_obs_and_one_for_the_moment_does_not(
+    obs_build: Build, daemon: RunningDaemon, still: Path
+) -> None:
+    with live_obs(obs_build, daemon, camera("Cam", still)) as obs:
+
+        def restart() -> bool:
+            """Return whether the source is shown after OBS was closed and started again."""
+            assert obs.stop()
+            obs.start()
+            wait_for("a session", lambda: bool(daemon.query().sessions), 20)
+            obs.filter_stats()
+            return settings_of(daemon).bypass
+
+        obs.press(KEYS["limner.panic"])
+        wait_for("panic", lambda: settings_of(daemon).bypass, 20)
+        assert not restart(), "a panic is over when OBS is"
+        obs.press(KEYS["limner.bypass"])
+        wait_for("bypass", lambda: settings_of(daemon).bypass, 20)
+        assert restart(), "what was asked for stays"
+        assert obs.vendor("GetStatus")["filters"][0]["bypass"] is True
+        # Ended from elsewhere: it does not come back either.
+        with Client(daemon.runtime_dir) as terminal:
+            terminal.set(Change(bypass=False))
+        wait_for("no bypass", lambda: obs.vendor("GetStatus")["filters"][0]["bypass"] is False, 20)
+        assert not restart()
+        obs.wait_painted("Cam")
 
 
 def test_bypass_lasts_as_long_as_its_key_is_held(
@@ -157,6 +206,24 @@ def test_a_key_that_is_held_puts_back_what_was(obs_build: Build, daemon: Running
         assert settings_of(daemon).bypass
 
 
+def test_the_reset_key_lets_the_daemon_forget_the_past(obs_build: Build, still: Path) -> None:
+    resets: Queue[Message] = Queue()
+
+    def hear_resets(message: Message) -> None:
+        if isinstance(message, Reset):
+            resets.put(message)
+
+    with (
+        TemporaryDirectory(prefix="limner-") as folder,
+        FakeDaemon(Path(folder), heard=hear_resets),
+        Obs(obs_build, (camera("Cam", still),), runtime_dir=Path(folder)) as obs,
+    ):
+        obs.wait_painted("Cam")
+        assert resets.empty()
+        obs.press(KEYS["limner.reset"])
+        assert resets.get(timeout=20) == Reset()
+
+
 @contextmanager
 def events(obs: Obs) -> Iterator[Queue[dict[str, Any]]]:
     """Limner's events, as a script hears them."""
@@ -200,7 +267,7 @@ def test_each_vendor_request_does_what_it_says(obs_build: Build, daemon: Running
         (first, second) = obs.vendor("GetStatus")["filters"]
         assert {first["source"], second["source"]} == {"Cam", "Second"}
         assert first["state"] == "live" and first["sentence"].startswith("Live") and first["model"] == "echo"
-        assert first["delay_ms"] > 0 and first["dropped"] >= 0
+        assert first["delay_ms"] > 0 and first["dropped"] >= 0 and first["device"] == "CPU"
         assert [style["name"] for style in obs.vendor("ListStyles")["styles"]] == names
 
         assert obs.vendor("SetStyle", style="noir", source="Cam")["success"]
@@ -241,6 +308,30 @@ def test_each_vendor_request_does_what_it_says(obs_build: Build, daemon: Running
         obs.wait_painted("Cam", "Second")
 
 
+def test_a_request_may_name_one_of_several_filters_on_a_source(
+    obs_build: Build, daemon: RunningDaemon, still: Path
+) -> None:
+    with live_obs(obs_build, daemon, camera("Cam", still)) as obs:
+        obs.request(
+            "CreateSourceFilter",
+            sourceName="Cam",
+            filterName="On top",
+            filterKind="limner_filter",
+            filterSettings={"start_daemon": False},
+        )
+
+        def strengths() -> dict[str, float]:
+            return {one["filter"]: one.get("strength", -1) for one in obs.vendor("GetStatus")["filters"]}
+
+        wait_for("both", lambda: -1 not in strengths().values() and len(strengths()) == 2, 30)
+        assert obs.vendor("SetStrength", strength=0.25, filter="On top")["filters_reached"] == 1
+        assert obs.vendor("SetStrength", strength=0.75, source="Cam", filter="Limner")["filters_reached"] == 1
+        wait_for("each its own", lambda: strengths() == {"Limner": 0.75, "On top": 0.25}, 20)
+        (one,) = obs.vendor("GetStatus", filter="On top")["filters"]
+        assert (one["source"], one["filter"]) == ("Cam", "On top")
+        assert obs.vendor("Reset", source="Cam")["filters_reached"] == 2
+
+
 WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("SetStyle", {}, "style is missing"),
     ("SetStyle", {"style": "florb"}, "no style 'florb'"),
@@ -248,6 +339,9 @@ WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("SetSteps", {"source": "Cam"}, "steps is missing"),
     ("SetPrompt", {}, "prompt is missing"),
     ("Reset", {"source": "Nobody"}, "'Nobody' has no Limner filter"),
+    ("Reset", {"filter": "Blur"}, "no Limner filter 'Blur'"),
+    ("Reset", {"source": "Cam", "filter": "Blur"}, "'Cam' has no Limner filter 'Blur'"),
+    ("GetStatus", {"filter": 5}, "filter is no text"),
     # What has another type is not taken for 0, "" or false, nor for "all filters".
     ("SetStrength", {"strength": "0.7"}, "strength is missing"),
     ("SetSteps", {"steps": "2"}, "steps is missing"),
@@ -260,6 +354,7 @@ WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
     # Cut in the middle of a character: obs-websocket ends OBS over a text that is not UTF-8.
     *(("SetStyle", {"style": "x" * n + "é" * 500}, "no style 'x") for n in (799, 800)),
     *(("Reset", {"source": "x" * n + "é" * 500}, "the source 'x") for n in (799, 800)),
+    *(("Reset", {"source": "Cam", "filter": "x" * n + "é" * 500}, "no Limner filter 'x") for n in (399, 400)),
 )
 
 
