@@ -17,7 +17,7 @@ from torch._C._distributed_c10d import TCPStore
 
 from limner.engine.errors import EngineError
 from limner.engine.pipeline import group as groups
-from limner.engine.pipeline.group import Group, Meeting, join, open_store, wait
+from limner.engine.pipeline.group import Group, Meeting, join, open_store
 
 HOST = "127.0.0.1"
 PATIENCE_S = 30.0
@@ -38,6 +38,7 @@ def meeting(port: int, rank: int, generation: int = 1, size: int = 2) -> Meeting
 
 def peer(port: int, rank: int, generations: list[tuple[int, int]], size: int, told: Any) -> None:
     """Join one generation after another (number, own rank); double what comes until the group breaks."""
+    told.put((rank, "is there"))
     for generation, as_rank in generations:
         group = join(meeting(port, as_rank, generation, size))
         size = 2
@@ -45,8 +46,8 @@ def peer(port: int, rank: int, generations: list[tuple[int, int]], size: int, to
         try:
             while True:
                 numbers = torch.zeros(4)
-                wait(group.irecv(numbers, 0))
-                wait(group.isend(numbers * 2, 0))
+                group.irecv(numbers, 0).wait()
+                group.isend(numbers * 2, 0).wait()
         except RuntimeError:
             group.abort()
 
@@ -61,6 +62,7 @@ def peers(*jobs: tuple[list[tuple[int, int]], int]) -> Iterator[tuple[TCPStore, 
     for process in processes:
         process.start()
     try:
+        assert len({told.get(timeout=PATIENCE_S) for _ in jobs}) == len(jobs)
         yield store, processes, told
     finally:
         for process in processes:
@@ -72,9 +74,9 @@ def peers(*jobs: tuple[list[tuple[int, int]], int]) -> Iterator[tuple[TCPStore, 
 
 
 def doubled(group: Group, of: int) -> list[float]:
-    wait(group.isend(torch.ones(4), of))
+    group.isend(torch.ones(4), of).wait()
     numbers = torch.zeros(4)
-    wait(group.irecv(numbers, of))
+    group.irecv(numbers, of).wait()
     return numbers.tolist()
 
 
@@ -96,7 +98,7 @@ def test_abort_frees_who_waits_and_the_rest_joins_the_next_generation(number: si
 
         def waits() -> None:
             with pytest.raises(RuntimeError):
-                wait(work)
+                work.wait()
             ended.set()
 
         thread = threading.Thread(target=waits)

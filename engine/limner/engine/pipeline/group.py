@@ -69,6 +69,22 @@ class Backend(Protocol):
         ...
 
 
+class Transfer:
+    """A transfer under way."""
+
+    def __init__(self, work: Work, waits: list[Transfer]) -> None:
+        """`waits`: notes those that are waited for."""
+        self._work, self._waits = work, waits
+
+    def wait(self, timeout: timedelta = AGES) -> None:
+        """Wait until it is done; on CUDA, let the current stream wait. RuntimeError: the group is broken."""
+        self._waits.append(self)
+        try:
+            self._work.wait(timeout)
+        finally:
+            self._waits.remove(self)
+
+
 class Group:
     """One generation, as one of its processes holds it."""
 
@@ -79,14 +95,20 @@ class Group:
         """Tensors must lie on the host."""
         self._backend: Backend | None = backend
         self._sockets = sockets
+        self._waits: list[Transfer] = []
 
-    def isend(self, tensor: Tensor, to: int, tag: int = 0) -> Work:
-        """Begin to send; the tensor must stay as it is until the work is done. EngineError after `abort`."""
-        return self._alive.send([tensor], to, tag)
+    def isend(self, tensor: Tensor, to: int, tag: int = 0) -> Transfer:
+        """Begin to send; the tensor must stay as it is until that is done. EngineError after `abort`."""
+        return Transfer(self._alive.send([tensor], to, tag), self._waits)
 
-    def irecv(self, tensor: Tensor, of: int, tag: int = 0) -> Work:
+    def irecv(self, tensor: Tensor, of: int, tag: int = 0) -> Transfer:
         """Begin to receive into a tensor of exactly what is sent. EngineError after `abort`."""
-        return self._alive.recv([tensor], of, tag)
+        return Transfer(self._alive.recv([tensor], of, tag), self._waits)
+
+    @property
+    def is_waited_for(self) -> bool:
+        """A thread of this process waits for a transfer now: not its own work holds it up."""
+        return bool(self._waits)
 
     def abort(self) -> None:
         """Break all connections: pending transfers here and at the peers fail now. For any thread."""
@@ -106,11 +128,6 @@ class Group:
         if self._backend is None:
             raise EngineError(f"generation {self.generation} of the pipeline's group is over")
         return self._backend
-
-
-def wait(work: Work) -> None:
-    """Wait until a transfer is done, however long; RuntimeError when the group is broken."""
-    work.wait(AGES)
 
 
 def open_store(address: str) -> TCPStore:

@@ -1,0 +1,1 @@
+"""The ranks of a pipeline: how they come, live, die and return."""

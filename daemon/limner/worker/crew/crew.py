@@ -1,0 +1,380 @@
+"""The crew: all processes that can be ranks. Started, heard, given up, gathered into generations.
+
+One thread hears them, whatever the worker computes. When a rank of the generation of now is lost, that thread
+ends the generation on the spot: data that is waited for comes to an error, survivors hear of it, and the lost
+one is ended for good, since what is only stopped could come back in the middle. Painting goes on when whoever
+paints has gathered the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import zmq
+
+from limner.daemon.wire import Message, WireError
+from limner.worker.crew.clocks import ClockOffset
+from limner.worker.crew.formation import Formation, RankProcess
+from limner.worker.crew.keys import Keys
+from limner.worker.crew.messages import (
+    BEAT_S,
+    Anew,
+    Beat,
+    Dismiss,
+    Drop,
+    Fallen,
+    Gather,
+    Hello,
+    Pulse,
+    Said,
+    Welcome,
+    from_rank,
+)
+from limner.worker.crew.seats import Seats
+from limner.worker.crew.switchboard import Switchboard
+from limner.worker.crew.watch import Watch
+
+log = logging.getLogger("limner.worker")
+FRESH_S = 0.6
+"""Who was heard this lately can be gathered; who was not may be the next to be given up."""
+LETTING_GO_S = 1.5
+"""To leave a generation that is over; who takes longer hangs in it."""
+STOP_S = 1.0
+
+
+class CrewError(Exception):
+    """The ranks cannot be gathered as configured; the text says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrewConfig:
+    """What a crew is made of."""
+
+    endpoint: str
+    """ZeroMQ address of this machine's ranks, in a folder that only the user can enter."""
+    engine: str
+    """What they paint with."""
+    devices: Sequence[str]
+    """Of the ranks beside the worker's own, on this machine."""
+    threads: int
+    """CPU threads of each."""
+    listen: str = ""
+    """HOST:PORT for ranks on other machines; empty: there are none."""
+    keys: Keys | None = None
+
+
+@dataclass
+class _Peer:
+    rank: RankProcess
+    heard_s: float
+    is_local: bool
+    clock: ClockOffset = field(default_factory=ClockOffset)
+    drop_due_s: float | None = None
+    """It has to have left its generation by then."""
+
+
+class Crew:
+    """For any thread but where it says otherwise. Close it."""
+
+    def __init__(self, config: CrewConfig, on_change: Callable[[], None] = lambda: None) -> None:
+        """Start the ranks' processes.
+
+        `on_change` (called on the crew's thread): look at `formation` and `waiting` again.
+        Raises CrewError when the address for other machines cannot be had.
+        """
+        self.config = config
+        self._on_change = on_change
+        try:
+            self._board = Switchboard(config.endpoint, config.listen, config.keys)
+        except zmq.ZMQError as error:
+            raise CrewError(
+                f"cannot listen to ranks at {config.listen or config.endpoint}: {error.strerror}; choose an"
+                " address of this machine and a free port"
+            ) from error
+        self._lock = threading.Condition()
+        self._peers: dict[bytes, _Peer] = {}
+        self._watch = Watch()
+        self._formation: Formation | None = None
+        self._generation = 0
+        self._closing = False
+        self._seats = Seats(config.endpoint, config.devices, config.threads)
+        self._pidfds: set[int] = set()
+        self._thread = threading.Thread(target=self._run, name="crew", daemon=True)
+        self._thread.start()
+
+    # ---- for whoever paints
+
+    @property
+    def formation(self) -> Formation | None:
+        """The generation of now; it may be over."""
+        return self._formation
+
+    def waiting(self) -> list[RankProcess]:
+        """Processes that could be ranks and are in no generation."""
+        with self._lock:
+            serving = self._serving()
+            return [peer.rank for name, peer in self._peers.items() if name not in serving]
+
+    def beat_of(self, peer: bytes) -> Beat | None:
+        """What a process said last of itself."""
+        with self._lock:
+            return self._watch.last_beat(peer)
+
+    def offset_ns(self, peer: bytes) -> int:
+        """A process's monotonic clock less our own."""
+        with self._lock:
+            found = self._peers.get(peer)
+            return found.clock.offset_ns if found else 0
+
+    def wait_for(self, count: int, timeout_s: float) -> int:
+        """Wait until so many processes can be gathered, or cannot be hoped for; return how many can."""
+        end_s = time.monotonic() + timeout_s
+        with self._lock:
+            while len(self._fit()) < count and not self._seats_hopeless(count):
+                if self._closing or time.monotonic() >= end_s:
+                    break
+                self._lock.wait(0.1)
+            return len(self._fit())
+
+    def form(self, host: str, port: int, transport: str = "gloo") -> Formation:
+        """End the generation of now and tell all who are fit to gather into the next one.
+
+        Waits until those who were in the last one let go of it, or are given up: 2 s at most. The caller has
+        to join it as rank 0, through the store at `host`:`port`.
+        """
+        with self._lock:
+            self._end_generation()
+            while any(peer.drop_due_s is not None for peer in self._peers.values()) and not self._closing:
+                self._lock.wait(0.05)
+            self._generation += 1
+            ranks = sorted((peer.rank for peer in self._fit()), key=_order)
+            formation = Formation(self._generation, ranks, self._board.put)
+            self._formation = formation
+            self._watch.serving = tuple(rank.peer for rank in ranks)
+            for number, rank in enumerate(ranks, 1):
+                gather = Gather(
+                    generation=formation.number,
+                    rank=number,
+                    size=formation.size,
+                    host=host,
+                    port=port,
+                    transport="nccl" if transport == "nccl" else "gloo",
+                )
+                self._board.put(rank.peer, gather)
+        return formation
+
+    def disband(self) -> None:
+        """End the generation of now; its processes wait for the next."""
+        with self._lock:
+            self._end_generation()
+
+    def close(self) -> None:
+        """Dismiss all ranks and end their processes."""
+        with self._lock:
+            self._end_generation()
+            self._closing = True
+            self._lock.notify_all()
+        self._board.wake_up()
+        self._thread.join()
+
+    # ---- under the lock
+
+    def _serving(self) -> tuple[bytes, ...]:
+        formation = self._formation
+        return () if formation is None or formation.is_over else self._watch.serving
+
+    def _fit(self) -> list[_Peer]:
+        return [peer for peer in self._peers.values() if self._is_fit(peer)]
+
+    def _is_fit(self, peer: _Peer) -> bool:
+        """It lives, has what it needs, and is in no generation (any more)."""
+        beat = self._watch.last_beat(peer.rank.peer)
+        waits = beat is not None and beat.waits and peer.drop_due_s is None
+        return waits and time.monotonic() - peer.heard_s < FRESH_S
+
+    def _seats_hopeless(self, count: int) -> bool:
+        return len(self._fit()) + len(self._seats.all) - len(self._seats.hopeless()) < count
+
+    def _end_generation(self) -> None:
+        formation = self._formation
+        if formation is None or formation.is_over:
+            return
+        formation.end()
+        self._drop(formation)
+
+    def _drop(self, formation: Formation) -> None:
+        """Let its processes go; they have to show that they did."""
+        self._watch.serving = ()
+        due_s = time.monotonic() + LETTING_GO_S
+        for rank in formation.ranks:
+            if (peer := self._peers.get(rank.peer)) is not None:
+                peer.drop_due_s = due_s
+                self._board.put(rank.peer, Drop(generation=formation.number))
+
+    def _lose(self, name: bytes, why: str, *, may_return: bool = False) -> None:
+        """Give a process up, and with it the generation that it is in.
+
+        `may_return`: it is well, but was not heard; one of this machine is ended all the same.
+        """
+        peer = self._peers.pop(name, None)
+        self._watch.went(name)
+        if peer is None:
+            return
+        log.error("rank process %d (%s) %s", peer.rank.hello.pid, peer.rank.words, why)
+        self._board.put(name, Anew() if may_return else Dismiss(why=why))
+        if peer.is_local and not may_return:
+            self._seats.kill(peer.rank.hello.pid)
+        self._lose_rank(name, why)
+        self._lock.notify_all()
+
+    def _lose_rank(self, name: bytes, why: str) -> None:
+        formation = self._formation
+        if formation is None or formation.is_over or (rank := formation.rank_of(name)) is None:
+            return
+        formation.lose(rank, why)
+        self._drop(formation)
+
+    # ---- the crew's thread
+
+    def _run(self) -> None:
+        try:
+            pulse_s = 0.0
+            while not self._closing:
+                self._poll()
+                now_s = time.monotonic()
+                with self._lock:
+                    before = (self._formation, self._formation and self._formation.is_over, set(self._peers))
+                    self._hear(now_s)
+                    self._look(now_s)
+                    if now_s - pulse_s >= BEAT_S:
+                        pulse_s = now_s
+                        self._pulse()
+                    after = (self._formation, self._formation and self._formation.is_over, set(self._peers))
+                    self._lock.notify_all()
+                self._board.flush()
+                if before != after:
+                    self._on_change()
+        except Exception:
+            log.exception("the crew's thread broke")
+            raise
+        finally:
+            self._leave()
+
+    def _poll(self) -> None:
+        self._board.poller.poll(int(BEAT_S * 400))
+
+    def _look(self, now_s: float) -> None:
+        self._reap(now_s)
+        self._seats.start_due(now_s)
+        self._poll_pidfds()
+        for name, fault in self._watch.look(now_s).items():
+            # Over a network, silence may be the cable's fault.
+            self._lose(name, fault.words, may_return=fault.is_silence and not self._peers[name].is_local)
+        for name, peer in list(self._peers.items()):
+            if peer.drop_due_s is None:
+                continue
+            beat = self._watch.last_beat(name)
+            if beat is not None and beat.waits:
+                peer.drop_due_s = None
+            elif now_s > peer.drop_due_s:
+                self._lose(name, "did not let go of a generation that is over")
+
+    def _reap(self, now_s: float) -> None:
+        for pid, how in self._seats.reap(now_s):
+            for name, peer in list(self._peers.items()):
+                if peer.is_local and peer.rank.hello.pid == pid:
+                    self._lose(name, how)
+
+    def _poll_pidfds(self) -> None:
+        """Wake up when one of the processes of now ends."""
+        running = {seat.pidfd for seat in self._seats.all if seat.pidfd >= 0}
+        for pidfd in self._pidfds - running:
+            self._board.poller.unregister(pidfd)
+        for pidfd in running - self._pidfds:
+            self._board.poller.register(pidfd, zmq.POLLIN)
+        self._pidfds = running
+
+    def _pulse(self) -> None:
+        for name in self._peers:
+            self._board.put(name, Pulse(clock_ns=time.monotonic_ns()))
+
+    def _hear(self, now_s: float) -> None:
+        for name, data, is_local in self._board.hear():
+            try:
+                message = from_rank.decode(data)
+            except WireError as error:
+                log.error("a rank said something wrong: %s", error)
+                continue
+            if isinstance(message, Hello):
+                self._came(name, message, is_local, now_s)
+            elif name in self._peers:
+                self._heard(name, message, now_s)
+            else:
+                self._board.put(name, Anew())
+
+    def _came(self, name: bytes, hello: Hello, is_local: bool, now_s: float) -> None:
+        if name in self._peers:
+            return
+        if is_local and not self._seats.said_hello(hello.seat, hello.pid, now_s):
+            self._board.put(name, Dismiss(why="another process has this place"))
+            return
+        for other, peer in list(self._peers.items()):
+            if (peer.rank.hello.machine, peer.rank.hello.pid) == (hello.machine, hello.pid):
+                self._lose(other, "came back under another name", may_return=True)
+        # Over the network nobody has a seat, whatever it says.
+        seat = hello.seat if is_local else -1
+        rank = RankProcess(name, hello if seat == hello.seat else _without_seat(hello))
+        self._peers[name] = _Peer(rank, now_s, is_local)
+        self._watch.came(name, now_s)
+        log.info("rank process %d (%s) is there", hello.pid, rank.words)
+        self._board.put(name, Welcome(engine=self.config.engine))
+        self._board.put(name, Pulse(clock_ns=time.monotonic_ns()))
+
+    def _heard(self, name: bytes, message: Message, now_s: float) -> None:
+        peer = self._peers[name]
+        peer.heard_s = now_s
+        formation = self._formation
+        match message:
+            case Beat():
+                self._watch.heard(name, now_s, message)
+                now_ns = time.monotonic_ns()
+                peer.clock.answered(sent_ns=message.echo_ns, its_clock_ns=message.clock_ns, now_ns=now_ns)
+            case Said():
+                self._watch.heard(name, now_s)
+                if formation is not None and not formation.said(name, message):
+                    self._lose(name, "lost a message on the way", may_return=not peer.is_local)
+            case Fallen() if formation is not None and message.generation == formation.number:
+                log.error("rank process %d (%s): %s", peer.rank.hello.pid, peer.rank.words, message.why)
+                self._lose_rank(name, f"cannot go on: {message.why}")
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._closing = True
+            self._end_generation()
+            for name in self._peers:
+                self._board.put(name, Dismiss(why="painting is over"))
+            self._lock.notify_all()
+        self._board.flush()
+        self._seats.stop(STOP_S)
+        self._board.close()
+
+
+def _order(rank: RankProcess) -> tuple[bool, int, str, int]:
+    """This machine's ranks first, as they are seated: the fewest transfers go over the network."""
+    hello = rank.hello
+    return hello.seat < 0, hello.seat, hello.machine, hello.pid
+
+
+def _without_seat(hello: Hello) -> Hello:
+    return Hello(
+        seat=-1,
+        machine=hello.machine,
+        pid=hello.pid,
+        device=hello.device,
+        device_name=hello.device_name,
+        model=hello.model,
+    )

@@ -1,0 +1,123 @@
+"""What the worker (rank 0) and the processes of the other ranks say to each other, apart from the pixels.
+
+Over ZeroMQ, as all of Limner's messages (see daemon/wire.py). What a `Told` or a `Said` holds is the
+pipeline's own (engine/pipeline/commands.py); nobody looks inside here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from limner.daemon.protocol import Name
+from limner.daemon.wire import Codec, Message
+
+BEAT_S = 0.25
+"""Each side says something at least this often."""
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Seat = Annotated[int, Meta(ge=-1, le=255, description="place among the ranks of the worker's own machine")]
+
+# ---- rank → worker
+
+
+class Hello(Message, frozen=True, kw_only=True):
+    """A process that can be a rank, ready to be gathered. `seat` -1: from another machine."""
+
+    seat: Seat
+    machine: Name
+    pid: Count
+    device: Name
+    """As torch counts it."""
+    device_name: Name
+    model: Name = ""
+    """That it has; empty: it takes whatever the worker paints with."""
+
+
+class Beat(Message, frozen=True, kw_only=True):
+    """Four times a second, and at once in answer to a `Pulse`."""
+
+    clock_ns: Count
+    """Own monotonic clock."""
+    echo_ns: Count = 0
+    """The pulse's clock that this answers; 0: none."""
+    generation: Count = 0
+    """That it serves; 0: none."""
+    reports: Count = 0
+    """Of this generation, by the thread that computes: its signs of life."""
+    silent_ms: Count = 0
+    """For how long there was none; 0 while it waits for data of another rank."""
+    waits: bool = False
+    """For the next generation: it can be gathered."""
+    memory_bytes: Count = 0
+
+
+class Said(Message, frozen=True, kw_only=True):
+    """A report of the pipeline's; `number`: counted from 0 in each generation."""
+
+    generation: Count
+    number: Count
+    body: bytes
+
+
+class Fallen(Message, frozen=True, kw_only=True):
+    """This rank cannot go on in this generation, and waits for the next one."""
+
+    generation: Count
+    why: str
+
+
+# ---- worker → rank
+
+
+class Welcome(Message, frozen=True, kw_only=True):
+    """What will be painted with."""
+
+    engine: Name
+    weight_kind: Literal["bf16", "int8", "fp8"] = "bf16"
+
+
+class Pulse(Message, frozen=True, kw_only=True):
+    """Four times a second: rank 0 lives; its monotonic clock."""
+
+    clock_ns: Count
+
+
+class Gather(Message, frozen=True, kw_only=True):
+    """Join a generation of the data plane's group, as this rank."""
+
+    generation: Count
+    rank: Count
+    size: Count
+    host: Name
+    port: Count
+    transport: Literal["gloo", "nccl"]
+
+
+class Told(Message, frozen=True, kw_only=True):
+    """A command of the pipeline's; `number`: counted from 0 in each generation, for each rank."""
+
+    generation: Count
+    number: Count
+    body: bytes
+
+
+class Drop(Message, frozen=True, kw_only=True):
+    """This generation is over; the next one will be said."""
+
+    generation: Count
+
+
+class Anew(Message, frozen=True, kw_only=True):
+    """You were given up, wrongly or for a while (a cut link): say hello under another name."""
+
+
+class Dismiss(Message, frozen=True, kw_only=True):
+    """End, whatever you are at: it took too long, or painting is over."""
+
+    why: str
+
+
+from_rank: Codec[Message] = Codec(Hello, Beat, Said, Fallen)
+from_worker: Codec[Message] = Codec(Welcome, Pulse, Gather, Told, Drop, Anew, Dismiss)

@@ -1,0 +1,103 @@
+"""`python -m limner.worker.rank`: a rank of a pipeline beside the worker's own.
+
+On the worker's machine the worker starts it. On another one a person does, by `limner ranks join`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from limner.worker.crew.keys import read_keys
+from limner.worker.crew.messages import Hello
+from limner.worker.crew.rank_channel import RankChannel
+from limner.worker.crew.rank_line import RankLine
+from limner.worker.link import EXIT_ORPHAN
+
+if TYPE_CHECKING:
+    from limner.worker.crew.serving import Serve
+
+log = logging.getLogger("limner.worker")
+NICENESS = 10
+SWITCH_INTERVAL_S = 0.001
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> int:
+    """Serve one generation after another until the worker ends; return the exit code."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s rank %(levelname)s %(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if arguments.parent is not None:
+        _die_with(arguments.parent)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    os.nice(NICENESS)
+    from limner.worker.crew.serving import device_name, server_for  # noqa: PLC0415  (torch, seconds)
+
+    hello = Hello(
+        seat=arguments.seat,
+        machine=socket.gethostname()[:100],
+        pid=os.getpid(),
+        device=arguments.device,
+        device_name=device_name(arguments.device),
+    )
+    keys = read_keys(arguments.key) if arguments.key else None
+    line = RankLine(endpoint=arguments.endpoint, hello=hello, keys=keys, parent_pid=arguments.parent)
+    line.start()
+    engine = line.welcome().engine
+    serve = server_for(engine, device=arguments.device, threads=arguments.threads)
+    while True:
+        _serve(line, line.order(), serve, arguments.endpoint)
+
+
+def _serve(line: RankLine, channel: RankChannel, serve: Serve, endpoint: str) -> None:
+    """One generation, from its gathering to its end, however it ends."""
+    from limner.engine.errors import EngineError  # noqa: PLC0415
+    from limner.engine.pipeline.channel import ChannelClosedError  # noqa: PLC0415
+    from limner.worker.crew.serving import joined  # noqa: PLC0415
+
+    try:
+        group = joined(channel.gather, endpoint)
+    except EngineError as error:
+        line.fallen(channel, str(error))
+        return
+    channel.attach(group.abort, lambda: group.is_waited_for)
+    try:
+        serve(channel, group)
+    except ChannelClosedError:
+        log.info("generation %d is over", channel.gather.generation)
+    except Exception as error:
+        # The top of the rank: whatever it was, the next generation begins anew.
+        log.exception("generation %d failed", channel.gather.generation)
+        line.fallen(channel, f"{type(error).__name__}: {error}")
+    finally:
+        group.abort()
+
+
+def _die_with(parent: int) -> None:
+    """Be killed when the worker's thread that started us ends, even if we are stopped."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(EXIT_ORPHAN)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="limner.worker.rank", description=__doc__)
+    parser.add_argument("--endpoint", required=True, help="the worker's socket for ranks")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--seat", type=int, default=-1, help="place on the worker's machine")
+    parser.add_argument("--parent", type=int, help="process id of the worker")
+    parser.add_argument("--key", type=Path, help="key file, for a worker on another machine")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
