@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from limner.engine.denoiser import Denoiser
 from limner.engine.engine import Engine
 from limner.engine.stream import Stream
 from limner.engine.types import Painted, StreamSettings
@@ -30,6 +31,12 @@ def settings_of(**changes: Any) -> StreamSettings:
 
 def stream_of(engine: Engine, **changes: Any) -> Stream:
     return engine.open_stream(settings_of(**changes), HEIGHT, WIDTH)
+
+
+def denoiser_of(stream: Stream) -> Denoiser:
+    """The second stage of a stream on one device."""
+    assert isinstance(stream.denoiser, Denoiser)
+    return stream.denoiser
 
 
 def painted(stream: Stream, chunks: Iterable[Tensor]) -> list[Painted]:

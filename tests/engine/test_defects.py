@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from tests.engine.film import Film, dit_of
-from tests.engine.streaming import clip, frames_of, painted, settings_of, stream_of
+from tests.engine.streaming import clip, denoiser_of, frames_of, painted, settings_of, stream_of
 from tests.engine.tiny import tiny_engine
 from torch import Tensor
 
@@ -108,7 +108,7 @@ def test_2_a_new_prompt_leaves_the_window_as_it_is() -> None:
         stream.update(settings_of(steps=2, prompt="neon" if i % 3 else "oil"))
         stream.push(chunk)
         always.push(chunk)
-        one, other = stream._denoiser._window, always._denoiser._window
+        one, other = denoiser_of(stream)._window, denoiser_of(always)._window
         assert one.cache.counts == other.cache.counts
         assert [one.cache.order(row) for row in range(2)] == [other.cache.order(row) for row in range(2)]
 
@@ -122,7 +122,7 @@ def every_row_holds_one_noise_level() -> None:
         for chunk in clip(7):
             noised = stream.encode(chunk)
             stream.denoise(noised)
-            window = stream._denoiser._window
+            window = denoiser_of(stream)._window
             for row in range(steps):
                 told = torch.stack([told for _, told in window.inputs(row)])
                 assert torch.equal(told, noised.told_N[row].expand_as(told))

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 import torch
-from tests.engine.streaming import clip, frames_of, numbers_of, painted, settings_of, stream_of
+from tests.engine.streaming import clip, denoiser_of, frames_of, numbers_of, painted, settings_of, stream_of
 from tests.engine.tiny import random_weights, tiny_config
 from torch import Tensor
 
@@ -30,7 +30,7 @@ def text_of(stream: Stream, prompt: str) -> TextContext:
 @torch.inference_mode()
 def keys_values(stream: Stream) -> dict[str, Tensor]:
     """Of each row, in the order of their places: where they are stored is no matter."""
-    window = stream._denoiser._window
+    window = denoiser_of(stream)._window
     cache, tokens = window.cache, window.cache.tokens
     out = {}
     for row in range(window.rows):
@@ -60,7 +60,7 @@ def change_by_recaching(engine: Engine, at: int, prompt: str, **changes: object)
     """Largest change of the newest chunk's keys and values by recaching after `at` chunks of "oil"."""
     stream = after_chunks(engine, at, **changes)
     before = keys_values(stream)
-    stream._denoiser.recache(text_of(stream, prompt))
+    denoiser_of(stream).recache(text_of(stream, prompt))
     return largest_change(before, keys_values(stream))
 
 
@@ -70,7 +70,7 @@ def change_by_recaching(engine: Engine, at: int, prompt: str, **changes: object)
 def test_the_newest_chunk_alone_is_left(steps: int, chunk_latents: int, at: int) -> None:
     stream = after_chunks(engine_of(1), at, steps=steps, chunk_latents=chunk_latents)
     with torch.inference_mode():
-        stream._denoiser.recache(text_of(stream, "neon"))
+        denoiser_of(stream).recache(text_of(stream, "neon"))
     assert {keys.shape[1] for keys in keys_values(stream).values()} == {chunk_latents}
 
 
@@ -94,11 +94,11 @@ def test_older_chunks_leave_nothing() -> None:
     """With more layers, keys hold what attention took from older chunks: that is gone with them."""
     engine = engine_of(3)
     stream, alone = after_chunks(engine, 6), stream_of(engine)
-    x_TCHW, told = stream._denoiser._window.inputs(0)[-1]
+    x_TCHW, told = denoiser_of(stream)._window.inputs(0)[-1]
     text = text_of(stream, "neon")
     before = keys_values(stream)
-    stream._denoiser.recache(text)
-    run(alone.model.dit, alone._denoiser._forward([0], x_TCHW[None], told[None], [text]))
+    denoiser_of(stream).recache(text)
+    run(alone.model.dit, denoiser_of(alone)._forward([0], x_TCHW[None], told[None], [text]))
     assert largest_change(keys_values(stream), keys_values(alone)) < 1e-5
     assert largest_change(before, keys_values(alone)) > 1e-3
 
@@ -106,7 +106,7 @@ def test_older_chunks_leave_nothing() -> None:
 def test_recaching_an_empty_window_is_nothing() -> None:
     stream = stream_of(engine_of(1))
     with torch.inference_mode():
-        stream._denoiser.recache(text_of(stream, "neon"))
+        denoiser_of(stream).recache(text_of(stream, "neon"))
     assert all(keys.shape[1] == 0 for keys in keys_values(stream).values())
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from itertools import groupby
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -27,6 +28,28 @@ from limner.engine.replayed import RecorderOf, ReplayedForward, no_recorder
 from limner.engine.schedule import add_noise, predict_clean
 from limner.engine.state import StreamState
 from limner.engine.types import CleanChunk, NoisedChunk
+
+
+class AnyDenoiser(Protocol):
+    """What a stream needs of its denoising stage, on one device or over several."""
+
+    def push(self, chunk: NoisedChunk) -> list[CleanChunk]:
+        """Take one chunk in; the chunks that are done, oldest first."""
+
+    def flush(self) -> list[CleanChunk]:
+        """Finish all chunks on their way, oldest first."""
+
+    def reset(self) -> None:
+        """Forget the history and the chunks on their way."""
+
+    def pushing(self, chunk: NoisedChunk) -> Work[list[CleanChunk]]:
+        """`push` as work that can share its forwards with that of other streams."""
+
+    def state(self, texts: Texts) -> StreamState:
+        """All that it remembers; StateError when that cannot be had."""
+
+    def restore(self, state: StreamState, texts: Texts) -> None:
+        """Go on from a state; StateError when it is of another model."""
 
 
 class Denoiser:
@@ -155,19 +178,7 @@ class Denoiser:
                 yield from self._paint(list(group), first_row)
         if rows[-1] < self.steps - 1:
             return []
-        chunk = self._flights.pop()
-        return [
-            CleanChunk(
-                index=chunk.index,
-                revision=chunk.revision,
-                latents_TCHW=chunk.x_TCHW,
-                strength=chunk.strength,
-                is_cut=chunk.is_cut,
-                unknown_words=chunk.unknown_words,
-                text_note=chunk.text_note,
-                trace=chunk.trace,
-            )
-        ]
+        return [finished(self._flights.pop())]
 
     def _make_contexts(self, first_row: int) -> Work[None]:
         """What a chunk does to the history of the row that it enters.
@@ -203,11 +214,30 @@ class Denoiser:
         x_RTCHW = torch.stack([chunk.x_TCHW for chunk in chunks])
         told_R = torch.stack([chunk.told_N[row] for row, chunk in zip(rows, chunks, strict=True)])
         velocity_RTCHW = yield from self._forward(rows, x_RTCHW, told_R, [chunk.text for chunk in chunks])
-        # By the level that the model was told, offset and all: its velocity is for that level.
-        clean_RTCHW = predict_clean(x_RTCHW, velocity_RTCHW, told_R.view(-1, 1, 1, 1, 1))
-        for row, chunk, clean_TCHW in zip(rows, chunks, clean_RTCHW, strict=True):
-            x_TCHW = clean_TCHW
-            if row + 1 < self.steps:
-                noise = self._noise.draw(x_TCHW.shape, seed=chunk.seed, chunk=chunk.index, step=row + 1)
-                x_TCHW = add_noise(clean_TCHW, noise, chunk.sigmas_N[row + 1])
+        for row, chunk, velocity_TCHW in zip(rows, chunks, velocity_RTCHW, strict=True):
+            x_TCHW = cleaned(chunk, row, velocity_TCHW, self._noise)
             self._flights[row - first_row] = dataclasses.replace(chunk, x_TCHW=x_TCHW)
+
+
+def cleaned(chunk: NoisedChunk, row: int, velocity_TCHW: Tensor, noise: NoiseSource) -> Tensor:
+    """A chunk's latents [T, C, H, W] after a row: clean, then at the noise level of the next row if any."""
+    # By the level that the model was told, offset and all: its velocity is for that level.
+    clean_TCHW = predict_clean(chunk.x_TCHW, velocity_TCHW, chunk.told_N[row])
+    if row + 1 == chunk.steps:
+        return clean_TCHW
+    drawn = noise.draw(clean_TCHW.shape, seed=chunk.seed, chunk=chunk.index, step=row + 1)
+    return add_noise(clean_TCHW, drawn, chunk.sigmas_N[row + 1])
+
+
+def finished(chunk: NoisedChunk) -> CleanChunk:
+    """A chunk that has been through all its rows."""
+    return CleanChunk(
+        index=chunk.index,
+        revision=chunk.revision,
+        latents_TCHW=chunk.x_TCHW,
+        strength=chunk.strength,
+        is_cut=chunk.is_cut,
+        unknown_words=chunk.unknown_words,
+        text_note=chunk.text_note,
+        trace=chunk.trace,
+    )

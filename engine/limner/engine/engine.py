@@ -12,16 +12,17 @@ from limner.engine.clock import StageClock
 from limner.engine.config import LARGEST_SIDE, ModelConfig
 from limner.engine.cuda_graphs import cuda_recorders
 from limner.engine.dit.backends import AttentionKernel, checked_kernel
-from limner.engine.dit.finish import finisher
+from limner.engine.dit.finish import Finish, finisher
 from limner.engine.dit.quantised import WeightKind
 from limner.engine.dit.together import run_together
 from limner.engine.errors import ConfigError, EngineError
 from limner.engine.files import LoraShare
 from limner.engine.fusing import BACKEND, fusing
 from limner.engine.loading import PartProgress, Weights, load_model
+from limner.engine.model import Model
 from limner.engine.parts import TextEncoder
 from limner.engine.replayed import RecorderOf, no_recorder
-from limner.engine.stream import Stream, denoised
+from limner.engine.stream import DenoiserOf, Stream, denoised
 from limner.engine.types import Painted, StreamSettings
 from limner.engine.wan.lora import LoraSwitch, Prepared
 
@@ -64,17 +65,25 @@ class Engine:
         self._recorder_of = recorder_of or recorders_of(self.device)
         wanted = config.compile and self.device.type == "cuda" if compile is None else compile
         self._fused_by = BACKEND if wanted else None
-        self._model = load_model(
-            config,
+        kernel = checked_kernel(attention)
+        self._model = self._load(weights, finisher(weight_kind), on_progress)
+        self._model.dit.attention = kernel
+        self._loras = LoraSwitch(self._model.dit)
+
+    _denoiser_of: DenoiserOf | None = None
+    """Of streams whose denoising stage is not on this device alone."""
+
+    def _load(self, weights: Weights, on_full: Finish, on_progress: PartProgress | None) -> Model:
+        model = load_model(
+            self.config,
             weights,
             device=self.device,
             dtype=self.dtype,
-            on_full=finisher(weight_kind),
+            on_full=on_full,
             on_progress=on_progress,
         )
-        self._model.dit.attention = checked_kernel(attention)
-        self._model.dit.pack()
-        self._loras = LoraSwitch(self._model.dit)
+        model.dit.pack()
+        return model
 
     @property
     def text(self) -> TextEncoder:
@@ -117,6 +126,7 @@ class Engine:
             device=self.device,
             recorder_of=self._recorder_of if graphs else no_recorder,
             fused_by=self._fused_by,
+            denoiser_of=self._denoiser_of,
         )
 
     @torch.inference_mode()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from limner.engine.config import ModelConfig
 from limner.engine.dit.finish import finish_all
+from limner.engine.dit.model import CausalDiT
 from limner.engine.files import ModelFiles
 from limner.engine.model import Model
 from limner.engine.wan.keys import dit_names
@@ -36,8 +37,11 @@ def load_model(
     dtype: torch.dtype,
     on_full: Full | None = None,
     on_progress: PartProgress | None = None,
+    dit: CausalDiT | None = None,
 ) -> Model:
     """A model for inference on a device, in a type.
+
+    `dit`: the denoiser, where it is loaded already; then only the other parts are.
 
     `on_full` is called with each part of the denoiser as soon as it is loaded, on its device and in its type,
     and may change it, such as quantise it. Text encoders that come and go are not loaded here. Raises
@@ -48,8 +52,12 @@ def load_model(
     if not isinstance(weights, ModelFiles):
         model = Model(config)
         load_weights(model, weights)
+        if dit is not None:
+            model.dit = nn.Identity()  # type: ignore[assignment]  # goes before the rest goes to the device
         model = model.to(device, dtype).eval().requires_grad_(False)
-        if on_full is not None:
+        if dit is not None:
+            model.dit = dit
+        elif on_full is not None:
             finish_all(model.dit, on_full)
         return model
     with torch.device("meta"):
@@ -65,6 +73,9 @@ def load_model(
     )
     if isinstance(model.text, nn.Module):
         _fill(model.text, weights.text_encoder, part="text_encoder", device=device)
+    if dit is not None:
+        model.dit = dit
+        return model.eval().requires_grad_(False)
     _fill(
         model.dit,
         weights.dit,

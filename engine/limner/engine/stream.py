@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from limner.engine.clock import Span, StageClock, cuda_event
 from limner.engine.decode_stage import DecodeStage
-from limner.engine.denoiser import Denoiser
+from limner.engine.denoiser import AnyDenoiser, Denoiser
 from limner.engine.dit.together import Work
 from limner.engine.encode_stage import EncodeStage
 from limner.engine.errors import StateError
@@ -23,6 +24,9 @@ from limner.engine.replayed import RecorderOf, no_recorder
 from limner.engine.state import FORMAT, StreamState
 from limner.engine.types import CleanChunk, Denoised, NoisedChunk, Painted, StreamSettings
 from limner.engine.vae import SPATIAL_FACTOR
+
+DenoiserOf = Callable[[NoiseSource, int, tuple[int, int]], AnyDenoiser]
+"""A denoising stage by its noise, its steps, and height and width of its latent frames."""
 
 
 class Stream:
@@ -44,11 +48,19 @@ class Stream:
         device: torch.device,
         recorder_of: RecorderOf = no_recorder,
         fused_by: str | None = None,
+        denoiser_of: DenoiserOf | None = None,
     ) -> None:
+        """`denoiser_of`: makes the denoising stage where it is not one on this device alone."""
         self.model = model
+        self._denoiser_of = denoiser_of or self._denoiser_here
         self.height, self.width = height, width
         self._device, self._recorder_of, self._fused_by = device, recorder_of, fused_by
         self._encode, self._denoiser, self._decode = self._new_stages(settings)
+
+    @property
+    def denoiser(self) -> AnyDenoiser:
+        """Its second stage."""
+        return self._denoiser
 
     @property
     def settings(self) -> StreamSettings:
@@ -177,7 +189,7 @@ class Stream:
         digest = hashlib.sha256(repr(config).encode()).hexdigest()[:16]
         return {"model": config.name, "config": digest, "height": self.height, "width": self.width}
 
-    def _new_stages(self, settings: StreamSettings) -> tuple[EncodeStage, Denoiser, DecodeStage]:
+    def _new_stages(self, settings: StreamSettings) -> tuple[EncodeStage, AnyDenoiser, DecodeStage]:
         model, device, height, width = self.model, self._device, self.height, self.width
         # Two sources of the same noise, so that the stages share nothing.
         noises = [NoiseSource(model.config.noise, device) for _ in range(2)]
@@ -194,19 +206,18 @@ class Stream:
         latent_size = (work_height // SPATIAL_FACTOR, work_width // SPATIAL_FACTOR)
         return (
             encode,
-            Denoiser(
-                model.dit,
-                noises[1],
-                steps=settings.steps,
-                latent_size=latent_size,
-                recorder_of=self._recorder_of,
-            ),
+            self._denoiser_of(noises[1], settings.steps, latent_size),
             DecodeStage(
                 model.vae,
                 size=(height, width),
                 working_size=encode.working_size,
                 recorder_of=self._recorder_of,
             ),
+        )
+
+    def _denoiser_here(self, noise: NoiseSource, steps: int, latent_size: tuple[int, int]) -> Denoiser:
+        return Denoiser(
+            self.model.dit, noise, steps=steps, latent_size=latent_size, recorder_of=self._recorder_of
         )
 
 

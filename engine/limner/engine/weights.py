@@ -49,11 +49,44 @@ def load_weights(
     Raises WeightsError, naming the file and the key, when the file is missing or damaged, when a key is
     missing or surplus, or when a shape or type is wrong. The module is untouched then.
     """
-    source = str(weights) if isinstance(weights, Path) else "the weights"
-    given = read_weights(weights, part, top_key) if isinstance(weights, Path) else weights
-    tensors = _fitting(source, module, given, naming(given.keys()))
+    tensors = checked_tensors(module, weights, part=part, top_key=top_key, naming=naming)
     with torch.no_grad():
         _Filling(tensors, device or torch.device("cpu"), mapped, on_full, on_progress).fill(module, "")
+
+
+def checked_tensors(
+    module: nn.Module,
+    weights: Path | Mapping[str, Tensor],
+    *,
+    part: str = "",
+    top_key: str | None = None,
+    naming: Naming = as_they_are,
+) -> dict[str, Tensor]:
+    """All tensors of a module by its own names, checked as `load_weights` checks them; nothing is filled.
+
+    Those of a file are views of it, without memory of their own, for whoever fills parts of the module alone,
+    or later: `fill_part`.
+    """
+    source = str(weights) if isinstance(weights, Path) else "the weights"
+    given = read_weights(weights, part, top_key) if isinstance(weights, Path) else weights
+    return _fitting(source, module, given, naming(given.keys()))
+
+
+def fill_part(
+    part: nn.Module,
+    path: str,
+    tensors: Mapping[str, Tensor],
+    *,
+    device: torch.device,
+    on_full: Full | None = None,
+) -> None:
+    """Fill a part of a module, which is on the meta device, from checked tensors of the whole.
+
+    `path`: of the part in the whole, such as "blocks.3".
+    """
+    mine = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{path}.")}
+    with torch.no_grad():
+        _Filling(mine, device, False, on_full, None).fill(part, f"{path}.")
 
 
 def read_weights(path: Path, part: str = "", top_key: str | None = None) -> Tensors:

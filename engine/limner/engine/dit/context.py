@@ -33,12 +33,17 @@ class TextContext:
 
     def attend(self, layer: int, q_RNHK: Tensor) -> Tensor:
         """Attention of the queries over the text, as [R, N, H*K]."""
-        rows, keys, values = len(q_RNHK), self.keys[layer], self.values[layer]
-        if len(keys) == rows:
-            return attention(q_RNHK, keys, values, self.mask)
-        # One text for all: the rows are one long row of queries, and nothing is repeated.
-        out_1MD = attention(q_RNHK.flatten(0, 1)[None], keys, values, self.mask)
-        return out_1MD.view(rows, -1, out_1MD.shape[-1])
+        return attention_to_text(q_RNHK, self.keys[layer], self.values[layer], self.mask)
+
+
+def attention_to_text(q_RNHK: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention over texts, [R, N, H*K]: a text for each row of queries, or one for all of them."""
+    rows = len(q_RNHK)
+    if len(keys) == rows:
+        return attention(q_RNHK, keys, values, mask)
+    # One text for all: the rows are one long row of queries, and nothing is repeated.
+    out_1MD = attention(q_RNHK.flatten(0, 1)[None], keys, values, mask)
+    return out_1MD.view(rows, -1, out_1MD.shape[-1])
 
 
 @dataclass(frozen=True)

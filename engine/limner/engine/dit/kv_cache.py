@@ -37,7 +37,8 @@ class KVCache:
         self.config = config
         self.grid = grid
         self.tokens = grid[0] * grid[1]
-        shape = (config.layers, rows, config.window_frames * self.tokens, config.heads, config.head_dim)
+        layers = self._layers_in_one(config)
+        shape = (layers, rows, config.window_frames * self.tokens, config.heads, config.head_dim)
         self._keys = torch.zeros(shape, device=device, dtype=dtype)
         self._values = torch.zeros(shape, device=device, dtype=dtype)
         self._view = View(config, rows=rows, grid=grid, device=device)
@@ -92,12 +93,13 @@ class KVCache:
     def attend(self, layer: int, q_RNHK: Tensor, k_RNHK: Tensor, v_RNHK: Tensor) -> Tensor:
         """Store the chunk's keys and values, and attend to the window with it: [R, N, H*K]."""
         rows, view = slice(self._rows.start, self._rows.stop), self._view
+        stored_keys, stored_values = self._stored(layer)
         store = self._store if self._on_host else self._store_by_index
-        store(self._keys[layer], k_RNHK)
-        store(self._values[layer], v_RNHK)
-        keys = rotate(self._keys[layer, rows, : view.tokens], view.key_turns)
+        store(stored_keys, k_RNHK)
+        store(stored_values, v_RNHK)
+        keys = rotate(stored_keys[rows, : view.tokens], view.key_turns)
         queries = rotate(q_RNHK, view.query_turns)
-        return attention(queries, keys, self._values[layer, rows, : view.tokens], view.mask)
+        return attention(queries, keys, stored_values[rows, : view.tokens], view.mask)
 
     def commit(self) -> list[SinkMove]:
         """The chunk is part of the history from now on. Frames that may have replaced a sink."""
@@ -119,8 +121,7 @@ class KVCache:
         self._sinks.pop(row, None)
         if self._counts[row]:
             self._counts[row] = 0
-            self._keys[:, row].zero_()
-            self._values[:, row].zero_()
+            self._wipe(row)
 
     def state(self) -> StreamState:
         """All rows, as they are now."""
@@ -152,6 +153,18 @@ class KVCache:
             other._values[:, row].copy_(self._values[:, source])
             other._counts[row] = self._counts[source]
         return other
+
+    def _layers_in_one(self, config: DiTConfig) -> int:
+        """Layers whose keys and values are one tensor each."""
+        return config.layers
+
+    def _stored(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of a layer, [R, W*L, H, K] each."""
+        return self._keys[layer], self._values[layer]
+
+    def _wipe(self, row: int) -> None:
+        self._keys[:, row].zero_()
+        self._values[:, row].zero_()
 
     def _slots_for(self, count: int, frames: int) -> Slots:
         sinks, window = self.config.sink_frames, self.config.window_frames

@@ -7,6 +7,9 @@ velocity v of flow matching: x0 = x - sigma * v.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,6 +26,18 @@ from limner.engine.fusing import fusable
 
 TIMESTEPS = 1000.0
 """The model is told the timestep: 1000 times sigma."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A forward on its way through the blocks. Whoever has this needs no more of it to go on."""
+
+    x_RND: Tensor
+    """Tokens; each block takes them further."""
+    time_RT6D: Tensor
+    """The noise level, as the blocks take it."""
+    time_RTD: Tensor
+    """The noise level, as the head takes it."""
 
 
 class Block(nn.Module):
@@ -47,6 +62,14 @@ class Block(nn.Module):
         x_RND = x_RND + self.cross_attn(self.norm3(x_RND), layer, text)
         y = self.ffn(_modulated(x_RND, frames, shift2, scale2, self.eps))
         return _gated(x_RND, y, frames, gate2)
+
+    def pack(self) -> None:
+        """Make products faster where the device has a way to; for inference with final weights."""
+        self.self_attn.pack()
+        self.cross_attn.pack()
+        for layer in self.ffn:
+            if isinstance(layer, Linear):
+                layer.pack()
 
 
 class Head(nn.Module):
@@ -108,14 +131,29 @@ class CausalDiT(nn.Module):
 
     def denoise(self, x_RTCHW: Tensor, sigma_RT: Tensor, text: Text, history: History) -> Tensor:
         """Velocity [R, T, C, H, W] of one chunk a row; `history` knows the past, and takes the chunk in."""
-        rows, frames = x_RTCHW.shape[:2]
         grid = self.grid(x_RTCHW.shape[-2], x_RTCHW.shape[-1])
+        flow = self.entered(x_RTCHW, sigma_RT)
+        x_RND = self.through(range(self.config.layers), flow, text, history)
+        return self.left(x_RND, flow.time_RTD, grid)
+
+    def entered(self, x_RTCHW: Tensor, sigma_RT: Tensor) -> Flow:
+        """What the first block takes."""
+        rows, frames = x_RTCHW.shape[:2]
         time_RTD = self.time_embedding(time_frequencies(sigma_RT, self.config.freq_dim, x_RTCHW.dtype))
         time_RT6D = self.time_projection(time_RTD).view(rows, frames, 6, self.config.dim)
-        x_RND = self.embed_patches(x_RTCHW)
+        return Flow(self.embed_patches(x_RTCHW), time_RT6D, time_RTD)
+
+    def through(self, layers: Iterable[int], flow: Flow, text: Text, history: History) -> Tensor:
+        """Tokens [R, T*L, D] after these blocks, one after the other."""
+        x_RND = flow.x_RND
         with attention_first_by(self.attention):
-            for layer, block in enumerate(self.blocks):
-                x_RND = block(x_RND, time_RT6D, layer, history, text)
+            for layer in layers:
+                x_RND = self.blocks[layer](x_RND, flow.time_RT6D, layer, history, text)
+        return x_RND
+
+    def left(self, x_RND: Tensor, time_RTD: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Velocity [R, T, C, H, W] from what the last block gives."""
+        rows, frames = time_RTD.shape[:2]
         return self.unpatch(self.head(x_RND, time_RTD), rows, frames, grid)
 
     def text_context(self, text_RSE: Tensor, mask_RS: Tensor | None = None) -> TextContext:
@@ -161,11 +199,7 @@ class CausalDiT(nn.Module):
         """Make products faster where the device has a way to; for inference with final weights."""
         self.head.head.pack()
         for block in self._blocks():
-            block.self_attn.pack()
-            block.cross_attn.pack()
-            for layer in block.ffn:
-                if isinstance(layer, Linear):
-                    layer.pack()
+            block.pack()
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Tokens down and across for a latent frame of height×width."""

@@ -19,9 +19,34 @@ def sink_to_replace(new_FD: Tensor, sinks_SFD: Tensor, threshold: float) -> Tens
 
     Likeness is the cosine, averaged over the features: -1..1.
     """
-    likeness_S = functional.cosine_similarity(sinks_SFD, new_FD, dim=-1).mean(-1)
-    numbers_S = torch.arange(len(sinks_SFD), device=sinks_SFD.device)
+    return least_like(likeness(new_FD, sinks_SFD), threshold)
+
+
+def likeness(new_FD: Tensor, others_SFD: Tensor) -> Tensor:
+    """How like a frame others are in each feature, [S, F]: the cosine, -1..1."""
+    return functional.cosine_similarity(others_SFD, new_FD, dim=-1)
+
+
+def least_like(likeness_SF: Tensor, threshold: float) -> Tensor:
+    """[S], true for the sink least like the new frame on average, if that is below the threshold."""
+    likeness_S = likeness_SF.mean(-1)
+    numbers_S = torch.arange(len(likeness_S), device=likeness_S.device)
     return (numbers_S == likeness_S.argmin()) & (likeness_S < threshold)
+
+
+def sinks_to_replace(likeness_TXF: Tensor, sinks: int, first: int, threshold: float) -> Tensor:
+    """[T, S], which sink each frame of a chunk replaces, if any, when all are held against all beforehand.
+
+    X: the sinks, then the T frames themselves, for a frame may replace a sink and be held against the next.
+    The frames before `first` are not held against anything. The same as frame by frame.
+    """
+    frames = len(likeness_TXF)
+    chosen_TS = torch.zeros(frames, sinks, dtype=torch.bool, device=likeness_TXF.device)
+    holds_S = torch.arange(sinks, device=likeness_TXF.device)
+    for frame in range(first, frames):
+        chosen_TS[frame] = least_like(likeness_TXF[frame].index_select(0, holds_S), threshold)
+        holds_S = torch.where(chosen_TS[frame], sinks + frame, holds_S)
+    return chosen_TS
 
 
 @dataclass(frozen=True)

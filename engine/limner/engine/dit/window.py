@@ -8,6 +8,7 @@ Legend: R rows, W slots, T latent frames of a chunk, C latent channels, H×W lat
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.kv_cache import KVCache
+from limner.engine.dit.sinks import SinkMove
 from limner.engine.state import StreamState
 
 
@@ -29,10 +31,11 @@ class Window:
         latent_size: tuple[int, int],
         device: torch.device,
         dtype: torch.dtype,
+        cache_of: Callable[..., KVCache] = KVCache,
     ) -> None:
         height, width = self.latent_size = latent_size
         grid = (height // config.patch, width // config.patch)
-        self.cache = KVCache(config, rows=rows, grid=grid, device=device, dtype=dtype)
+        self.cache = cache_of(config, rows=rows, grid=grid, device=device, dtype=dtype)
         frames = config.window_frames
         self._x_RWCHW = torch.zeros(rows, frames, config.latent_channels, height, width, device=device)
         self._told_RW = torch.zeros(rows, frames, device=device)
@@ -47,6 +50,10 @@ class Window:
     def begin(self, rows: range, x_RTCHW: Tensor, told_R: Tensor) -> None:
         """Make room for a chunk in each of the (neighbouring) rows, and keep what goes in."""
         self.cache.begin(rows=rows, frames=x_RTCHW.shape[1])
+        self.keep(rows, x_RTCHW, told_R)
+
+    def keep(self, rows: range, x_RTCHW: Tensor, told_R: Tensor) -> None:
+        """Keep what goes in. Only for those whose cache somebody else has told of these chunks."""
         for i, (row, slots) in enumerate(zip(rows, self.cache.slots, strict=True)):
             number = max(self._chunks[row]) + 1
             for x_CHW, slot in zip(x_RTCHW[i], slots, strict=True):
@@ -56,7 +63,11 @@ class Window:
 
     def commit(self) -> None:
         """The chunks are part of the history from now on."""
-        for move in self.cache.commit():
+        self.replace_sinks(self.cache.commit())
+
+    def replace_sinks(self, moves: Sequence[SinkMove]) -> None:
+        """Let what went in follow where the cache has moved frames to."""
+        for move in moves:
             move.apply(self._x_RWCHW[move.row].flatten(1))
             move.apply(self._told_RW[move.row, :, None])
 

@@ -1,0 +1,181 @@
+"""What rank 0 tells the other ranks, and what they report: small messages, in one order for all.
+
+Every rank does what it is told in the order in which it is told, and each of these orders is the same. So a
+transfer needs no header: whoever hears of a command knows what will come over which line, and how much.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from limner.engine.errors import EngineError
+
+MaskKind = Literal["none", "bool", "float"]
+
+
+class _Message(msgspec.Struct, frozen=True, tag=True, kw_only=True, forbid_unknown_fields=True):
+    """A command or a report."""
+
+
+class Hold(_Message, frozen=True, kw_only=True):
+    """Hold these blocks and no others; report `Held`. To each rank its own, before anything is painted."""
+
+    first: int
+    end: int
+    """One past the last; as `first` for none."""
+
+
+class Open(_Message, frozen=True, kw_only=True):
+    """A new stream, or one that begins anew at another size."""
+
+    stream: int
+    rows: int
+    grid: tuple[int, int]
+    """Tokens down and across."""
+
+
+class Close(_Message, frozen=True, kw_only=True):
+    """A stream is over."""
+
+    stream: int
+
+
+class Rows(_Message, frozen=True, kw_only=True):
+    """Go on with more or fewer rows."""
+
+    stream: int
+    rows: int
+
+
+class Reset(_Message, frozen=True, kw_only=True):
+    """Forget a row."""
+
+    stream: int
+    row: int
+
+
+class Text(_Message, frozen=True, kw_only=True):
+    """A text that the next forwards may have; its embedding goes along the ring."""
+
+    text: int
+    tokens: int
+    mask: MaskKind
+    size_bytes: int
+
+
+class DropText(_Message, frozen=True, kw_only=True):
+    """A text that no forward will have any more."""
+
+    text: int
+
+
+class Forward(_Message, frozen=True, kw_only=True):
+    """One micro-step: one chunk on one row through all blocks."""
+
+    stream: int
+    row: int
+    text: int
+    frames: int
+    """Latent frames."""
+    likeness: bool
+    """Whether its frames are held against the sinks: their likeness travels with it."""
+    size_bytes: int
+
+
+class Sinks(_Message, frozen=True, kw_only=True):
+    """Which sinks the frames of a row's last chunk replace; which, goes along the ring."""
+
+    stream: int
+    row: int
+    frames: int
+    size_bytes: int
+
+
+class Prepare(_Message, frozen=True, kw_only=True):
+    """Load these blocks beside the work; report `Prepared`."""
+
+    first: int
+    end: int
+
+
+class Move(_Message, frozen=True, kw_only=True):
+    """Blocks go from a rank to its neighbour, with all that streams remember in them."""
+
+    first: int
+    end: int
+    source: int
+    target: int
+    size_bytes: int
+
+
+class Stop(_Message, frozen=True, kw_only=True):
+    """The pipeline is closed."""
+
+
+Command = Hold | Open | Close | Rows | Reset | Text | DropText | Forward | Sinks | Prepare | Move | Stop
+
+
+class Held(_Message, frozen=True, kw_only=True):
+    """The blocks that `Hold` was about are there."""
+
+    first: int
+    end: int
+
+
+class Prepared(_Message, frozen=True, kw_only=True):
+    """The blocks that `Prepare` was about are there."""
+
+    first: int
+    end: int
+
+
+class Times(_Message, frozen=True, kw_only=True):
+    """What a rank did since its last report."""
+
+    rank: int
+    blocks: int
+    forwards: int
+    compute_ms: float
+    """The median of a forward through its blocks; 0 when there was none."""
+    busy_ms: float
+    """In computing, of all that time."""
+    waiting_ms: float
+    """In waiting for what to compute with."""
+    spent_ms: float
+    """All the time that this is about."""
+
+
+class Fault(_Message, frozen=True, kw_only=True):
+    """Something failed on a rank; it takes no part any more until there is a new generation."""
+
+    reason: str
+
+
+Report = Held | Prepared | Times | Fault
+
+_command: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+_report: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encoded(message: Command | Report) -> bytes:
+    """A message for the channel."""
+    return _encoder.encode(message)
+
+
+def command_in(message: bytes) -> Command:
+    """The command in a message; EngineError when it is none."""
+    try:
+        return _command.decode(message)
+    except msgspec.DecodeError as error:
+        raise EngineError(f"rank 0 sent what is no command ({error}); is it of another version?") from error
+
+
+def report_in(message: bytes) -> Report:
+    """The report in a message; EngineError when it is none."""
+    try:
+        return _report.decode(message)
+    except msgspec.DecodeError as error:
+        raise EngineError(f"a rank sent what is no report ({error}); is it of another version?") from error

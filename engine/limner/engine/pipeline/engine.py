@@ -1,0 +1,103 @@
+"""The engine over several ranks, as rank 0 has it: a model of which other processes hold most blocks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from limner.engine.blocks import Split
+from limner.engine.config import ModelConfig
+from limner.engine.dit.finish import Finish
+from limner.engine.engine import Engine
+from limner.engine.errors import EngineError
+from limner.engine.files import LoraShare
+from limner.engine.loading import PartProgress, Weights, load_model
+from limner.engine.model import Model
+from limner.engine.noise import NoiseSource
+from limner.engine.pipeline import commands as c
+from limner.engine.pipeline.channel import Coordinator
+from limner.engine.pipeline.denoiser import PipelinedDenoiser
+from limner.engine.pipeline.first import FirstRank
+from limner.engine.pipeline.link import Transport
+from limner.engine.pipeline.part_dit import BlockFiles
+from limner.engine.pipeline.ring import PipelineError, Ring
+from limner.engine.pipeline.stage import Stage
+from limner.engine.queues import queues_of
+from limner.engine.wan.lora import Prepared
+
+_POLL_S = 0.01
+
+
+class PipelineEngine(Engine):
+    """An Engine whose streams paint over all ranks. `join` it to them before the first stream paints."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, **options: Any) -> None:
+        """As `Engine`; the weights must be files. Only what rank 0 needs is loaded, and no blocks yet."""
+        self._ring: Ring | None = None
+        super().__init__(config, weights, **options)
+        self.stage = Stage(self._part, self._recorder_of)
+
+    @property
+    def ring(self) -> Ring:
+        """That is in force. EngineError before the first `join`."""
+        if self._ring is None:
+            raise EngineError("the engine has no ranks yet")
+        return self._ring
+
+    def join(
+        self, channel: Coordinator, transport: Transport, split: Split, *, is_ended: Callable[[], bool] = bool
+    ) -> Ring:
+        """Begin a generation: each rank loads the blocks that it lacks, then streams go on over these ranks.
+
+        A ring that was there before must be closed. Waits for all ranks; PipelineError when one is lost
+        meanwhile, or when `is_ended` says that nobody wants this any more.
+        """
+        self.stage.clear()
+        for rank in range(1, transport.size):
+            first, end = split[rank]
+            channel.tell(rank, c.encoded(c.Hold(first=first, end=end)))
+        self.stage.hold(self._files.block, range(*split[0]))
+        _wait_for_all(channel, transport.size, is_ended)
+        arriving, driving, _ = queues_of(self.device)
+        self._ring = Ring(FirstRank(self.stage, channel, transport, driving), driving, arriving)
+        return self._ring
+
+    def leave(self) -> None:
+        """End the generation in good order: the other ranks stop. Chunks on their way are lost."""
+        if (ring := self._ring) is not None:
+            ring.do(lambda: ring.first.tell(c.Stop())).result()
+            ring.close()
+
+    def read_loras(self, shares: Sequence[LoraShare]) -> Prepared:
+        """As `Engine.read_loras`, but that there is none yet which all ranks could take."""
+        if shares:
+            raise EngineError("LoRAs do not work over several devices yet; use one device for them")
+        return super().read_loras(shares)
+
+    def _load(self, weights: Weights, on_full: Finish, on_progress: PartProgress | None) -> Model:
+        device, dtype = self.device, self.dtype
+        self._files = BlockFiles(self.config, weights, device=device, dtype=dtype, on_full=on_full)
+        self._part = self._files.dit(is_first=True)
+        return load_model(
+            self.config, weights, device=device, dtype=dtype, on_progress=on_progress, dit=self._part
+        )
+
+    def _denoiser_of(self, noise: NoiseSource, steps: int, latent_size: tuple[int, int]) -> PipelinedDenoiser:
+        return PipelinedDenoiser(lambda: self.ring, noise, steps=steps, latent_size=latent_size)
+
+
+def _wait_for_all(channel: Coordinator, size: int, is_ended: Callable[[], bool]) -> None:
+    missing = set(range(1, size))
+    while missing:
+        for rank, message in channel.heard():
+            report = c.report_in(message)
+            if isinstance(report, c.Fault):
+                raise PipelineError(f"rank {rank} cannot take part: {report.reason}")
+            if isinstance(report, c.Held):
+                missing.discard(rank)
+        if lost := missing & channel.lost():
+            raise PipelineError(f"rank {min(lost)} was lost while it loaded its blocks")
+        if is_ended():
+            raise PipelineError("the pipeline was ended while its ranks loaded their blocks")
+        time.sleep(_POLL_S)

@@ -1,0 +1,183 @@
+"""Rank 0's share of each command: tell the others, do its own part, send what they need.
+
+The order of calls here is the order of everything on all ranks.
+
+Legend: R rows (one), T latent frames of a chunk, C latent channels, H×W latent pixels, S sinks.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from limner.engine.clock import StageClock
+from limner.engine.dit.context import TextContext
+from limner.engine.dit.sinks import sinks_to_replace
+from limner.engine.dit.window import Window
+from limner.engine.pipeline import commands as c
+from limner.engine.pipeline.channel import Coordinator
+from limner.engine.pipeline.courses import Course
+from limner.engine.pipeline.link import ALONG, BACK, Arriving, Buffers, Incoming, Outgoing, Transport
+from limner.engine.pipeline.packets import (
+    FlowPacket,
+    Layout,
+    VelocityPacket,
+    mask_kind,
+    sinks_layout,
+    text_layout,
+)
+from limner.engine.pipeline.stage import Stage
+from limner.engine.pipeline.stage_cache import StageCache
+from limner.engine.pipeline.texts import EmbeddedText
+from limner.engine.pipeline.timing import StageTimes
+from limner.engine.queues import Queue
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the last rank makes of a forward: on its way, or there already where there is only one rank."""
+
+    layout: Layout
+    arriving: Arriving | None
+    packet: VelocityPacket | None
+    held_from: int
+    """The first frame that may replace a sink; as many as there are frames when none may."""
+
+
+class FirstRank:
+    """Rank 0 of one generation. For one thread; nothing here waits for another rank."""
+
+    def __init__(self, stage: Stage, channel: Coordinator, transport: Transport, queue: Queue) -> None:
+        self.stage, self.size = stage, transport.size
+        self._channel, self._queue = channel, queue
+        self.buffers = Buffers(stage.dit.device)
+        last = self.size - 1
+        self.to_next = Outgoing(transport, 1, ALONG, self.buffers, queue)
+        self.from_next = Incoming(transport, 1, BACK, self.buffers, queue)
+        self._from_last = Incoming(transport, last, ALONG, self.buffers, queue)
+        self._texts: dict[TextContext, int] = {}
+        self._numbers = itertools.count()
+        self.times = StageTimes(0)
+
+    def tell(self, command: c.Command) -> None:
+        """Tell all other ranks."""
+        message = c.encoded(command)
+        for rank in range(1, self.size):
+            self._channel.tell(rank, message)
+
+    def window(self, stream: int, rows: int, latent_size: tuple[int, int]) -> Window:
+        """A new window for a stream, which remembers nothing."""
+        dit = self.stage.dit
+        grid = dit.grid(*latent_size)
+        self.tell(c.Open(stream=stream, rows=rows, grid=grid))
+        cache = self.stage.open(stream, rows, grid)
+        return Window(
+            dit.config,
+            rows=rows,
+            latent_size=latent_size,
+            device=dit.device,
+            dtype=dit.dtype,
+            cache_of=lambda *_, **__: cache,
+        )
+
+    def close(self, stream: int) -> None:
+        """A stream is over."""
+        self.tell(c.Close(stream=stream))
+        self.stage.close(stream)
+
+    def set_rows(self, course: Course, rows: int) -> None:
+        """As `Window.set_rows`."""
+        self.tell(c.Rows(stream=course.number, rows=rows))
+        course.window.set_rows(rows)
+        cache = course.window.cache
+        assert isinstance(cache, StageCache), "a window of another engine"
+        self.stage.replace(course.number, cache)
+
+    def reset_row(self, course: Course, row: int) -> None:
+        """As `Window.reset_row`."""
+        self.tell(c.Reset(stream=course.number, row=row))
+        course.window.reset_row(row)
+
+    def forward(self, course: Course, row: int, x_TCHW: Tensor, told: Tensor, text: TextContext) -> Answer:
+        """A chunk on a row through all ranks."""
+        dit, cache, frames = self.stage.dit, self.stage.caches[course.number], len(x_TCHW)
+        number, held_from = self._texts[text], cache.held_from(row, frames)
+        is_held = held_from < frames
+        layout = FlowPacket.layout(
+            dit.config, dit.dtype, frames=frames, tokens=cache.tokens, likeness=is_held
+        )
+        self.tell(
+            c.Forward(
+                stream=course.number,
+                row=row,
+                text=number,
+                frames=frames,
+                likeness=is_held,
+                size_bytes=layout.size_bytes,
+            )
+        )
+        answer = VelocityPacket.layout(
+            dit.config, dit.dtype, frames=frames, grid=cache.grid, likeness=is_held
+        )
+        x_RTCHW, told_R = x_TCHW[None], told.reshape(1)
+        clock = StageClock(dit.device)
+        flow = dit.entered(x_RTCHW.to(dit.dtype), told_R[:, None].expand(-1, frames))
+        x_RND = self.stage.forward(course.number, row, number, frames, flow)
+        course.window.keep(range(row, row + 1), x_RTCHW, told_R)
+        self.times.computed(clock.lap())
+        likeness = cache.likeness(row, frames) if is_held and self.stage.layers else None
+        if self.size == 1:
+            velocity = VelocityPacket(dit.left(x_RND, flow.time_RTD, cache.grid), likeness)
+            return Answer(answer, None, velocity, held_from)
+        packet_B = self.buffers.take(layout.size_bytes, self._queue)
+        packet = FlowPacket.over(layout, packet_B)
+        for part, value in (
+            (packet.flow.x_RND, x_RND),
+            (packet.flow.time_RT6D, flow.time_RT6D),
+            (packet.flow.time_RTD, flow.time_RTD),
+        ):
+            part.copy_(value)
+        if packet.likeness_TX2L is not None and likeness is not None:
+            packet.likeness_TX2L[..., self.stage.layers] = likeness
+        self.to_next.send(packet_B)
+        return Answer(answer, self._from_last.expect(answer.size_bytes), None, held_from)
+
+    def replace_sinks(self, course: Course, row: int, likeness_TX2L: Tensor, held_from: int) -> None:
+        """Decide which sinks the frames of a row's last chunk replace, here and on all ranks."""
+        config = self.stage.dit.config
+        likeness_TXF = likeness_TX2L.flatten(2)
+        chosen_TS = sinks_to_replace(likeness_TXF, config.sink_frames, held_from, config.sink_threshold)
+        layout, frames = sinks_layout(config, len(chosen_TS)), len(chosen_TS)
+        command = c.Sinks(stream=course.number, row=row, frames=frames, size_bytes=layout.size_bytes)
+        self._share(command, layout, [chosen_TS])
+        course.window.replace_sinks(self.stage.caches[course.number].follow(row, chosen_TS))
+
+    def know(self, text: TextContext, needed: Callable[[], Collection[TextContext]]) -> None:
+        """Let all ranks know a text. `needed`: those that forwards may still have; others are forgotten."""
+        if text in self._texts:
+            return
+        assert isinstance(text, EmbeddedText), "a text of another engine"
+        keep = {id(one) for one in needed()}
+        for old in [one for one in self._texts if id(one) not in keep]:
+            number = self._texts.pop(old)
+            self.tell(c.DropText(text=number))
+            del self.stage.texts[number]
+        self._texts[text] = number = next(self._numbers)
+        dit, tokens, kind = self.stage.dit, text.text_RSD.shape[1], mask_kind(text.mask)
+        layout = text_layout(dit.config, dit.dtype, tokens, kind)
+        command = c.Text(text=number, tokens=tokens, mask=kind, size_bytes=layout.size_bytes)
+        self._share(command, layout, [text.text_RSD, *([] if text.mask is None else [text.mask])])
+        self.stage.text(number, text.text_RSD, text.mask)
+
+    def _share(self, command: c.Command, layout: Layout, tensors: list[Tensor]) -> None:
+        """Send the same to all ranks, from each to the next."""
+        if self.size == 1:
+            return
+        self.tell(command)
+        packet_B = self.buffers.take(layout.size_bytes, self._queue)
+        for view, tensor in zip(layout.views(packet_B), tensors, strict=True):
+            view.copy_(tensor)
+        self.to_next.send(packet_B)

@@ -1,0 +1,125 @@
+"""Transfers between neighbours in the ring: posted ahead, into buffers that are used again and again.
+
+Nobody waits in order to send, and a receiver has a buffer ready before the data comes, so that transfers run
+beside the computing. Along the ring each rank sends to the next one, the last to the first; against it
+(`BACK`) only blocks go that move to the rank before.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from datetime import timedelta
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from limner.engine.queues import Mark, Queue
+
+ALONG, BACK = 0, 1
+"""Lines between two ranks, as tags. Each direction of each is a line of its own, in its own order."""
+
+_AGES = timedelta(days=365)
+"""A source may stand still for hours. A transfer that will never end fails when its group is aborted."""
+_MOST_SENT = 4
+"""Buffers of sent packets per line before the oldest is waited for; by then it has long been received."""
+_MOST_IDLE = 16
+"""Buffers kept for later, of all sizes."""
+
+
+class Work(Protocol):
+    """A transfer under way, as torch.distributed gives it."""
+
+    def wait(self, timeout: timedelta, /) -> Any:
+        """Wait on a host; on CUDA, let the current stream wait. RuntimeError when the group is broken."""
+
+
+class Transport(Protocol):
+    """One generation of the group of all ranks. On CUDA each line must have a communicator of its own."""
+
+    @property
+    def rank(self) -> int:
+        """This one's."""
+
+    @property
+    def size(self) -> int:
+        """How many ranks there are."""
+
+    def isend(self, tensor: Tensor, to: int, tag: int) -> Any:
+        """Begin to send, in the order of calls on this line; the `Work`."""
+
+    def irecv(self, tensor: Tensor, of: int, tag: int) -> Any:
+        """Begin to receive, in the order of calls on this line; the `Work`."""
+
+
+class Buffers:
+    """Flat uint8 buffers on a device, for any thread."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._lock = threading.Lock()
+        self._idle: deque[tuple[Tensor, Mark]] = deque()
+
+    def take(self, size_bytes: int, queue: Queue) -> Tensor:
+        """A buffer for what comes next on a queue."""
+        with self._lock:
+            fitting = next((i for i, (buffer, _) in enumerate(self._idle) if len(buffer) == size_bytes), None)
+            if fitting is not None:
+                buffer, mark = self._idle[fitting]
+                del self._idle[fitting]
+        if fitting is None:
+            return torch.empty(size_bytes, dtype=torch.uint8, device=self._device)
+        queue.after(mark)
+        return buffer
+
+    def give(self, buffer_B: Tensor, queue: Queue) -> None:
+        """A buffer that nothing needs which comes next on the queue."""
+        with self._lock:
+            self._idle.append((buffer_B, queue.mark()))
+            if len(self._idle) > _MOST_IDLE:
+                self._idle.popleft()
+
+
+class Outgoing:
+    """One line to a neighbour. For one thread."""
+
+    def __init__(self, transport: Transport, to: int, tag: int, buffers: Buffers, queue: Queue) -> None:
+        self._transport, self._to, self._tag = transport, to, tag
+        self._buffers, self._queue = buffers, queue
+        self._sent: deque[tuple[Work, Tensor]] = deque()
+
+    def send(self, buffer_B: Tensor) -> None:
+        """Begin to send a buffer; it goes back to the others when it is sent."""
+        self._sent.append((self._transport.isend(buffer_B, self._to, self._tag), buffer_B))
+        if len(self._sent) > _MOST_SENT:
+            work, oldest_B = self._sent.popleft()
+            work.wait(_AGES)
+            self._buffers.give(oldest_B, self._queue)
+
+
+class Arriving:
+    """Something on its way here."""
+
+    def __init__(self, work: Work, buffer_B: Tensor) -> None:
+        self._work, self._buffer_B = work, buffer_B
+
+    def wait(self) -> Tensor:
+        """The buffer, when it is full; RuntimeError when that will never be."""
+        self._work.wait(_AGES)
+        return self._buffer_B
+
+
+class Incoming:
+    """One line from a neighbour. For one thread."""
+
+    def __init__(self, transport: Transport, of: int, tag: int, buffers: Buffers, queue: Queue) -> None:
+        """`queue`: of the thread that expects; not the one that computes, which must not wait for it."""
+        self._transport, self._of, self._tag = transport, of, tag
+        self._buffers, self._queue = buffers, queue
+
+    def expect(self, size_bytes: int) -> Arriving:
+        """Get ready for the next packet on this line. Does not wait for it."""
+        with self._queue:
+            buffer_B = self._buffers.take(size_bytes, self._queue)
+            return Arriving(self._transport.irecv(buffer_B, self._of, self._tag), buffer_B)

@@ -1,0 +1,223 @@
+"""The loop of every rank but the first: hear commands ahead, compute in their order, pass on.
+
+Two threads. One hears, and gets a buffer ready for each packet as soon as it hears that it will come, while
+the other computes. Neither ever waits for a rank that comes after it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+
+from limner.engine.clock import StageClock
+from limner.engine.dit.model import Block
+from limner.engine.errors import EngineError
+from limner.engine.pipeline import commands as c
+from limner.engine.pipeline.channel import Member
+from limner.engine.pipeline.link import ALONG, BACK, Arriving, Buffers, Incoming, Outgoing, Transport
+from limner.engine.pipeline.packets import (
+    FlowPacket,
+    VelocityPacket,
+    moving_layout,
+    sinks_layout,
+    text_layout,
+)
+from limner.engine.pipeline.part_dit import BlockFiles
+from limner.engine.pipeline.stage import Stage, copied
+from limner.engine.pipeline.timing import REPORT_S, StageTimes
+from limner.engine.queues import queues_of
+
+_LISTEN_S = 0.1
+"""So long after the end the hearing thread may still be there."""
+Todo = tuple[c.Command, Arriving | None]
+
+
+def serve(channel: Member, transport: Transport, files: BlockFiles, stage: Stage) -> None:
+    """Work for rank 0 until it says stop; one generation of the group.
+
+    Blocks that the stage holds stay with it, for the next generation. Raises RuntimeError when the group
+    breaks, ChannelClosedError when rank 0 is gone, EngineError when a command makes no sense.
+    """
+    _Serving(channel, transport, files, stage).run()
+
+
+class _Serving:
+    def __init__(self, channel: Member, transport: Transport, files: BlockFiles, stage: Stage) -> None:
+        self._channel, self._files, self._stage = channel, files, stage
+        self._rank, self._is_last = transport.rank, transport.rank == transport.size - 1
+        before, after = self._rank - 1, (self._rank + 1) % transport.size
+        hearing, self._queue, _ = queues_of(stage.dit.device)
+        self._buffers = Buffers(stage.dit.device)
+        self._from_before = Incoming(transport, before, ALONG, self._buffers, hearing)
+        self._from_after = Incoming(transport, after, BACK, self._buffers, hearing)
+        self._to_after = Outgoing(transport, after, ALONG, self._buffers, self._queue)
+        self._to_before = Outgoing(transport, before, BACK, self._buffers, self._queue)
+        self._todo: queue.SimpleQueue[Todo | BaseException] = queue.SimpleQueue()
+        self._times = StageTimes(self._rank)
+        self._loading: Future[dict[int, Block]] | None = None
+        self._prepare: c.Prepare | None = None
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        hearing = threading.Thread(target=self._hear, name="limner-hearing", daemon=True)
+        hearing.start()
+        loader = ThreadPoolExecutor(1, "limner-blocks")
+        try:
+            with torch.inference_mode(), self._queue:
+                while self._step(loader):
+                    pass
+        finally:
+            self._over.set()
+            self._stage.clear()
+            loader.shutdown()
+            hearing.join()
+
+    def _hear(self) -> None:
+        try:
+            while not self._over.is_set():
+                message = self._channel.next(_LISTEN_S)
+                if message is None:
+                    continue
+                command = c.command_in(message)
+                self._todo.put((command, self._expected(command)))
+                if isinstance(command, c.Stop):
+                    return
+        except BaseException as fault:  # Whatever it is, the computing thread ends with it.
+            self._todo.put(fault)
+
+    def _expected(self, command: c.Command) -> Arriving | None:
+        match command:
+            case c.Forward() | c.Text() | c.Sinks():
+                return self._from_before.expect(command.size_bytes)
+            case c.Move() if command.target == self._rank:
+                is_back = command.source > self._rank
+                return (self._from_after if is_back else self._from_before).expect(command.size_bytes)
+        return None
+
+    def _step(self, loader: ThreadPoolExecutor) -> bool:
+        """Do the next command, if there is one; whether there may be more."""
+        self._report()
+        began_s = time.perf_counter()
+        try:
+            todo = self._todo.get(timeout=REPORT_S if self._loading is None else REPORT_S / 10)
+        except queue.Empty:
+            self._times.waited(time.perf_counter() - began_s)
+            return True
+        if isinstance(todo, BaseException):
+            raise todo
+        command, arriving = todo
+        packet_B = None if arriving is None else arriving.wait()
+        self._times.waited(time.perf_counter() - began_s)
+        return self._do(command, packet_B, loader)
+
+    def _do(self, command: c.Command, packet_B: torch.Tensor | None, loader: ThreadPoolExecutor) -> bool:
+        stage = self._stage
+        match command:
+            case c.Forward():
+                assert packet_B is not None
+                self._forward(command, packet_B)
+            case c.Text() | c.Sinks():
+                assert packet_B is not None
+                self._shared(command, packet_B)
+            case c.Move():
+                self._move(command, packet_B)
+            case c.Open(stream=stream, rows=rows, grid=grid):
+                stage.open(stream, rows, grid)
+            case c.Close(stream=stream):
+                stage.close(stream)
+            case c.Rows(stream=stream, rows=rows):
+                stage.set_rows(stream, rows)
+            case c.Reset(stream=stream, row=row):
+                stage.caches[stream].reset_row(row)
+            case c.DropText(text=text):
+                del stage.texts[text]
+            case c.Hold():
+                self._hold(command)
+            case c.Prepare():
+                layers = range(command.first, command.end)
+                self._prepare = command
+                self._loading = loader.submit(lambda: {layer: self._files.block(layer) for layer in layers})
+            case c.Stop():
+                return False
+        return True
+
+    def _forward(self, command: c.Forward, packet_B: torch.Tensor) -> None:
+        stage, dit = self._stage, self._stage.dit
+        config, cache = dit.config, stage.caches[command.stream]
+        layout = FlowPacket.layout(
+            config, dit.dtype, frames=command.frames, tokens=cache.tokens, likeness=command.likeness
+        )
+        packet = FlowPacket.over(layout, packet_B)
+        clock = StageClock(dit.device)
+        x_RND = stage.forward(command.stream, command.row, command.text, command.frames, packet.flow)
+        self._times.computed(clock.lap())
+        if packet.likeness_TX2L is not None and stage.layers:
+            likeness = cache.likeness(command.row, command.frames)
+            packet.likeness_TX2L[..., stage.layers] = likeness
+        if not self._is_last:
+            if x_RND is not packet.flow.x_RND:
+                packet.flow.x_RND.copy_(x_RND)
+            self._to_after.send(packet_B)
+            return
+        answer = VelocityPacket.layout(
+            config, dit.dtype, frames=command.frames, grid=cache.grid, likeness=command.likeness
+        )
+        answer_B = self._buffers.take(answer.size_bytes, self._queue)
+        velocity = VelocityPacket.over(answer, answer_B)
+        velocity.velocity_RTCHW.copy_(dit.left(x_RND, packet.flow.time_RTD, cache.grid))
+        if velocity.likeness_TX2L is not None and packet.likeness_TX2L is not None:
+            velocity.likeness_TX2L.copy_(packet.likeness_TX2L)
+        self._buffers.give(packet_B, self._queue)
+        self._to_after.send(answer_B)
+
+    def _shared(self, command: c.Text | c.Sinks, packet_B: torch.Tensor) -> None:
+        """What all ranks are given alike."""
+        stage, dit = self._stage, self._stage.dit
+        if isinstance(command, c.Sinks):
+            (chosen_TS,) = sinks_layout(dit.config, command.frames).views(packet_B)
+            stage.caches[command.stream].follow(command.row, chosen_TS)
+        else:
+            text_RSD, *mask = text_layout(dit.config, dit.dtype, command.tokens, command.mask).views(packet_B)
+            stage.text(command.text, text_RSD.clone(), mask[0].clone() if mask else None)
+        if self._is_last:
+            self._buffers.give(packet_B, self._queue)
+        else:
+            self._to_after.send(packet_B)
+
+    def _move(self, command: c.Move, packet_B: torch.Tensor | None) -> None:
+        layers, stage = range(command.first, command.end), self._stage
+        if self._rank not in (command.source, command.target):
+            return
+        layout = moving_layout(stage.state_shapes, stage.dit.dtype, len(layers))
+        if packet_B is not None:
+            stage.put(self._prepared(command))
+            copied(layout.views(packet_B), stage.moving(layers))
+            self._buffers.give(packet_B, self._queue)
+            return
+        packet_B = self._buffers.take(command.size_bytes, self._queue)
+        copied(stage.moving(layers), layout.views(packet_B))
+        (self._to_after if command.target > self._rank else self._to_before).send(packet_B)
+        stage.drop(layers)
+
+    def _prepared(self, command: c.Move) -> dict[int, Block]:
+        if self._loading is None:
+            raise EngineError(f"blocks {command.first} to {command.end - 1} were moved here unprepared")
+        loading, self._loading = self._loading, None
+        return loading.result()
+
+    def _hold(self, command: c.Hold) -> None:
+        self._stage.hold(self._files.block, range(command.first, command.end))
+        self._channel.report(c.encoded(c.Held(first=command.first, end=command.end)))
+
+    def _report(self) -> None:
+        times = self._times.due(len(self._stage.layers))
+        if times is not None:
+            self._channel.report(c.encoded(times))
+        if self._prepare is not None and self._loading is not None and self._loading.done():
+            self._loading.result()
+            self._channel.report(c.encoded(c.Prepared(first=self._prepare.first, end=self._prepare.end)))
+            self._prepare = None

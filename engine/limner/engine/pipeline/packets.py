@@ -1,0 +1,121 @@
+"""What goes over the lines, and where in its bytes. Both ends know it from the command; there are no headers.
+
+Legend: R rows (one), T latent frames of a chunk, N tokens, D width, C latent channels, H×W latent pixels,
+S sinks or text tokens, X sinks and frames, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from limner.engine.dit.config import DiTConfig
+from limner.engine.dit.model import Flow
+from limner.engine.pipeline.commands import MaskKind
+
+_ALIGNED = 64
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Tensors side by side in one buffer, each where its type may stand."""
+
+    parts: tuple[tuple[Shape, torch.dtype], ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the buffer."""
+        return sum(_padded(_bytes(*part)) for part in self.parts)
+
+    def views(self, buffer_B: Tensor) -> list[Tensor]:
+        """The tensors, in a uint8 buffer of this size."""
+        views, start = [], 0
+        for shape, dtype in self.parts:
+            size = _bytes(shape, dtype)
+            views.append(buffer_B[start : start + size].view(dtype).view(shape))
+            start += _padded(size)
+        return views
+
+
+@dataclass(frozen=True)
+class FlowPacket:
+    """A forward between two ranks."""
+
+    flow: Flow
+    likeness_TX2L: Tensor | None
+
+    @staticmethod
+    def layout(config: DiTConfig, dtype: torch.dtype, *, frames: int, tokens: int, likeness: bool) -> Layout:
+        """`tokens`: of a latent frame."""
+        dim = config.dim
+        flow = ((1, frames * tokens, dim), (1, frames, 6, dim), (1, frames, dim))
+        extra = [(_likeness_shape(config, frames), torch.float32)] if likeness else []
+        return Layout((*((shape, dtype) for shape in flow), *extra))
+
+    @classmethod
+    def over(cls, layout: Layout, buffer_B: Tensor) -> FlowPacket:
+        """The packet in a buffer."""
+        x, time6, time, *likeness = layout.views(buffer_B)
+        return cls(Flow(x, time6, time), likeness[0] if likeness else None)
+
+
+@dataclass(frozen=True)
+class VelocityPacket:
+    """What the last rank sends to the first."""
+
+    velocity_RTCHW: Tensor
+    likeness_TX2L: Tensor | None
+
+    @staticmethod
+    def layout(
+        config: DiTConfig, dtype: torch.dtype, *, frames: int, grid: tuple[int, int], likeness: bool
+    ) -> Layout:
+        """`grid`: tokens down and across."""
+        height, width = grid[0] * config.patch, grid[1] * config.patch
+        extra = [(_likeness_shape(config, frames), torch.float32)] if likeness else []
+        return Layout((((1, frames, config.latent_channels, height, width), dtype), *extra))
+
+    @classmethod
+    def over(cls, layout: Layout, buffer_B: Tensor) -> VelocityPacket:
+        """The packet in a buffer."""
+        velocity, *likeness = layout.views(buffer_B)
+        return cls(velocity, likeness[0] if likeness else None)
+
+
+def text_layout(config: DiTConfig, dtype: torch.dtype, tokens: int, mask: MaskKind) -> Layout:
+    """An embedded text [1, S, D] and its mask [1, 1, 1, S]."""
+    kinds = {"none": (), "bool": (torch.bool,), "float": (dtype,)}
+    return Layout((((1, tokens, config.dim), dtype), *(((1, 1, 1, tokens), kind) for kind in kinds[mask])))
+
+
+def mask_kind(mask: Tensor | None) -> MaskKind:
+    """What kind of mask a text has."""
+    if mask is None:
+        return "none"
+    return "bool" if mask.dtype == torch.bool else "float"
+
+
+def sinks_layout(config: DiTConfig, frames: int) -> Layout:
+    """Which sinks are replaced, [T, S]."""
+    return Layout((((frames, config.sink_frames), torch.bool),))
+
+
+def moving_layout(shapes: Sequence[torch.Size], dtype: torch.dtype, blocks: int) -> Layout:
+    """What streams remember in so many blocks: keys and values of each stream (`shapes`), block by block."""
+    return Layout(tuple((tuple(shape), dtype) for _ in range(blocks) for shape in shapes for _ in range(2)))
+
+
+def _likeness_shape(config: DiTConfig, frames: int) -> Shape:
+    return (frames, config.sink_frames + frames, 2, config.layers)
+
+
+def _bytes(shape: Shape, dtype: torch.dtype) -> int:
+    return torch.Size(shape).numel() * dtype.itemsize
+
+
+def _padded(size: int) -> int:
+    return -(-size // _ALIGNED) * _ALIGNED

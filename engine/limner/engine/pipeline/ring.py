@@ -1,0 +1,291 @@
+"""The pipeline as rank 0 drives it: whatever chunk may go on, goes on, until every rank has work.
+
+One thread decides and computes rank 0's share; another waits for what comes round. Neither waits for the
+other: all that happens comes to the first one's inbox.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from limner.engine.device_lanes import tensors_in
+from limner.engine.dit.context import TextContext
+from limner.engine.errors import EngineError
+from limner.engine.noise import NoiseSource
+from limner.engine.pipeline.courses import Course, Flight
+from limner.engine.pipeline.first import Answer, FirstRank
+from limner.engine.pipeline.packets import VelocityPacket
+from limner.engine.queues import Mark, Queue
+from limner.engine.types import CleanChunk, NoisedChunk
+
+POLL_S = 0.02
+"""How often reports of ranks are looked at where nothing else happens."""
+
+Result = TypeVar("Result")
+Job = Callable[[], object]
+
+
+class PipelineError(EngineError):
+    """The ranks cannot go on together. Chunks on their way are lost."""
+
+
+class Ring:
+    """Drives the ranks of one generation. Its public methods are for any thread."""
+
+    def __init__(
+        self, first: FirstRank, driving: Queue, arriving: Queue, on_pause: Callable[[], None] = lambda: None
+    ) -> None:
+        """`driving`: the queue of the device that computes; `arriving`: one that only waits. `on_pause`:
+        called by the thread that drives, between forwards and every now and then."""
+        self.first = first
+        self._driving, self._arriving, self._on_pause = driving, arriving, on_pause
+        self._inbox: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[Answer, Course, Flight | None, int] | None]
+        self._answers = queue.SimpleQueue()
+        self._courses: dict[int, Course] = {}
+        self._numbers, self._flights = itertools.count(), itertools.count()
+        self._out = 0
+        """Forwards that have not come round yet."""
+        self._fault: BaseException | None = None
+        self._is_over = False
+        self._threads = [
+            threading.Thread(target=self._drive, name="limner-driving", daemon=True),
+            threading.Thread(target=self._wait, name="limner-arriving", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def fault(self) -> BaseException | None:
+        """Why the ranks cannot go on together; None as long as they can."""
+        return self._fault
+
+    def do(self, work: Callable[[], Result]) -> Future[Result]:
+        """Do something between two forwards, on the thread that drives."""
+        done: Future[Result] = Future()
+        self._inbox.put(lambda: _settle(done, work))
+        return done
+
+    def open(self, noise: NoiseSource, *, steps: int, latent_size: tuple[int, int]) -> Course:
+        """A new stream. PipelineError where the ranks cannot go on."""
+        return self.do(lambda: self._open(noise, steps, latent_size)).result()
+
+    def shut(self, course: Course) -> None:
+        """A stream is over, as soon as its chunks are."""
+        self.do(lambda: self._shut(course))
+
+    @property
+    def queue(self) -> Queue:
+        """Of the device, where chunks are denoised."""
+        return self._driving
+
+    def denoise(
+        self, course: Course, chunk: NoisedChunk, ready: Mark | None = None
+    ) -> Future[list[CleanChunk]]:
+        """A chunk through all rows and ranks. The future fails with a PipelineError where they cannot.
+
+        `ready`: where the queue will be that makes the chunk; None: it is made. The future is done when the
+        last row was handed to the device: who needs the chunk on another queue waits for `queue` there.
+        """
+        flight = Flight(chunk, next(self._flights))
+        begun = self.do(lambda: self._begin(course, flight, ready))
+        begun.add_done_callback(lambda begun: _pass_on_fault(begun, flight.done))
+        return flight.done
+
+    def reset(self, course: Course) -> Future[None]:
+        """Forget the history of a stream that has no chunks on their way."""
+        return self.do(lambda: self._reset(course))
+
+    def break_off(self, fault: BaseException) -> None:
+        """The ranks cannot go on: all chunks on their way fail with a PipelineError."""
+        self._inbox.put(lambda: self._break(fault))
+
+    def close(self) -> None:
+        """End both threads; chunks on their way are lost. The other ranks are not told.
+
+        Where some of them cannot answer any more, their group has to be aborted before.
+        """
+        self.break_off(PipelineError("the pipeline is closed"))
+        self._inbox.put(self._end)
+        for thread in self._threads:
+            thread.join()
+
+    def _drive(self) -> None:
+        with torch.inference_mode(), self._driving:
+            while not self._is_over:
+                try:
+                    self._step()
+                except BaseException as fault:  # The ranks may no longer agree on what comes next.
+                    self._break(fault)
+
+    def _step(self) -> None:
+        """Do what has come, or let a flight go on; else wait."""
+        self._on_pause()
+        flight = self._next()
+        try:
+            job = self._inbox.get(block=flight is None, timeout=POLL_S)
+        except queue.Empty:
+            if flight is not None:
+                self._take_row(*flight)
+        else:
+            job()
+
+    def _next(self) -> tuple[Course, Flight] | None:
+        if self._fault is not None or self._out > self.first.size:
+            return None
+        ready = [(course, course.next()) for course in self._courses.values()]
+        flights = [(course, flight) for course, flight in ready if flight is not None]
+        return min(flights, key=lambda pair: pair[1].number, default=None)
+
+    def _take_row(self, course: Course, flight: Flight) -> None:
+        """What a chunk does to the history of the row that it enters, and the row itself."""
+        chunk, row, first = flight.chunk, flight.row, self.first
+        if row == 0:
+            self._make_fit(course, chunk)
+        if chunk.is_cut or chunk.is_clean:
+            first.reset_row(course, row)
+        elif chunk.recache:
+            self._recache(course, row, chunk.text)
+        flight.row += 1
+        if chunk.is_clean:
+            self._land(course)
+            return
+        flight.waits = True
+        self._forward(course, row, (chunk.x_TCHW, chunk.told_N[row], chunk.text), flight)
+
+    def _make_fit(self, course: Course, chunk: NoisedChunk) -> None:
+        if chunk.latent_size != course.window.latent_size:
+            course.window = self.first.window(course.number, chunk.steps, chunk.latent_size)
+        elif chunk.steps != course.window.rows:
+            self.first.set_rows(course, chunk.steps)
+        course.text = chunk.text
+        self.first.know(chunk.text, self._needed_texts)
+
+    def _recache(self, course: Course, row: int, text: TextContext) -> None:
+        """As `Denoiser.recache`, for one row. What comes round of it is of no use."""
+        newest = course.window.inputs(row)[-1:]
+        self.first.reset_row(course, row)
+        for x_TCHW, told in newest:
+            self._forward(course, row, (x_TCHW, told, text), None)
+
+    def _forward(
+        self, course: Course, row: int, what: tuple[Tensor, Tensor, TextContext], flight: Flight | None
+    ) -> None:
+        answer = self.first.forward(course, row, *what)
+        self._out += 1
+        if answer.held_from < len(what[0]):
+            course.undecided.add(row)
+        if answer.packet is None:
+            self._answers.put((answer, course, flight, row))
+        else:
+            self._come(answer.packet, answer, course, flight, row)
+
+    def _wait(self) -> None:
+        """The second thread: hand on what comes round, in its order."""
+        with torch.inference_mode(), self._arriving:
+            while (waited := self._answers.get()) is not None:
+                answer = waited[0]
+                assert answer.arriving is not None
+                try:
+                    packet_B = answer.arriving.wait()
+                    self._arriving.mark().wait()
+                except BaseException as fault:  # The group is broken.
+                    self.break_off(fault)
+                else:
+                    self._inbox.put(self._coming(packet_B, *waited))
+
+    def _coming(
+        self, packet_B: Tensor, answer: Answer, course: Course, flight: Flight | None, row: int
+    ) -> Job:
+        def come() -> None:
+            self._come(VelocityPacket.over(answer.layout, packet_B), answer, course, flight, row)
+            self.first.buffers.give(packet_B, self._driving)
+
+        return come
+
+    def _come(
+        self, packet: VelocityPacket, answer: Answer, course: Course, flight: Flight | None, row: int
+    ) -> None:
+        self._out -= 1
+        if self._fault is not None:
+            return
+        if packet.likeness_TX2L is not None:
+            self.first.replace_sinks(course, row, packet.likeness_TX2L, answer.held_from)
+            course.undecided.discard(row)
+        if flight is not None:
+            course.come(flight, packet.velocity_RTCHW[0].float())
+            self._land(course)
+
+    def _land(self, course: Course) -> None:
+        for flight, clean in course.landed():
+            flight.done.set_result([clean])
+        if course.is_closing:
+            self._shut(course)
+
+    def _begin(self, course: Course, flight: Flight, ready: Mark | None) -> None:
+        self._check()
+        if ready is not None:
+            self._driving.after(ready)
+            self._driving.use(tensors_in(flight.chunk, but=course.text))
+        course.flights.append(flight)
+
+    def _open(self, noise: NoiseSource, steps: int, latent_size: tuple[int, int]) -> Course:
+        self._check()
+        number = next(self._numbers)
+        course = Course(number, noise, self.first.window(number, steps, latent_size))
+        self._courses[number] = course
+        return course
+
+    def _shut(self, course: Course) -> None:
+        course.is_closing = True
+        if not course.flights and self._courses.pop(course.number, None) is not None:
+            self.first.close(course.number)
+
+    def _reset(self, course: Course) -> None:
+        self._check()
+        for row in range(course.window.rows):
+            self.first.reset_row(course, row)
+
+    def _needed_texts(self) -> list[TextContext]:
+        courses = self._courses.values()
+        flying = [flight.chunk.text for course in courses for flight in course.flights]
+        return flying + [course.text for course in courses if course.text is not None]
+
+    def _check(self) -> None:
+        if self._fault is not None:
+            raise PipelineError(f"the ranks of the pipeline cannot go on: {self._fault}") from self._fault
+
+    def _break(self, fault: BaseException) -> None:
+        if self._fault is not None:
+            return
+        self._fault = fault
+        for course in self._courses.values():
+            for flight in course.flights:
+                flight.done.set_exception(PipelineError(f"the ranks of the pipeline cannot go on: {fault}"))
+            course.flights.clear()
+
+    def _end(self) -> None:
+        self._is_over = True
+        self._answers.put(None)
+
+
+def _settle(done: Future[Result], work: Callable[[], Result]) -> None:
+    try:
+        result = work()
+    except BaseException as fault:  # It belongs to who asked for the work.
+        done.set_exception(fault)
+    else:
+        done.set_result(result)
+
+
+def _pass_on_fault(begun: Future[None], done: Future[list[CleanChunk]]) -> None:
+    if (fault := begun.exception()) is not None:
+        done.set_exception(fault)
