@@ -33,7 +33,9 @@ class Source:
 
     limits: Limits
     truth: Profile
-    """What its chunks cost, ms at load 1. The control is not told."""
+    """What its chunks cost, ms at load 1. The control is not told, unless by `told`."""
+    told: Profile | None = None
+    """What the control is told instead of that they are as on the machine that the profile was made on."""
     on_air: bool = True
     first_s: float = 0.0
     last_s: float = 1e9
@@ -65,7 +67,7 @@ class SimulatedStream:
 
     def __init__(self, number: int, source: Source, make_intake: Callable[[Open, int], Intake]) -> None:
         self.source, self.name = source, f"s{number}"
-        self.state = begin(source.limits, Profile(overlaps=source.truth.overlaps))
+        self.state = begin(source.limits, source.told or Profile(overlaps=source.truth.overlaps))
         slots = SegmentRef(name="none", size_bytes=4096, slots=SLOTS)
         opening = Open(
             session=self.name,

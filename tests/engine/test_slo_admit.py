@@ -32,7 +32,7 @@ def test_two_fit_and_a_third_is_told_what_would() -> None:
     refused = admit([CAMERA, CAMERA], CAMERA, sizes=SIZES)
     assert refused is not None
     assert refused.sentence == (
-        "A third stream does not fit: all 3 would take 136% of this machine; it would if all had 192×112 or"
+        "A third stream does not fit: all 3 would take 136 % of this machine; it would if all had 192×112 or"
         " 20 fps, or when another one ends"
     )
 

@@ -16,6 +16,9 @@ from limner.engine.slo_cost import Profile, Room, pressure, use
 from limner.engine.slo_plan import Limits, Plan, Size, ladder
 from limner.engine.slo_room import HOLD_UP
 
+CLIMBS = 0.75
+"""Share of its part of the device that a stream may need for its least plan: with less room, the control
+(which wants `HEADROOM` to climb) never brings one back to it that was pushed below."""
 MOST_STEP = 2
 """A stream that could be painted only every third frame or less is not worth to begin."""
 RATES = (60, 50, 48, 30, 25, 24, 20, 15, 12, 10, 8, 6, 5)
@@ -85,12 +88,12 @@ class Refused:
     @property
     def sentence(self) -> str:
         """For people."""
-        number = NUMBERS[self.streams - 1] if self.streams <= len(NUMBERS) else f"{self.streams}th"
+        which = f"A {NUMBERS[self.streams - 1]} stream" if self.streams <= len(NUMBERS) else "One more stream"
         if self.need > 1:
-            why = f"all {self.streams} would take {self.need:.0%} of this machine"
+            why = f"all {self.streams} would take {math.ceil(100 * self.need)} % of this machine"
         else:
             why = "the streams would hold each other up for too long"
-        return f"A {number} stream does not fit: {why}; {self._advice}"
+        return f"{which} does not fit: {why}; {self._advice}"
 
     @property
     def _advice(self) -> str:
@@ -118,7 +121,7 @@ def admit(running: Sequence[Asking], newcomer: Asking, *, sizes: Sequence[Size] 
     offer = _offer(newcomer.limits, sizes, alone_fits)
     return Refused(
         streams=len(running) + 1,
-        need=sum(one.use(least_plan(one)) for one in (*running, newcomer)) / FITS,
+        need=sum(claim(one, least_plan(one)) for one in (*running, newcomer)),
         offer=offer,
         for_all=Offer() if offer else _offer(newcomer.limits, sizes, all_fit),
     )
@@ -135,6 +138,11 @@ def _offer(asked: Limits, sizes: Sequence[Size], fits: Callable[..., bool]) -> O
         fps=next((rate for rate in RATES if rate < asked.fps and fits(fps=float(rate))), None),
         latency_ms=next((ms for ms in _slower(asked.latency_ms) if fits(latency_ms=float(ms))), None),
     )
+
+
+def claim(asking: Asking, plan: Plan) -> float:
+    """Return what a stream takes of the device with the room that it needs to stay at a plan."""
+    return asking.use(plan) / (CLIMBS if asking.limits.adapt else FITS)
 
 
 def least_plan(asking: Asking, longest_ms: float = math.inf) -> Plan:
@@ -156,8 +164,7 @@ def _fit(streams: Sequence[Asking]) -> bool:
     for number, one in enumerate(streams):
         others_ms = min((ms for i, ms in enumerate(shortest_ms) if i != number), default=math.inf)
         plans.append(least_plan(one, others_ms))
-    uses = [one.use(plan) for one, plan in zip(streams, plans, strict=True)]
-    if sum(uses) > FITS:
+    if sum(claim(one, plan) for one, plan in zip(streams, plans, strict=True)) > 1:
         return False
     return all(excess <= 1 for excess in _pressures(streams, plans, shortest_ms))
 
