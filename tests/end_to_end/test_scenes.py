@@ -114,26 +114,6 @@ def test_filters_visibility_and_studio_mode(obs_build: Build, street: Path) -> N
             assert look() == ("pencil sketch", 0.5, False)
 
 
-def test_obs_and_daemon_restarted_in_any_order(obs_build: Build, street: Path) -> None:
-    with private_runtime_dir() as folder:
-        obs = Obs(obs_build, (camera(street),), runtime_dir=folder / "run")
-        daemon = scenes.start_ruled(obs, RULES, engine="echo")
-        with obs:
-            in_step(obs, daemon)
-            assert obs.stop()
-            wait_for("OBS's end", lambda: "waiting for OBS" in str(daemon.query().obs), PATIENCE_S)
-            obs.start()
-            in_step(obs, daemon)
-            assert daemon.stop() == 0
-            daemon = scenes.start_ruled(obs, RULES, engine="echo")
-            in_step(obs, daemon)
-            scenes.rules_file(obs).write_text("")
-            wait_for(
-                "what was before", lambda: scenes.settings_of(daemon, "Cam").style == "sepia", PATIENCE_S
-            )
-        assert daemon.stop() == 0
-
-
 def in_step(obs: Obs, daemon: RunningDaemon) -> None:
     """Wait until OBS and daemon have found each other, and the picture is painted as the scene wants."""
     obs.wait_painted()

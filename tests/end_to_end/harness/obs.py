@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import os
@@ -24,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import obsws_python
 from PIL import Image
+from tests.end_to_end.harness import server
 from tests.end_to_end.harness.clips import HEIGHT, WIDTH
 from tests.end_to_end.harness.leaks import Leftovers
 
@@ -128,9 +130,12 @@ class Obs:
         self._command = limner_command
         self._preview = preview
         self._websocket = obs_config.WebSocket(port=free_port(), password=secrets.token_hex(8))
+        self._serves = True
         self._stack = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         self._client: obsws_python.ReqClient | None = None
+        self.ended = ""
+        """How it ended, the last time."""
 
     # ---- life
 
@@ -154,7 +159,7 @@ class Obs:
         if kind is not None:
             print(f"OBS's log ({self.log}):\n{obs_process.tail(self.log, 40)}")
             return
-        assert clean or self.may_crash_at_the_end, f"OBS did not close by itself; see {self.log}"
+        assert clean or self.may_crash_at_the_end, f"OBS ended badly: {self.ended}; see {self.log}"
         shutil.rmtree(self.home)
 
     @property
@@ -163,7 +168,7 @@ class Obs:
         return any(camera.tone for camera in self._cameras)
 
     def start(self) -> None:
-        """Start OBS (again, after `kill`) with the same configuration, and connect."""
+        """Start OBS (again, after `kill`) with the same configuration, and connect if its server is on."""
         shutil.rmtree(self.stats_dir, ignore_errors=True)
         self.stats_dir.mkdir()
         environment = {
@@ -178,6 +183,8 @@ class Obs:
             preload=self._build.shim,
         )
         self._process = obs_process.start_obs(launch)
+        if not self._serves:
+            return
         wait_for("obs-websocket", self._connect, 20)
         wait_for("OBS to be ready", self._is_ready, 20)
 
@@ -189,7 +196,9 @@ class Obs:
         if self._process is None:
             return True
         process, self._process = self._process, None
-        return obs_process.stop_obs(process)
+        clean = obs_process.stop_obs(process)
+        self.ended = f"code {process.returncode}, {obs_process.tail(self.log, 3)}"
+        return clean
 
     def kill(self) -> None:
         """kill -9."""
@@ -241,6 +250,13 @@ class Obs:
         answer = self.client.base_client.req("GetStats")["requestStatus"]
         assert answer["result"] or answer["code"] == NOT_READY, answer
         return bool(answer["result"])
+
+    def reconfigure(self, *, password: str | None = None, serves: bool = True) -> None:
+        """Give obs-websocket another password, or switch it on or off, as it is from the next start on."""
+        assert self._process is None, "OBS would write over it when it ends"
+        self._serves = serves
+        self._websocket = dataclasses.replace(self._websocket, password=password or self._websocket.password)
+        server.rewrite(self.home / "obs-studio", self._websocket, enabled=serves)
 
     @property
     def websocket(self) -> obs_config.WebSocket:
