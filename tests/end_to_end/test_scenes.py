@@ -5,15 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import psutil
 import pytest
-from tests.end_to_end.harness import scenes
+from tests.end_to_end.harness import bursts, scenes
 from tests.end_to_end.harness.looks import Eye, Look, steady_look
 from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
 from tests.support.daemon import RunningDaemon, private_runtime_dir
-
-from limner.daemon.client import Client
-from limner.daemon.protocol import Change
 
 pytestmark = [pytest.mark.obs, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -128,9 +124,10 @@ def test_of_200_changes_in_10_s_the_last_stays(obs_build: Build, street: Path) -
             obs.wait_painted()
             scenes.add_scene(obs, "Gaming", "Cam")
             scenes.add_filter(obs, "Cam", "Dream")
-            burst(obs, daemon, 20)
-            before, before_bytes = obs.stats(), memory_bytes(daemon)
-            burst(obs, daemon, 200)
+            bursts.burst(obs, daemon, 20)
+            usual = bursts.lagged_share(obs, lambda: time.sleep(5))
+            before_bytes = bursts.memory_bytes(daemon)
+            lagged = bursts.lagged_share(obs, lambda: bursts.burst(obs, daemon, 200))
             # The wish of the end, and nothing left on its way that could still change it.
             for _ in range(2):
                 wait_for(
@@ -140,33 +137,9 @@ def test_of_200_changes_in_10_s_the_last_stays(obs_build: Build, street: Path) -
                     instead=daemon.query,
                 )
                 wait_for_frames(obs, 10)
-            after = obs.stats()
-            # Generous: other work may share this machine. tests/benchmarks/obs_scenes.py measures it.
-            assert after.lagged - before.lagged < 0.5 * (after.rendered - before.rendered)
-            assert memory_bytes(daemon) - before_bytes < 4 * 2**20
-
-
-def burst(obs: Obs, daemon: RunningDaemon, count: int) -> None:
-    """Change scenes, filters and settings 20 times a second; the last of each: Gaming, Dream on."""
-    with Client(daemon.runtime_dir) as client:
-        for number in range(count):
-            is_last = number >= count - 3
-            match number % 3:
-                case 0:
-                    obs.show_scene("Gaming" if number % 2 or is_last else "Main")
-                case 1:
-                    scenes.switch(obs, "Cam", "Dream", bool(number % 2) or is_last)
-                case _:
-                    client.set(Change(seed=number))
-            time.sleep(0.05)
-
-
-def memory_bytes(daemon: RunningDaemon) -> int:
-    """Return what the daemon and the control of OBS hold by themselves."""
-    process = psutil.Process(daemon.pid)
-    control = [one for one in process.children() if "limner.obs_bridge" in one.cmdline()]
-    assert len(control) == 1
-    return sum(int(one.memory_full_info().uss) for one in (process, *control))
+            # What else runs on this machine makes OBS lag, too. tests/benchmarks/obs_scenes.py holds the 1 %.
+            assert lagged <= usual + 0.03, (lagged, usual)
+            assert bursts.memory_bytes(daemon) - before_bytes < 4 * 2**20
 
 
 def test_other_collections_other_names_and_scenes_that_go(obs_build: Build, street: Path) -> None:

@@ -25,7 +25,8 @@ from limner.obs_bridge.websocket import ObsError, ObsSocket, RequestError
 log = logging.getLogger("limner.obs")
 TICK_S = 0.5
 RETRY_S = 1.0
-# More events of the same burst are waited for this long, but OBS is looked at no later than this.
+# An event after a calm is acted on at once. More of them are waited for this long, but OBS is looked at no
+# later than this.
 QUIET_S = 0.005
 LONGEST_BURST_S = 0.05
 # OBS starts, or is busy with itself.
@@ -47,6 +48,8 @@ class Controller:
         self._obs: ObsSocket | None = None
         self._waits_for = "OBS"
         self._next_try_s = 0.0
+        self._acted_s = 0.0
+        """When events were taken last."""
         self._watcher = Watcher()
         self._told: ObsInfo | None = None
         self._stopping = False
@@ -79,14 +82,16 @@ class Controller:
 
     def _gather_burst(self) -> None:
         """Take the events of a moment together: of many changes only the last counts."""
-        end_s = time.monotonic() + LONGEST_BURST_S
+        begin_s = time.monotonic()
+        quiet_s = 0.0 if begin_s - self._acted_s > LONGEST_BURST_S else QUIET_S
         try:
-            while self._obs and time.monotonic() < end_s:
+            while self._obs and time.monotonic() < begin_s + LONGEST_BURST_S:
                 self._take_events(self._obs)
-                if self._obs is None or not select.select([self._obs], [], [], QUIET_S)[0]:
-                    return
+                if self._obs is None or not select.select([self._obs], [], [], quiet_s)[0]:
+                    break
         except ObsError as error:
             self._lost(error)
+        self._acted_s = time.monotonic()
 
     def _take_events(self, obs: ObsSocket) -> None:
         self._watcher.heard(obs.events())
@@ -102,6 +107,9 @@ class Controller:
             self._look(self._obs)
         self._apply()
         self._tell()
+        # What is in the picture since when is told to whoever said it, and nobody here asks.
+        while self._client.receive_message(0) is not None:
+            pass
 
     # ---- OBS
 
