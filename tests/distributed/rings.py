@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import multiprocessing as mp
 import threading
 import time
@@ -15,17 +16,24 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from tests.engine.streaming import stream_of
+from tests.engine.tiny import tiny_config
 from torch import Tensor
 
 from limner.engine.blocks import Split
+from limner.engine.clock import NO_TIME
 from limner.engine.config import ModelConfig
 from limner.engine.pipeline.channel import ChannelClosedError
 from limner.engine.pipeline.commands import Fault, encoded
+from limner.engine.pipeline.denoiser import PipelinedDenoiser
 from limner.engine.pipeline.engine import PipelineEngine
 from limner.engine.pipeline.group import Meeting, join, open_store
 from limner.engine.pipeline.member import serve
 from limner.engine.pipeline.part_dit import BlockFiles
 from limner.engine.pipeline.stage import Stage
+from limner.engine.pipeline.timing import REPORT_S
+from limner.engine.stream import denoised
+from limner.engine.types import Painted
 
 HOST = "127.0.0.1"
 READY = b"ready"
@@ -57,8 +65,12 @@ class PipeCoordinator:
         self._pipes = pipes
         self._heard: deque[tuple[int, bytes]] = deque()
         self._lost: set[int] = set()
-        for rank, pipe in enumerate(pipes, 1):
-            threading.Thread(target=self._read, args=(rank, pipe), daemon=True).start()
+        self._over = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._read, args=(rank, pipe)) for rank, pipe in enumerate(pipes, 1)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def tell(self, rank: int, message: bytes) -> None:
         with contextlib.suppress(OSError):
@@ -70,10 +82,18 @@ class PipeCoordinator:
     def lost(self) -> frozenset[int]:
         return frozenset(self._lost)
 
+    def close(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        for pipe in self._pipes:
+            pipe.close()
+
     def _read(self, rank: int, pipe: Connection) -> None:
         with contextlib.suppress(EOFError, OSError):
-            while True:
-                self._heard.append((rank, pipe.recv_bytes()))
+            while not self._over.is_set():
+                if pipe.poll(0.05):
+                    self._heard.append((rank, pipe.recv_bytes()))
         self._lost.add(rank)
 
 
@@ -122,9 +142,44 @@ class Ranks:
     coordinator: PipeCoordinator
     processes: list[Any]
     slowness: list[Any]
+    """Shared numbers, by rank: a test's stage computes so many times as long."""
+
+    def wait_for_split(self, split: Split) -> None:
+        """Until the blocks are where they are to be."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self.engine.watch.mover.is_moving or self.engine.watch.mover.split != split:
+            assert time.monotonic() < deadline, f"still {self.engine.watch.mover.split}"
+            time.sleep(0.01)
+
+    def held(self) -> dict[int, list[int]]:
+        """Blocks whose parameters have memory, by rank, as the ranks themselves count them."""
+        found: dict[int, list[int]] = {}
+        deadline = time.monotonic() + PATIENCE_S
+        time.sleep(2 * REPORT_S)  # Else it might be an older report.
+        while len(found) < len(self.processes) and time.monotonic() < deadline:
+            found = {times.rank: list(times.held) for times in self.engine.watch.newest() if times.rank}
+            time.sleep(0.05)
+        return found
 
 
-def weights_of(config: ModelConfig, tensors: dict[str, Tensor], folder: Path) -> Path:
+def tiny_of(layers: int, **changes: Any) -> ModelConfig:
+    """The tiny model with more layers, and noise that is never the same."""
+    config = tiny_config(kind="fresh")
+    return dataclasses.replace(config, dit=dataclasses.replace(config.dit, layers=layers, **changes))
+
+
+def pipelined(made: Ranks, chunks: Sequence[Tensor], **changes: Any) -> list[Painted]:
+    """What all chunks become, with as many on their way at once as the ranks can take."""
+    stream = stream_of(made.engine, **changes)
+    denoiser = stream.denoiser
+    assert isinstance(denoiser, PipelinedDenoiser)
+    begun = [denoiser.begin(stream.encode(chunk)) for chunk in chunks]
+    clean = [one.result(PATIENCE_S) for one in begun]
+    out = [stream.decode(denoised(None, chunk, NO_TIME)) for chunk in clean]
+    return [one for one in out if one is not None]
+
+
+def weights_of(tensors: dict[str, Tensor], folder: Path) -> Path:
     """The weights as a file that all ranks read."""
     path = folder / "model.safetensors"
     save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, path)
@@ -132,7 +187,14 @@ def weights_of(config: ModelConfig, tensors: dict[str, Tensor], folder: Path) ->
 
 
 @contextlib.contextmanager
-def ranks(config: ModelConfig, weights: Path, split: Split, *, stage: type[Stage] = Stage) -> Iterator[Ranks]:
+def ranks(
+    config: ModelConfig,
+    weights: Path,
+    split: Split,
+    *,
+    stage: type[Stage] = Stage,
+    balancing: bool = False,
+) -> Iterator[Ranks]:
     """An engine on this process and as many others as the split has ranks after the first."""
     context = mp.get_context("spawn")
     store = open_store(HOST)
@@ -146,6 +208,7 @@ def ranks(config: ModelConfig, weights: Path, split: Split, *, stage: type[Stage
         theirs.close()
         pipes.append(mine)
         processes.append(process)
+    coordinator = None
     try:
         for pipe in pipes:  # All at once then: they join within seconds of one another.
             assert pipe.recv_bytes() == READY
@@ -155,17 +218,23 @@ def ranks(config: ModelConfig, weights: Path, split: Split, *, stage: type[Stage
         coordinator = PipeCoordinator(pipes)
         engine = PipelineEngine(config, weights, dtype=torch.float32)
         engine.join(coordinator, group, split)
+        engine.watch.balancing = balancing
         try:
             yield Ranks(engine, coordinator, processes, slowness)
         finally:
             engine.leave()
             engine.close()
     finally:
-        for pipe in pipes:
-            pipe.close()
-        deadline = time.monotonic() + PATIENCE_S
-        for process in processes:
-            process.join(max(0.0, deadline - time.monotonic()))
-            if process.is_alive():
-                process.kill()
-                process.join()
+        if coordinator is not None:
+            coordinator.close()
+        end_all(processes)
+
+
+def end_all(processes: Sequence[Any]) -> None:
+    """Wait for processes to end, and end those that do not."""
+    deadline = time.monotonic() + PATIENCE_S
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+            process.join()

@@ -1,46 +1,128 @@
-"""Frames of two and three ranks are those of one process, bit by bit."""
+"""Frames of two and three ranks are those of one process, bit by bit, whatever changes on the way."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from tests.distributed.rings import Ranks, ranks, weights_of
-from tests.engine.streaming import clip, frames_of, painted, stream_of
-from tests.engine.tiny import random_weights, tiny_config
+from tests.distributed.rings import Ranks, pipelined, ranks, tiny_of, weights_of
+from tests.engine.streaming import clip, frames_of, painted, settings_of, stream_of
+from tests.engine.tiny import random_weights
+from torch import Tensor
 
-from limner.engine.config import ModelConfig
 from limner.engine.engine import Engine
+from limner.engine.errors import StateError
+from limner.engine.types import Painted
 
-
-def config_of(layers: int = 4) -> ModelConfig:
-    config = tiny_config(kind="fresh")
-    return dataclasses.replace(config, dit=dataclasses.replace(config.dit, layers=layers))
+LAYERS = 5
+CHANGES: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
+    "prompts": {3: {"prompt": "neon"}, 6: {"prompt": "warm oil"}},
+    "transition": {3: {"prompt": "neon", "transition_frames": 16}},
+    "recache": {7: {"prompt": "neon", "recache": True}},
+    "steps": {3: {"steps": 3}, 5: {"steps": 1}, 7: {"steps": 4}},
+    "lengths": {2: {"chunk_latents": 2}, 4: {"chunk_latents": 3}, 7: {"chunk_latents": 1}},
+    "sizes": {3: {"size": (32, 32)}, 6: {"size": None}},
+    "clean": {3: {"strength": 0.0}, 5: {"strength": 0.7}},
+    "seeds": {4: {"seed": 9, "strength": 0.3}},
+}
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = config_of()
-    return weights_of(config, random_weights(config), tmp_path_factory.mktemp("weights"))
+    return weights_of(random_weights(tiny_of(LAYERS)), tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")
 def alone(weights: Path) -> Engine:
-    return Engine(config_of(), weights, dtype=torch.float32)
+    return Engine(tiny_of(LAYERS), weights, dtype=torch.float32)
 
 
-@pytest.fixture(scope="module")
-def two(weights: Path) -> Iterator[Ranks]:
-    with ranks(config_of(), weights, ((0, 2), (2, 4))) as made:
+@pytest.fixture(scope="module", params=[((0, 2), (2, 5)), ((0, 2), (2, 3), (3, 5))], ids=["two", "three"])
+def made(request: pytest.FixtureRequest, weights: Path) -> Iterator[Ranks]:
+    with ranks(tiny_of(LAYERS), weights, request.param) as made:
         yield made
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
-def test_two_ranks_give_the_frames_of_one(alone: Engine, two: Ranks, steps: int) -> None:
+def test_frames_are_those_of_one_process(alone: Engine, made: Ranks, steps: int) -> None:
     chunks = clip(9)
     expected = painted(stream_of(alone, steps=steps, stream_batch=False), chunks)
-    got = painted(stream_of(two.engine, steps=steps), chunks)
+    assert torch.equal(frames_of(pipelined(made, chunks, steps=steps)), frames_of(expected))
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_changes_come_at_the_same_chunk(alone: Engine, made: Ranks, name: str) -> None:
+    assert torch.equal(changing(made.engine, CHANGES[name]), changing(alone, CHANGES[name]))
+
+
+def test_a_cut_begins_the_same_context(alone: Engine, made: Ranks) -> None:
+    chunks = [*([clip(1)[0] // 8] * 4), *([255 - clip(1, seed=9)[0] // 8] * 4)]
+    expected = painted(stream_of(alone, steps=2, stream_batch=False), chunks)
+    got = pipelined(made, chunks, steps=2)
+    assert any(one.is_cut for one in expected)
+    assert [one.is_cut for one in got] == [one.is_cut for one in expected]
     assert torch.equal(frames_of(got), frames_of(expected))
+
+
+def test_a_reset_forgets_everything_on_all_ranks(made: Ranks) -> None:
+    chunks, stream = clip(6), stream_of(made.engine, steps=2)
+    first = frames_of(painted(stream, chunks))
+    stream.reset()
+    assert torch.equal(frames_of(painted(stream, chunks)), first)
+
+
+def test_streams_do_not_touch_one_another(alone: Engine, made: Ranks) -> None:
+    streams = [stream_of(made.engine, steps=2, seed=seed) for seed in (1, 2)]
+    clips = [clip(6, seed=5), clip(6, seed=6)]
+    got: list[list[Painted]] = [[], []]
+    for pair in zip(*clips, strict=True):
+        for stream, chunk, out in zip(streams, pair, got, strict=True):
+            out += [one for one in [stream.push(chunk)] if one is not None]
+    for seed, chunks, out in zip((1, 2), clips, got, strict=True):
+        expected = painted(stream_of(alone, steps=2, seed=seed, stream_batch=False), chunks)
+        assert torch.equal(frames_of(out), frames_of(expected))
+
+
+def test_each_rank_has_only_its_blocks_in_memory(made: Ranks) -> None:
+    dit = made.engine.stage.dit
+    allocated = {name for name, tensor in dit.named_parameters() if not tensor.is_meta}
+    assert dit.held == [0, 1]
+    assert {name.split(".")[1] for name in allocated if name.startswith("blocks.")} == {"0", "1"}
+    held = made.held()
+    assert [layer for rank in sorted(held) for layer in held[rank]] == [2, 3, 4]
+
+
+def test_the_state_of_a_stream_over_ranks_is_refused_in_a_sentence(made: Ranks) -> None:
+    with pytest.raises(StateError, match="several ranks"):
+        stream_of(made.engine).state()
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_sinks_that_give_way_do_so_on_all_ranks(tmp_path: Path, steps: int) -> None:
+    config = tiny_of(LAYERS, sink_threshold=0.9, sink_frames=2)
+    weights = weights_of(random_weights(config), tmp_path)
+    frames = {}
+    for name, threshold in (("some", 0.9), ("none", 0.0)):
+        one = Engine(tiny_of(LAYERS, sink_threshold=threshold, sink_frames=2), weights, dtype=torch.float32)
+        stream = stream_of(one, steps=steps, stream_batch=False, chunk_latents=2)
+        frames[name] = frames_of(painted(stream, clip(12, frames=8)))
+    assert not torch.equal(frames["some"], frames["none"]), "no sink gave way: nothing is tested"
+    with ranks(config, weights, ((0, 2), (2, 5))) as made:
+        got = pipelined(made, clip(12, frames=8), steps=steps, chunk_latents=2)
+    assert torch.equal(frames_of(got), frames["some"])
+
+
+def changing(engine: Engine, changes: Mapping[int, Mapping[str, Any]]) -> Tensor:
+    """Frames of a stream whose settings change before these chunks."""
+    wanted: dict[str, Any] = {"steps": 2, "stream_batch": False}
+    stream, out = stream_of(engine, **wanted), []
+    for number in range(10):
+        if number in changes:
+            wanted |= changes[number]
+            stream.update(settings_of(**wanted))
+        frames = clip(1, seed=number, frames=stream.frames_per_chunk)[0]
+        out += [one for one in [stream.push(frames)] if one is not None]
+    return frames_of(out)

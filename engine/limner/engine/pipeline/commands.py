@@ -135,7 +135,8 @@ class Times(_Message, frozen=True, kw_only=True):
     """What a rank did since its last report."""
 
     rank: int
-    blocks: int
+    held: tuple[int, ...]
+    """Blocks that it has in memory."""
     forwards: int
     compute_ms: float
     """The median of a forward through its blocks; 0 when there was none."""

@@ -23,6 +23,7 @@ from limner.engine.pipeline.link import Transport
 from limner.engine.pipeline.part_dit import BlockFiles
 from limner.engine.pipeline.ring import PipelineError, Ring
 from limner.engine.pipeline.stage import Stage
+from limner.engine.pipeline.watch import Watch
 from limner.engine.queues import queues_of
 from limner.engine.wan.lora import Prepared
 
@@ -60,8 +61,14 @@ class PipelineEngine(Engine):
         self.stage.hold(self._files.block, range(*split[0]))
         _wait_for_all(channel, transport.size, is_ended)
         arriving, driving, _ = queues_of(self.device)
-        self._ring = Ring(FirstRank(self.stage, channel, transport, driving), driving, arriving)
+        rank0 = FirstRank(self.stage, channel, transport, driving)
+        self.watch = Watch(rank0, channel, split, self._files.block)
+        self._ring = Ring(rank0, driving, arriving, self.watch.look)
         return self._ring
+
+    def rebalance(self, split: Split) -> None:
+        """Bring the ranks to this split while streams paint; see `Watch` for when it is reached."""
+        self.ring.do(lambda: self.watch.mover.want(split)).result()
 
     def leave(self) -> None:
         """End the generation in good order: the other ranks stop. Chunks on their way are lost."""

@@ -8,13 +8,14 @@ Legend: R rows (one), T latent frames of a chunk, C latent channels, H×W latent
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from limner.engine.clock import StageClock
 from limner.engine.dit.context import TextContext
+from limner.engine.dit.model import Block
 from limner.engine.dit.sinks import sinks_to_replace
 from limner.engine.dit.window import Window
 from limner.engine.pipeline import commands as c
@@ -26,10 +27,11 @@ from limner.engine.pipeline.packets import (
     Layout,
     VelocityPacket,
     mask_kind,
+    moving_layout,
     sinks_layout,
     text_layout,
 )
-from limner.engine.pipeline.stage import Stage
+from limner.engine.pipeline.stage import Stage, copied
 from limner.engine.pipeline.stage_cache import StageCache
 from limner.engine.pipeline.texts import EmbeddedText
 from limner.engine.pipeline.timing import StageTimes
@@ -55,8 +57,8 @@ class FirstRank:
         self._channel, self._queue = channel, queue
         self.buffers = Buffers(stage.dit.device)
         last = self.size - 1
-        self.to_next = Outgoing(transport, 1, ALONG, self.buffers, queue)
-        self.from_next = Incoming(transport, 1, BACK, self.buffers, queue)
+        self._to_next = Outgoing(transport, 1, ALONG, self.buffers, queue)
+        self._from_next = Incoming(transport, 1, BACK, self.buffers, queue)
         self._from_last = Incoming(transport, last, ALONG, self.buffers, queue)
         self._texts: dict[TextContext, int] = {}
         self._numbers = itertools.count()
@@ -67,6 +69,10 @@ class FirstRank:
         message = c.encoded(command)
         for rank in range(1, self.size):
             self._channel.tell(rank, message)
+
+    def tell_one(self, rank: int, command: c.Command) -> None:
+        """Tell one of the others something that no other rank needs to know."""
+        self._channel.tell(rank, c.encoded(command))
 
     def window(self, stream: int, rows: int, latent_size: tuple[int, int]) -> Window:
         """A new window for a stream, which remembers nothing."""
@@ -142,7 +148,7 @@ class FirstRank:
             part.copy_(value)
         if packet.likeness_TX2L is not None and likeness is not None:
             packet.likeness_TX2L[..., self.stage.layers] = likeness
-        self.to_next.send(packet_B)
+        self._to_next.send(packet_B)
         return Answer(answer, self._from_last.expect(answer.size_bytes), None, held_from)
 
     def replace_sinks(self, course: Course, row: int, likeness_TX2L: Tensor, held_from: int) -> None:
@@ -172,6 +178,29 @@ class FirstRank:
         self._share(command, layout, [text.text_RSD, *([] if text.mask is None else [text.mask])])
         self.stage.text(number, text.text_RSD, text.mask)
 
+    def move(self, layers: range, source: int, target: int, blocks: Mapping[int, Block]) -> None:
+        """Blocks change hands between neighbours, with what streams remember in them.
+
+        `blocks`: those that rank 0 gets. It waits for their past then, which is there as soon as the rank
+        after it has done what it was told before.
+        """
+        stage, dtype = self.stage, self.stage.dit.dtype
+        layout = moving_layout(stage.state_shapes, dtype, len(layers))
+        size_bytes = max(layout.size_bytes, 1)
+        self.tell(
+            c.Move(first=layers.start, end=layers.stop, source=source, target=target, size_bytes=size_bytes)
+        )
+        if target == 0:
+            packet_B = self._from_next.expect(size_bytes).wait()
+            stage.put(blocks)
+            copied(layout.views(packet_B), stage.moving(layers))
+            self.buffers.give(packet_B, self._queue)
+        elif source == 0:
+            packet_B = self.buffers.take(size_bytes, self._queue)
+            copied(stage.moving(layers), layout.views(packet_B))
+            self._to_next.send(packet_B)
+            stage.drop(layers)
+
     def _share(self, command: c.Command, layout: Layout, tensors: list[Tensor]) -> None:
         """Send the same to all ranks, from each to the next."""
         if self.size == 1:
@@ -180,4 +209,4 @@ class FirstRank:
         packet_B = self.buffers.take(layout.size_bytes, self._queue)
         for view, tensor in zip(layout.views(packet_B), tensors, strict=True):
             view.copy_(tensor)
-        self.to_next.send(packet_B)
+        self._to_next.send(packet_B)

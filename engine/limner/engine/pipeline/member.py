@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 import torch
 
@@ -17,6 +17,7 @@ from limner.engine.clock import StageClock
 from limner.engine.dit.model import Block
 from limner.engine.errors import EngineError
 from limner.engine.pipeline import commands as c
+from limner.engine.pipeline.beside import blocks_beside
 from limner.engine.pipeline.channel import Member
 from limner.engine.pipeline.link import ALONG, BACK, Arriving, Buffers, Incoming, Outgoing, Transport
 from limner.engine.pipeline.packets import (
@@ -65,15 +66,13 @@ class _Serving:
     def run(self) -> None:
         hearing = threading.Thread(target=self._hear, name="limner-hearing", daemon=True)
         hearing.start()
-        loader = ThreadPoolExecutor(1, "limner-blocks")
         try:
             with torch.inference_mode(), self._queue:
-                while self._step(loader):
+                while self._step():
                     pass
         finally:
             self._over.set()
             self._stage.clear()
-            loader.shutdown()
             hearing.join()
 
     def _hear(self) -> None:
@@ -98,7 +97,7 @@ class _Serving:
                 return (self._from_after if is_back else self._from_before).expect(command.size_bytes)
         return None
 
-    def _step(self, loader: ThreadPoolExecutor) -> bool:
+    def _step(self) -> bool:
         """Do the next command, if there is one; whether there may be more."""
         self._report()
         began_s = time.perf_counter()
@@ -112,9 +111,9 @@ class _Serving:
         command, arriving = todo
         packet_B = None if arriving is None else arriving.wait()
         self._times.waited(time.perf_counter() - began_s)
-        return self._do(command, packet_B, loader)
+        return self._do(command, packet_B)
 
-    def _do(self, command: c.Command, packet_B: torch.Tensor | None, loader: ThreadPoolExecutor) -> bool:
+    def _do(self, command: c.Command, packet_B: torch.Tensor | None) -> bool:
         stage = self._stage
         match command:
             case c.Forward():
@@ -138,9 +137,8 @@ class _Serving:
             case c.Hold():
                 self._hold(command)
             case c.Prepare():
-                layers = range(command.first, command.end)
                 self._prepare = command
-                self._loading = loader.submit(lambda: {layer: self._files.block(layer) for layer in layers})
+                self._loading = blocks_beside(self._files.block, range(command.first, command.end))
             case c.Stop():
                 return False
         return True
@@ -214,7 +212,7 @@ class _Serving:
         self._channel.report(c.encoded(c.Held(first=command.first, end=command.end)))
 
     def _report(self) -> None:
-        times = self._times.due(len(self._stage.layers))
+        times = self._times.due(self._stage.layers)
         if times is not None:
             self._channel.report(c.encoded(times))
         if self._prepare is not None and self._loading is not None and self._loading.done():

@@ -52,7 +52,8 @@ class PartDiT(CausalDiT):
     @property
     def held(self) -> list[int]:
         """Blocks that are in memory."""
-        return [layer for layer, block in enumerate(self._blocks()) if not block.modulation.is_meta]
+        blocks = enumerate(self._blocks())
+        return [layer for layer, block in blocks if not all(p.is_meta for p in block.parameters())]
 
     def text_context(self, text_RSE: Tensor, mask_RS: Tensor | None = None) -> TextContext:
         """A text without keys and values: each rank makes those of its own blocks."""

@@ -24,17 +24,14 @@ class Stage:
 
     def __init__(self, dit: PartDiT, recorder_of: RecorderOf = no_recorder) -> None:
         self.dit = dit
+        self.layers = dit.held
+        """Blocks that it holds."""
         self.caches: dict[int, StageCache] = {}
         """By stream."""
         self.texts: dict[int, StageText] = {}
         self._recorder_of = recorder_of
         self._replayers: dict[int, Replayer] = {}
         self._held: dict[object, Held] = {}
-
-    @property
-    def layers(self) -> list[int]:
-        """Blocks that it holds."""
-        return self.dit.held
 
     def open(self, stream: int, rows: int, grid: tuple[int, int]) -> StageCache:
         """Begin with a stream, or begin it anew; `grid`: tokens down and across."""
@@ -88,6 +85,7 @@ class Stage:
         self._forget_graphs()
         for layer, block in blocks.items():
             self.dit.put(layer, block)
+        self.layers = self.dit.held
         for text in self.texts.values():
             text.add(blocks)
         for cache in self.caches.values():
@@ -102,6 +100,7 @@ class Stage:
                 text.drop([layer])
             for cache in self.caches.values():
                 cache.drop([layer])
+        self.layers = self.dit.held
 
     @property
     def state_shapes(self) -> list[torch.Size]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import deque
+from collections.abc import Sequence
 
 from limner.engine.clock import Span
 from limner.engine.pipeline.commands import Times
@@ -32,8 +33,8 @@ class StageTimes:
         """There was nothing to compute with for so long."""
         self._waiting_s += seconds
 
-    def due(self, blocks: int) -> Times | None:
-        """What happened since the last report; None when that was not long ago. `blocks`: that it holds."""
+    def due(self, held: Sequence[int]) -> Times | None:
+        """What happened since the last report; None when that was not long ago. `held`: its blocks."""
         now_s = time.perf_counter()
         if now_s - self._since_s < REPORT_S:
             return None
@@ -42,7 +43,7 @@ class StageTimes:
         lengths_ms = [self._spans.popleft().ms() for _ in range(ready)]
         times = Times(
             rank=self._rank,
-            blocks=blocks,
+            held=tuple(held),
             forwards=len(lengths_ms),
             compute_ms=statistics.median(lengths_ms) if lengths_ms else 0.0,
             busy_ms=sum(lengths_ms),

@@ -1,0 +1,96 @@
+"""What rank 0 hears of the others, and what it makes of it: times, moves of blocks, the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from limner.engine.block_balance import Balance, Report, balance, begin
+from limner.engine.blocks import RankCost, Split
+from limner.engine.dit.model import Block
+from limner.engine.pipeline import commands as c
+from limner.engine.pipeline.channel import Coordinator
+from limner.engine.pipeline.first import FirstRank
+from limner.engine.pipeline.moving import Mover
+from limner.engine.pipeline.ring import POLL_S, PipelineError
+
+_GUESSED_MS = 1.0
+"""Of a block, before anything is measured: only the ratio of ranks counts, and all are taken for alike."""
+
+
+class Watch:
+    """Looks after the ranks of one generation, on the thread that drives.
+
+    Moves blocks to where there is time for them as long as `balancing` is on.
+    """
+
+    def __init__(
+        self, first: FirstRank, channel: Coordinator, split: Split, block_of: Callable[[int], Block]
+    ) -> None:
+        self.mover = Mover(first, split, block_of)
+        self.balancing = True
+        self.costs: tuple[RankCost, ...] = tuple(RankCost(_GUESSED_MS) for _ in split)
+        """What is known of the ranks; whoever knows their memory says it here, before anything is painted."""
+        self.coding_ms = 0.0
+        """What encoding and decoding take of rank 0's time, averaged over forwards."""
+        self._first, self._channel = first, channel
+        self._times: dict[int, c.Times] = {}
+        self._fresh: set[int] = set()
+        self._balance: Balance | None = None
+        self._looked_s = 0.0
+
+    def newest(self) -> list[c.Times]:
+        """The last report of each rank, in their order. For any thread."""
+        return [self._times[rank] for rank in sorted(self._times)]
+
+    def look(self) -> None:
+        """Take what has come; PipelineError when a rank is gone or has failed."""
+        now_s = time.perf_counter()
+        if now_s - self._looked_s < POLL_S:
+            return
+        self._looked_s = now_s
+        for rank, message in self._channel.heard():
+            self._hear(rank, c.report_in(message))
+        if lost := self._channel.lost():
+            raise PipelineError(f"rank {min(lost)} is gone")
+        own = self._first.times.due(self._first.stage.dit.held)
+        if own is not None:
+            self._note(own)
+        self._weigh(now_s)
+        self.mover.look()
+
+    def _hear(self, rank: int, report: c.Report) -> None:
+        match report:
+            case c.Times():
+                self._note(report)
+            case c.Prepared():
+                self.mover.prepared(rank, report)
+            case c.Fault(reason=reason):
+                raise PipelineError(f"rank {rank} failed: {reason}")
+
+    def _note(self, times: c.Times) -> None:
+        self._times[times.rank] = times
+        if times.forwards or not times.held:
+            self._fresh.add(times.rank)
+
+    def _weigh(self, now_s: float) -> None:
+        """Let blocks go to where there is time, when all ranks have reported under the split of now."""
+        ranks = range(self._first.size)
+        if self.mover.is_moving or not self.balancing:
+            self._fresh.clear()
+            return
+        if len(self._fresh) < len(ranks):
+            return
+        self._fresh.clear()
+        split, times = self.mover.split, self.newest()
+        if [len(one.held) for one in times] != [end - first for first, end in split]:
+            return
+        report = Report(
+            now_s=now_s,
+            split=split,
+            blocks_ms=tuple(one.compute_ms for one in times),
+            fixed_ms=(self.coding_ms, *(0.0 for _ in ranks[1:])),
+        )
+        self._balance = balance(self._balance or begin(split, self.costs), report)
+        if self._balance.split != split:
+            self.mover.want(self._balance.split)
