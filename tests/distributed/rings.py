@@ -134,6 +134,18 @@ def rank_main(pipe: Connection, job: RankJob) -> None:
         raise
 
 
+class Alone:
+    """A group of one."""
+
+    rank, size = 0, 1
+
+    def isend(self, tensor: Tensor, to: int, tag: int) -> Any:
+        raise AssertionError("there is nobody to send to")
+
+    def irecv(self, tensor: Tensor, of: int, tag: int) -> Any:
+        raise AssertionError("there is nobody to receive from")
+
+
 @dataclass
 class Ranks:
     """An engine over its ranks."""
@@ -143,6 +155,12 @@ class Ranks:
     processes: list[Any]
     slowness: list[Any]
     """Shared numbers, by rank: a test's stage computes so many times as long."""
+
+    def alone(self) -> None:
+        """End all other ranks; rank 0 goes on with all blocks."""
+        self.engine.leave()
+        layers = self.engine.config.dit.layers
+        self.engine.join(self.coordinator, Alone(), ((0, layers),))
 
     def wait_for_split(self, split: Split) -> None:
         """Until the blocks are where they are to be."""

@@ -1,0 +1,177 @@
+"""Overlap over ranks: chunks are encoded and decoded on one lane, and denoised in the ring meanwhile.
+
+Implements `AnyLanes`, so that whoever paints does it as on one device. Each chunk comes out as soon as it has
+been round and is decoded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from limner.engine.clock import Span
+from limner.engine.device_lanes import tensors_in
+from limner.engine.frames import Uploaded, Uploader
+from limner.engine.painting import Painting
+from limner.engine.pipeline.denoiser import PipelinedDenoiser
+from limner.engine.pipeline.engine import PipelineEngine
+from limner.engine.queues import Mark, queues_of
+from limner.engine.stream import Stream, denoised
+from limner.engine.types import CleanChunk, NoisedChunk, Painted
+
+_SHARE = 0.2
+"""Weight of the newest chunk in the time that coding takes."""
+
+Result = TypeVar("Result")
+
+
+class PipelineLanes:
+    """The lanes of an engine over ranks, for all its streams. Close it, or use it in a `with`."""
+
+    def __init__(self, engine: PipelineEngine, threads: int = 1) -> None:
+        """`threads`: CPU threads of the lane that codes, and of the one that drives the ring, each."""
+        self._engine = engine
+        self._encoding, self._denoising, self._decoding = queues_of(engine.device)
+        self._on_device = engine.device.type == "cuda"
+        self.uploader = Uploader(engine.device) if self._on_device else None
+        """Of the thread that pushes, for all streams, where there is a device to bring frames to."""
+        self._coding = ThreadPoolExecutor(
+            1, "limner-coding", initializer=torch.set_num_threads, initargs=(threads,)
+        )
+        self._finishing = ThreadPoolExecutor(1, "limner-finishing")
+        self._flying: set[Future[list[CleanChunk]]] = set()
+        self._coded_s = 0.0
+        self._landed_s = 0.0
+        engine.ring.do(lambda: torch.set_num_threads(threads))
+
+    @property
+    def most_inside(self) -> int:
+        """One a rank, and one on the lane that codes."""
+        return self._engine.ring.first.size + 1
+
+    def __enter__(self) -> PipelineLanes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish what was begun and end all threads; the ring goes on."""
+        self._coding.submit(lambda: None).result()  # What was pushed is in the ring from here on.
+        wait(list(self._flying))
+        self._engine.ring.do(lambda: None).result()  # Who lands a chunk has handed it to the lane by then.
+        self._coding.shutdown()
+        self._finishing.shutdown()
+
+    def paint(
+        self, stream: Stream, frames_TCHW: Tensor | Uploaded, painted: Future[Painted | None]
+    ) -> Future[Any]:
+        """As `AnyLanes` says. On a device, what is painted comes with its RGBA on the host."""
+        here = self._encoding.mark_of_caller()
+        return self._coding.submit(self._encode, stream, frames_TCHW, here, painted)
+
+    def alone(self, work: Callable[[], Result]) -> Result:
+        """As `AnyLanes` says."""
+        return self._coding.submit(self._alone, work).result()
+
+    def between(self, work: Callable[[], Result]) -> Result:
+        """As `AnyLanes` says."""
+        return self._coding.submit(self._between, work).result()
+
+    def _encode(
+        self, stream: Stream, frames: Tensor | Uploaded, here: Mark, painted: Future[Painted | None]
+    ) -> None:
+        begun_s = time.perf_counter()
+        try:
+            self._encoding.after(here)
+            self._encoding.use(tensors_in(frames))
+            with self._encoding:
+                chunk = stream.encode(frames)
+            denoiser = stream.denoiser
+            assert isinstance(denoiser, PipelinedDenoiser), "a stream of another engine"
+            done = denoiser.begin(chunk, self._encoding.mark())
+        except BaseException as fault:  # Whatever it is, it belongs to who waits for the chunk.
+            painted.set_exception(fault)
+            return
+        self._flying.add(done)
+        coded_s = time.perf_counter() - begun_s
+        entered_s = time.perf_counter()
+        done.add_done_callback(
+            lambda clean: self._denoised(stream, chunk, clean, (coded_s, entered_s), painted)
+        )
+
+    def _denoised(
+        self,
+        stream: Stream,
+        chunk: NoisedChunk,
+        clean: Future[list[CleanChunk]],
+        times: tuple[float, float],
+        painted: Future[Painted | None],
+    ) -> None:
+        """On the thread that drives: it must not be held up."""
+        if (fault := clean.exception()) is not None:
+            self._flying.discard(clean)
+            painted.set_exception(fault)
+            return
+        coded_s, entered_s = times
+        now_s = time.perf_counter()
+        # What the chunk cost: with others on their way, not how long it was on its way itself.
+        spent = Span(max(entered_s, self._landed_s), now_s)
+        self._landed_s = now_s
+        mark = self._denoising.mark()
+        self._coding.submit(self._decode, stream, (chunk, clean, spent), mark, coded_s, painted)
+        self._flying.discard(clean)
+
+    def _decode(
+        self,
+        stream: Stream,
+        what: tuple[NoisedChunk, Future[list[CleanChunk]], Span],
+        mark: Mark,
+        coded_s: float,
+        painted: Future[Painted | None],
+    ) -> None:
+        begun_s = time.perf_counter()
+        chunk, clean, spent = what
+        try:
+            out = denoised(chunk, clean.result(), spent)
+            self._decoding.after(mark)
+            self._decoding.use(tensors_in(out))
+            with self._decoding:
+                painting = stream.painting(out, download=self._on_device)
+        except BaseException as fault:  # As above.
+            painted.set_exception(fault)
+            return
+        self._finishing.submit(_finish, painting, painted)
+        self._note(coded_s + time.perf_counter() - begun_s, chunk.steps)
+
+    def _note(self, coded_s: float, steps: int) -> None:
+        """Tell who balances the ranks what coding takes of rank 0's time."""
+        self._coded_s += _SHARE * (coded_s - self._coded_s) if self._coded_s else coded_s
+        if not self._on_device:
+            self._engine.watch.coding_ms = self._coded_s * 1000 / steps
+
+    def _alone(self, work: Callable[[], Result]) -> Result:
+        self._encoding.after(self._decoding.mark())
+        with self._encoding:
+            result = work()
+        self._decoding.after(self._encoding.mark())
+        return result
+
+    def _between(self, work: Callable[[], Result]) -> Result:
+        wait(list(self._flying))
+        return self._engine.ring.do(work).result()
+
+
+def _finish(painting: Painting | None, painted: Future[Painted | None]) -> None:
+    """Wait for the device, and hand out."""
+    try:
+        result = None if painting is None else painting.painted()
+    except BaseException as fault:  # A broken device shows here first.
+        painted.set_exception(fault)
+    else:
+        painted.set_result(result)
