@@ -18,7 +18,7 @@ SAYING, REFUSAL = "Say_", "Refused_"
 # What only a technician would miss: which part of a model is being loaded.
 MAY_BE_LEFT_OUT = {"{part}"}
 # The same word in both languages.
-SAME = {"Style", "Transition", "Mode", "Mix", "Prompt"}
+SAME = {"Style", "Transition", "Mode", "Mix", "Prompt", "Change"}
 
 
 def words_of(name: str) -> dict[str, str]:

@@ -51,19 +51,14 @@ static bool bypass_clicked(obs_properties_t *properties, obs_property_t *button,
 static void add_figures(obs_properties_t *p, const struct filter *f, const struct link_status *status)
 {
 	char line[NAME_BYTES * 2 + 300], fps[24], delay[24], paint[24], dropped[24];
-	if (!status->open)
+	if (!status->device[0])
 		return;
-	if (status->device[0]) {
-		words_say(line, sizeof(line), T_("Painter"), "model", status->model, "device", status->device,
-			NULL);
-		obs_properties_add_text(p, "painter", line, OBS_TEXT_INFO);
-	}
 	snprintf(fps, sizeof(fps), "%.1f", status->fps_out);
 	snprintf(delay, sizeof(delay), "%.0f", (double)f->stats.delay_us / 1000);
 	snprintf(paint, sizeof(paint), "%.0f", status->latency_ms);
 	snprintf(dropped, sizeof(dropped), "%llu", (unsigned long long)status->dropped);
-	words_say(line, sizeof(line), T_("Figures"), "fps", fps, "delay", delay, "paint", paint, "dropped",
-		dropped, NULL);
+	words_say(line, sizeof(line), T_("Figures"), "model", status->model, "device", status->device, "fps",
+		fps, "delay", delay, "paint", paint, "dropped", dropped, NULL);
 	obs_properties_add_text(p, "figures", line, OBS_TEXT_INFO);
 }
 

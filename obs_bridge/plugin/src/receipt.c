@@ -22,7 +22,7 @@ static void add_text(struct list *list, const char *text)
 static void add(struct list *list, const char *key, const char *value)
 {
 	char text[NAME_BYTES + 200];
-	snprintf(text, sizeof(text), "%s: %s", list->words(key), value);
+	words_say(text, sizeof(text), list->words("Change"), "name", list->words(key), "value", value, NULL);
 	add_text(list, text);
 }
 

@@ -50,6 +50,8 @@ static void on_mirror(void *context, const struct settings *s, uint64_t serial)
 /* A language that says one thing in its own way. */
 static const char *words(const char *key)
 {
+	if (strcmp(key, "Change") == 0)
+		return "{name}: {value}";
 	return strcmp(key, "Say_live") == 0 ? "LIVE {fps}" : key;
 }
 

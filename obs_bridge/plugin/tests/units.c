@@ -659,7 +659,8 @@ static const char *lookup(const char *key)
 	static const char *const known[][2] = {{"Say_live", "Live: {fps} Bilder, {model}"},
 		{"Say_none", "{} {"}, {"LastAccepted", "{accepted} {what}."},
 		{"LastApplied", "{what}, {shown}, {chunk}."}, {"LastShown", "{what}!"},
-		{"ShowsSource", "Quelle"}, {"NothingDiffers", "nichts"}, {"On", "an"}};
+		{"ShowsSource", "Quelle"}, {"Change", "{name}: {value}"}, {"NothingDiffers", "nichts"},
+		{"On", "an"}};
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		if (strcmp(key, known[i][0]) == 0)
 			return known[i][1];

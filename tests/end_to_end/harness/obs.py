@@ -121,6 +121,8 @@ class Obs:
         limner_command: str = "/nonexistent/limner",
         preview: bool = False,
         runtime_dir: Path | None = None,
+        language: str = "en-US",
+        geometry: str = "1280x800x24",
     ) -> None:
         # Short: sockets live below it, and their paths hold 107 bytes.
         self.home = Path(tempfile.mkdtemp(prefix="limner-e2e-", dir="/tmp"))
@@ -128,7 +130,7 @@ class Obs:
         self._build = build
         self._cameras = cameras
         self._command = limner_command
-        self._preview = preview
+        self._preview, self._language, self._geometry = preview, language, geometry
         self._websocket = obs_config.WebSocket(port=free_port(), password=secrets.token_hex(8))
         self._serves = True
         self._stack = ExitStack()
@@ -142,7 +144,9 @@ class Obs:
     def __enter__(self) -> Self:
         try:
             self._configure()
-            self._display = self._stack.enter_context(obs_process.virtual_display(self.home / "xvfb.log"))
+            self._display = self._stack.enter_context(
+                obs_process.virtual_display(self.home / "xvfb.log", self._geometry)
+            )
             self.start()
         except BaseException:
             self._stack.close()
@@ -226,6 +230,7 @@ class Obs:
         obs_config.write_private_config(
             obs_dir, profile, collection, websocket=self._websocket, preview=self._preview
         )
+        _speak(obs_dir / "global.ini", self._language)
         self._install_plugins(obs_dir / "plugins")
 
     def _install_plugins(self, plugins: Path) -> None:
@@ -257,6 +262,11 @@ class Obs:
         self._serves = serves
         self._websocket = dataclasses.replace(self._websocket, password=password or self._websocket.password)
         server.rewrite(self.home / "obs-studio", self._websocket, enabled=serves)
+
+    @property
+    def display(self) -> str:
+        """DISPLAY of its own screen."""
+        return self._display
 
     @property
     def websocket(self) -> obs_config.WebSocket:
@@ -375,6 +385,14 @@ class Obs:
 
     def leftovers(self) -> Leftovers:
         return Leftovers.of(self.runtime_dir)
+
+
+def _speak(global_ini: Path, language: str) -> None:
+    text = global_ini.read_text(encoding="utf-8")
+    assert "[General]\n" in text
+    global_ini.write_text(
+        text.replace("[General]\n", f"[General]\nLanguage={language}\n", 1), encoding="utf-8"
+    )
 
 
 def alive(pid: int) -> bool:
