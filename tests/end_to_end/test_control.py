@@ -332,6 +332,42 @@ def test_a_request_may_name_one_of_several_filters_on_a_source(
         assert obs.vendor("Reset", source="Cam")["filters_reached"] == 2
 
 
+def test_obs_in_german_speaks_german_and_follows_the_file_of_styles(
+    obs_build: Build, still: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "styles.toml"
+    with (
+        running_daemon("echo", LIMNER_CONFIG_DIR=str(tmp_path)) as running,
+        Obs(obs_build, (camera("Cam", still),), runtime_dir=running.runtime_dir, language="de-DE") as obs,
+        events(obs) as heard,
+    ):
+        obs.wait_painted("Cam")
+        wait_for("the state in German", lambda: "Bilder/s" in sentence_of(obs), 20)
+        assert obs.vendor("SetStrength", strength=0)["success"]
+        (accepted,) = hear(heard, {"type": "SettingApplied", "stage": "accepted", "strength": 0})
+        assert accepted["note"] == "Stärke 0 zeigt die Quelle"
+        # In the log, for whoever helps, it stays English.
+        assert "settings 1 accepted: strength 0 shows the source" in obs.log.read_text()
+
+        own.write_text('[[styles]]\nname = "dawn over Rome"\nprompt = "a red dawn"\n')
+        names = running.query().styles
+
+        def is_listed() -> bool:
+            return "dawn over Rome" in [style["name"] for style in obs.vendor("ListStyles")["styles"]]
+
+        wait_for("the new style in OBS", is_listed, 20)
+        assert obs.vendor("SetStyle", style="dawn over Rome")["success"]
+        wait_for("it in force", lambda: settings_of(running).prompt == "a red dawn", 20)
+        own.unlink()
+        wait_for("the style gone", lambda: not is_listed(), 20)
+        assert [style["name"] for style in obs.vendor("ListStyles")["styles"]] == names
+
+
+def sentence_of(obs: Obs) -> str:
+    sentence: str = obs.vendor("GetStatus")["filters"][0]["sentence"]
+    return sentence
+
+
 WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("SetStyle", {}, "style is missing"),
     ("SetStyle", {"style": "florb"}, "no style 'florb'"),
