@@ -19,10 +19,10 @@ from tests.distributed import crew_dummy as dummy
 from tests.support.daemon import limner_processes
 from torch._C._distributed_c10d import TCPStore
 
+from limner.daemon.rank_keys import Keys
 from limner.engine.pipeline.group import Group, Meeting, join, open_store
 from limner.worker.crew.crew import Crew, CrewConfig
 from limner.worker.crew.formation import Formation
-from limner.worker.crew.keys import Keys
 
 PATIENCE_S = 60.0
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -135,7 +135,7 @@ def private_runtime_dir() -> Iterator[Path]:
 
 
 def start_daemon(
-    folder: Path, *, engine: str = "echo", threads: int = 1, **environment: str
+    folder: Path, *, engine: str = "echo", threads: int = 1, options: Sequence[str] = (), **environment: str
 ) -> RunningDaemon:
     """Start a daemon in `folder` and wait until its socket is there."""
     roots = os.pathsep.join(str(Path(part).parent) for part in limner.__path__)
@@ -149,6 +149,7 @@ def start_daemon(
                 f"--engine={engine}",
                 f"--threads={threads}",
                 f"--runtime-dir={folder}",
+                *options,
             ],
             env=variables,
             stdin=subprocess.DEVNULL,
@@ -166,10 +167,12 @@ def start_daemon(
 
 
 @contextlib.contextmanager
-def running_daemon(engine: str = "echo", *, threads: int = 1, **environment: str) -> Iterator[RunningDaemon]:
+def running_daemon(
+    engine: str = "echo", *, threads: int = 1, options: Sequence[str] = (), **environment: str
+) -> Iterator[RunningDaemon]:
     """A daemon for the length of the `with`; it and its worker are ended, and nothing may be left."""
     with private_runtime_dir() as folder:
-        daemon = start_daemon(folder, engine=engine, threads=threads, **environment)
+        daemon = start_daemon(folder, engine=engine, threads=threads, options=options, **environment)
         try:
             yield daemon
         finally:

@@ -17,10 +17,12 @@ from limner.cli.memory_options import (
     Window,
     wishes_from,
 )
+from limner.cli.rank_flags import RankDevices, RankKey, RankListen, Ranks, absolute
 from limner.daemon.config import DaemonConfig
 from limner.daemon.expected import best_engine, in_words, outlook
 from limner.daemon.lock import StopError, running_pid, stop_daemon
 from limner.daemon.paths import runtime_dir
+from limner.daemon.rank_options import rank_options
 from limner.daemon.saved import Saved, SavedError
 from limner.daemon.saved import check as check_saved
 from limner.daemon.saved import read as read_saved
@@ -60,6 +62,10 @@ def daemon(
     window: Window = None,
     text_encoder: TextEncoder = None,
     sessions: Sessions = None,
+    ranks: Ranks = 0,
+    rank_devices: RankDevices = "",
+    rank_listen: RankListen = "",
+    rank_key: RankKey = "",
     detach: Annotated[bool, typer.Option("--detach", help="Go on in the background.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End the running daemon.")] = False,
 ) -> None:
@@ -85,7 +91,10 @@ def daemon(
         if chosen.get("engine") == AUTO:
             chosen["engine"] = best_engine(chosen.get("device", "auto"), wishes, torch_build())
             typer.echo(f"{chosen['engine']} suits this machine best", err=True)
-        config = DaemonConfig(**chosen, wishes=wishes, detach=detach)
+        own, others = rank_options(
+            chosen.get("device", "auto"), ranks, rank_devices, rank_listen, absolute(rank_key)
+        )
+        config = DaemonConfig(**(chosen | {"device": own}), wishes=wishes, ranks=others, detach=detach)
     except SavedError as error:
         raise CliError(str(error)) from error
     except ValueError as error:

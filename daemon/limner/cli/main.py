@@ -18,6 +18,7 @@ COMMANDS = {
     "status": ("limner.cli.status_cmd", "status"),
     "set": ("limner.cli.set_cmd", "set_settings"),
     "models": ("limner.cli.models_cmd", "app"),
+    "ranks": ("limner.cli.ranks_cmd", "app"),
     "styles": ("limner.cli.styles_cmd", "app"),
     "reset": ("limner.cli.reset_cmd", "reset"),
     "rules": ("limner.cli.rules_cmd", "app"),

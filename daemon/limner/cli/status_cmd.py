@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from limner.cli.console import out
-from limner.cli.words import describe, in_force
+from limner.cli.words import describe, in_force, rank_line
 from limner.daemon.client import Client
 from limner.daemon.protocol import Overview, SessionInfo, Status
 
@@ -77,6 +77,10 @@ def render(overview: Overview) -> Group:
         head.append(f"\nStyles: {overview.styles_problem}", style="red")
     if overview.obs:
         worker.append(f"\nOBS: {overview.obs.sentence}", style="" if overview.obs.connected else "yellow")
+    for rank in overview.worker.ranks:
+        worker.append(f"\n  {rank_line(rank)}")
+    if overview.worker.waits:
+        worker.append(f"\n{overview.worker.waits}", style="yellow")
     if not overview.sessions:
         return Group(head, worker, Text("No session: add the Limner filter to a source in OBS."))
     sessions = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limner.daemon.protocol import Plan, PromptShare, Settings
+from limner.daemon.protocol import Plan, PromptShare, RankInfo, Settings
 
 # How each setting is said that is not as it was from the start. What is missing here is always said.
 _SAID_WHEN_CHANGED = {
@@ -76,3 +76,11 @@ def in_force(plan: Plan) -> str:
     if plan.frame_step > 1:
         parts.append(f"one frame of {plan.frame_step}")
     return ", ".join(parts)
+
+
+def rank_line(rank: RankInfo) -> str:
+    """One of the processes over which a model is spread, in a line."""
+    where = f"{rank.device} on {rank.machine}" if rank.machine else rank.device
+    blocks = f"blocks {rank.first} to {rank.first + rank.blocks - 1}" if rank.blocks else "no blocks"
+    shares = f"busy {rank.busy:.0%}, bubble {rank.bubble:.0%}, transfer {rank.transfer:.0%}"
+    return f"Rank {rank.rank}: {where}, {blocks}, {shares}, {rank.memory_bytes / 2**20:.0f} MiB"

@@ -1,6 +1,7 @@
 """`python -m limner.daemon`: no CLI packages.
 
-Options: --engine=NAME --device=DEVICE --threads=N --runtime-dir=DIR --detach --parent=PID (to end with).
+Options: --engine=NAME --device=DEVICE --threads=N --ranks=JSON (RankOptions) --runtime-dir=DIR --detach
+--parent=PID (to end with).
 """
 
 from __future__ import annotations
@@ -8,6 +9,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
+
+from limner.daemon.rank_options import RankOptions
 from limner.daemon.server import DaemonConfig, run
 
 
@@ -23,6 +27,8 @@ def main(arguments: list[str]) -> int:
                     fields["device"] = device
                 case ["--threads", count]:
                     fields["threads"] = int(count)
+                case ["--ranks", options]:
+                    fields["ranks"] = msgspec.json.decode(options, type=RankOptions)
                 case ["--runtime-dir", folder]:
                     fields["runtime_dir"] = Path(folder)
                 case ["--parent", pid]:
@@ -32,7 +38,7 @@ def main(arguments: list[str]) -> int:
                 case _:
                     raise ValueError(f"unknown option {argument!r}")
         config = DaemonConfig(**fields)  # type: ignore[arg-type]  # a value a field, by the cases above
-    except ValueError as error:
+    except (ValueError, msgspec.MsgspecError) as error:
         print(f"limner daemon: {error}", file=sys.stderr)
         return 2
     return run(config)

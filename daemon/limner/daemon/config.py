@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from limner.daemon.paths import runtime_dir
+from limner.daemon.rank_options import DEVICE, RankOptions, checked
 from limner.daemon.sizes import traits_of
 from limner.models.plan_choice import Wishes
-
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,2})?")
 
 
 def default_threads(cores: int | None = None) -> int:
@@ -35,6 +33,8 @@ class DaemonConfig:
     """CPU threads of the worker, 1..256; 0: chosen from the number of cores."""
     wishes: Wishes = field(default_factory=Wishes)
     """What of the plan for the GPU's memory is pinned."""
+    ranks: RankOptions = field(default_factory=RankOptions)
+    """What paints beside the worker: other devices, of this machine and of others."""
     detach: bool = False
     """Go to the background, with its output in daemon.log of the runtime folder."""
 
@@ -43,10 +43,13 @@ class DaemonConfig:
 
     def __post_init__(self) -> None:
         traits_of(self.engine)
-        if not _DEVICE.fullmatch(self.device):
+        if not DEVICE.fullmatch(self.device):
             raise ValueError(f"device must be auto, cpu, cuda or cuda:N, not {self.device!r}")
         if not 0 <= self.threads <= 256:
             raise ValueError(f"threads must be 0 (automatic) to 256, not {self.threads}")
+        checked(self.ranks)
+        if self.ranks and self.engine == "echo":
+            raise ValueError("echo paints nothing: it has one rank only")
 
     @property
     def worker_threads(self) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 DAEMON_SOCKET = "daemon.sock"
 WORKER_SOCKET = "worker.sock"
+RANKS_SOCKET = "ranks.sock"
 LOCK_FILE = "daemon.lock"
 # sockaddr_un holds 108 bytes with the final zero.
 MAX_SOCKET_PATH_BYTES = 107

@@ -392,6 +392,21 @@ class Status(Message, frozen=True, kw_only=True):
     settings: Settings = Settings()
 
 
+class RankInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of the processes over which the model is spread. Shares are of the time of late."""
+
+    rank: Annotated[int, Meta(ge=0, description="0: the worker itself")]
+    pid: int
+    machine: Annotated[str, Meta(description="empty: this one")] = ""
+    device: str = ""
+    first: Annotated[int, Meta(ge=0, description="block of the model that it holds first")] = 0
+    blocks: Annotated[int, Meta(ge=0, description="how many it holds")] = 0
+    busy: Annotated[float, Meta(ge=0, le=1, description="computing")] = 0.0
+    bubble: Annotated[float, Meta(ge=0, le=1, description="waiting for something to compute")] = 0.0
+    transfer: Annotated[float, Meta(ge=0, le=1, description="the rest: sending, receiving, deciding")] = 0.0
+    memory_bytes: int = 0
+
+
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The worker process as the daemon sees it."""
 
@@ -402,6 +417,10 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     restarts: int = 0
     memory_bytes: int = 0
     sentence: str = ""
+    waits: Annotated[
+        str, Meta(description="why no session is painted for the moment; empty: nothing is in the way")
+    ] = ""
+    ranks: Annotated[list[RankInfo], Meta(description="empty: the worker paints alone")] = []
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -22,6 +22,7 @@ _NESTED = (
     protocol.SegmentRef,
     protocol.Percentiles,
     protocol.WorkerInfo,
+    protocol.RankInfo,
     protocol.SessionInfo,
     protocol.ObsInfo,
     protocol.ObsFilter,

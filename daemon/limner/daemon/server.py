@@ -25,6 +25,7 @@ from limner.daemon.lock import AlreadyRunningError, InstanceLock
 from limner.daemon.obs_control import OBS_LOG, ObsControl
 from limner.daemon.paths import (
     DAEMON_SOCKET,
+    RANKS_SOCKET,
     WORKER_SOCKET,
     PathError,
     endpoint,
@@ -241,7 +242,7 @@ class Daemon:
         self._wake_read.close()
         self._wake_write.close()
         folder = self.config.runtime_dir
-        for name in (DAEMON_SOCKET, WORKER_SOCKET):
+        for name in (DAEMON_SOCKET, WORKER_SOCKET, RANKS_SOCKET):
             (folder / name).unlink(missing_ok=True)
         remove_stale(segment_prefix(folder))
 
@@ -307,7 +308,7 @@ def _clean_up_after_a_crash(folder: Path) -> None:
     stale = remove_stale(segment_prefix(folder))
     if stale:
         log.info("removed %d segments of an earlier daemon", len(stale))
-    for name in (DAEMON_SOCKET, WORKER_SOCKET, WORKER_LOG, OBS_LOG):
+    for name in (DAEMON_SOCKET, WORKER_SOCKET, RANKS_SOCKET, WORKER_LOG, OBS_LOG):
         try:
             (folder / name).unlink(missing_ok=True)
         except OSError as error:

@@ -79,6 +79,8 @@ def _describe(facts: Facts) -> tuple[State, list[Saying]]:
         return "failed", found_in(facts.failure)
     if facts.worker.state != "ready":
         return _without_worker(facts)
+    if facts.worker.waits:
+        return "loading", found_in(facts.worker.waits)
     return _with_worker(facts)
 
 

@@ -137,6 +137,7 @@ class Supervisor:
             f"--threads={config.worker_threads}",
             f"--wishes={msgspec.json.encode(config.wishes).decode()}",
             f"--step-down={self._step_down}",
+            f"--ranks={msgspec.json.encode(config.ranks).decode()}",
             f"--parent={os.getpid()}",
         ]
 

@@ -12,6 +12,7 @@ from limner.daemon.protocol import (
     Plan,
     Prompt,
     PtsNs,
+    RankInfo,
     Rev,
     SegmentRef,
     Sequence,
@@ -137,6 +138,8 @@ class Report(Message, frozen=True, kw_only=True):
     notes: Annotated[dict[str, str], Meta(description="for people")] = {}
     strengths: Annotated[dict[str, Strength], Meta(description="that the noise controller chose last")] = {}
     plans: Annotated[dict[str, Plan], Meta(description="in force")] = {}
+    waits: Annotated[str, Meta(description="why nothing is painted now, for people; or empty")] = ""
+    ranks: Annotated[list[RankInfo], Meta(description="over which the model is spread")] = []
 
 
 class Failed(Message, frozen=True, kw_only=True):

@@ -69,7 +69,7 @@ class WorkerView:
         if message.chunks != self._chunks or not message.busy:
             self._chunks, self._progress_ns = message.chunks, now_ns
         self._busy = message.busy
-        self._replace(memory_bytes=message.memory_bytes)
+        self._replace(memory_bytes=message.memory_bytes, waits=message.waits, ranks=message.ranks)
 
     def stuck(self, now_ns: int) -> str:
         """Return a sentence when the worker hangs, else nothing."""

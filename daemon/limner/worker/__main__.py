@@ -7,10 +7,12 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 
 import msgspec
 
 from limner.daemon.protocol import MAX_NAME_CHARS
+from limner.daemon.rank_options import RankOptions
 from limner.daemon.worker_protocol import EXIT_NO_ENGINE, EXIT_NO_MEMORY, Failed, Loading, Ready
 from limner.models.errors import ModelsError
 from limner.models.plan_choice import Wishes
@@ -18,7 +20,7 @@ from limner.worker.desk import Desk
 from limner.worker.engines import ECHO, FatalEngineError, load_engine
 from limner.worker.link import Link
 from limner.worker.loop import Loop
-from limner.worker.stats import Stats
+from limner.worker.stats import OverRanks, Stats
 
 log = logging.getLogger("limner.worker")
 NICENESS = 10
@@ -66,6 +68,8 @@ def _work(arguments: argparse.Namespace, desk: Desk, stats: Stats, link: Link) -
             progress=progress,
             wishes=msgspec.json.decode(arguments.wishes, type=Wishes),
             step_down=arguments.step_down,
+            ranks=msgspec.json.decode(arguments.ranks, type=RankOptions),
+            folder=Path(arguments.endpoint.removeprefix("ipc://")).parent,
         )
     except MemoryError as error:
         log.exception("no memory for %s", name)
@@ -81,6 +85,8 @@ def _work(arguments: argparse.Namespace, desk: Desk, stats: Stats, link: Link) -
         link.send(Failed(session="", message=_short(f"Cannot load {name}: {error}")))
         return EXIT_NO_ENGINE
     desk.frames_per_chunk = engine.frames_per_chunk
+    if isinstance(engine, OverRanks):
+        stats.ranks = engine.ranks
     link.send(Ready(model=engine.model, device=engine.device, frames_per_chunk=engine.frames_per_chunk))
     try:
         Loop(engine=engine, desk=desk, stats=stats, send=link.send).run()
@@ -106,6 +112,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="where to paint: auto, cpu, cuda or cuda:N")
     parser.add_argument("--wishes", default="{}", help="what of the GPU's memory is pinned, JSON")
     parser.add_argument("--step-down", type=int, default=0, help="plans that were too much already")
+    parser.add_argument("--ranks", default="{}", help="what paints with this process, JSON")
     parser.add_argument("--threads", type=int, required=True, help="CPU threads")
     parser.add_argument("--parent", type=int, required=True, help="process id of the daemon")
     return parser.parse_args()

@@ -58,6 +58,11 @@ class BlankWatch:
             raise BlankError(ADVICE)
         return self._is_blank
 
+    def lost(self) -> None:
+        """Note that the oldest chunk that went in will not come out."""
+        if self._contrasts:
+            self._contrasts.popleft()
+
     def begin_anew(self) -> None:
         """Another stream follows; what was inside is gone."""
         self._contrasts.clear()

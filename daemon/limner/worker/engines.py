@@ -6,17 +6,20 @@ import importlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from limner.daemon.protocol import Settings
+from limner.daemon.rank_options import RankOptions
 from limner.daemon.sizes import TEST_ENGINES_VARIABLE
 from limner.daemon.worker_protocol import Open
 from limner.engine.slo_cost import Profile
 from limner.engine.slo_plan import Plan, Size
 from limner.models.plan_choice import Wishes
+from limner.models.plan_seen import VISIBLE
 from limner.worker.card import see_only
 from limner.worker.memory import MemoryCaps
 from limner.worker.model_source import POCKET, find_model
@@ -224,8 +227,13 @@ def load_engine(
     progress: Progress,
     wishes: Wishes | None = None,
     step_down: int = 0,
+    ranks: RankOptions | None = None,
+    folder: Path | None = None,
 ) -> PaintEngine:
-    """Load an engine by name and warm it up; raises whatever is in its way."""
+    """Load an engine by name and warm it up; raises whatever is in its way.
+
+    `ranks`: what paints with this process, and `folder`: for the socket to them.
+    """
     if name == ECHO:
         return EchoEngine()
     if ":" in name and os.environ.get(TEST_ENGINES_VARIABLE) == "1":
@@ -233,10 +241,21 @@ def load_engine(
         return cast(PaintEngine, getattr(importlib.import_module(module), function)())
     # Before torch is loaded, which takes seconds: a model may not be there.
     source = find_model(name)
+    visible_cards = os.environ.get(VISIBLE)
     if source.name != POCKET or device != "auto":
         device = see_only(device)
     models: Any = importlib.import_module("limner.worker.model_loading")
+    crew: Any = None
+    if ranks and folder:
+        start: Any = importlib.import_module("limner.worker.crew.start")
+        crew = start.CrewPlan(options=ranks, folder=folder, visible_cards=visible_cards)
     engine = models.load(
-        source, threads=threads, device=device, progress=progress, wishes=wishes, step_down=step_down
+        source,
+        threads=threads,
+        device=device,
+        progress=progress,
+        wishes=wishes,
+        step_down=step_down,
+        ranks=crew,
     )
     return cast(PaintEngine, engine)

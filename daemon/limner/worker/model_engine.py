@@ -20,11 +20,12 @@ from limner.engine.slo_cost import Profile
 from limner.engine.slo_plan import Plan
 from limner.models.paths import loras_dir
 from limner.worker.blank import BlankWatch
-from limner.worker.engines import Abilities, Painted, PaintStream, Pixels
+from limner.worker.engines import Abilities, FatalEngineError, Painted, PaintStream, Pixels
 from limner.worker.frames_in import MOST_CHUNK_LATENTS, FramesIn, frames_into
 from limner.worker.loras import LoraDesk
 from limner.worker.memory import MemoryCaps
 from limner.worker.model_terms import for_engine, memory_errors_named, note_of
+from limner.worker.stats import RanksNow
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from limner.engine.engine import Engine
     from limner.engine.overlap import AnyLanes, OverlappedStream
     from limner.engine.types import Painted as EnginePainted
+    from limner.worker.crew.engine import CrewEngine
 
 OPAQUE = 255
 
@@ -39,9 +41,12 @@ OPAQUE = 255
 class TorchPaintEngine:
     """An Engine for the loop."""
 
-    def __init__(self, engine: Engine, threads: int, caps: MemoryCaps | None = None) -> None:
-        self._engine = engine
-        self._lanes = _lanes(engine, threads)
+    def __init__(
+        self, engine: Engine, threads: int, caps: MemoryCaps | None = None, crew: CrewEngine | None = None
+    ) -> None:
+        """`crew`: the engine, where it is one over several ranks."""
+        self._engine, self._crew = engine, crew
+        self._lanes = _lanes(engine, threads) if crew is None else _lanes_over(crew)
         self._loras = LoraDesk(engine, self._lanes, loras_dir())
         self.model = engine.config.name
         self.device = _name_of(engine.device)
@@ -67,13 +72,21 @@ class TorchPaintEngine:
             stream = self._engine.open_stream(settings, opening.height, opening.width)
             frames_in = frames_into(self._engine, self._lanes, opening.height, opening.width)
         self._loras.want(opening.settings.lora)
-        return _TorchStream(OverlappedStream(stream, self._lanes), frames_in, opening.fps, self._loras)
+        overlapped = OverlappedStream(stream, self._lanes)
+        return _TorchStream(overlapped, frames_in, opening.fps, self._loras, self._fatal)
 
     def lock_pages(self, memory: memoryview) -> Callable[[], None]:
         """Let the device read this memory by itself; the returned function ends that."""
         from limner.engine.page_lock import PageLock
 
         return PageLock(memory, self._engine.device).close
+
+    def ranks(self) -> RanksNow:
+        """As `OverRanks`: none where this process paints alone."""
+        return RanksNow() if self._crew is None else self._crew.ranks_now()
+
+    def _fatal(self) -> BaseException | None:
+        return None if self._crew is None else self._crew.fatal
 
     @property
     def steady_after(self) -> int:
@@ -115,6 +128,8 @@ class TorchPaintEngine:
 
     def close(self) -> None:
         """End the lanes and what reads LoRAs and texts."""
+        if self._crew is not None:
+            self._crew.give_up()
         self._loras.close()
         self._lanes.close()
         self._engine.close()
@@ -136,10 +151,23 @@ def _lanes(engine: Engine, threads: int) -> AnyLanes:
     return DeviceLanes(engine.device) if engine.device.type == "cuda" else Lanes(threads)
 
 
+def _lanes_over(crew: CrewEngine) -> AnyLanes:
+    from limner.worker.crew.lanes import CrewLanes
+
+    return CrewLanes(crew, crew.threads_each)
+
+
 class _TorchStream:
     def __init__(
-        self, overlapped: OverlappedStream, frames_in: FramesIn, fps: float, loras: LoraDesk
+        self,
+        overlapped: OverlappedStream,
+        frames_in: FramesIn,
+        fps: float,
+        loras: LoraDesk,
+        fatal: Callable[[], BaseException | None],
     ) -> None:
+        """`fatal`: why the engine cannot go on at all."""
+        self._fatal = fatal
         self._overlapped, self._stream, self._fps = overlapped, overlapped.stream, fps
         self._loras = loras
         self._frames_in = frames_in
@@ -180,12 +208,28 @@ class _TorchStream:
         return None
 
     def collect(self) -> list[Painted]:
-        with memory_errors_named():
-            return [self._adapt(painted) for painted in self._overlapped.collect()]
+        return self._all_of(self._overlapped.collect)
 
     def flush(self) -> list[Painted]:
+        # What is on the lanes first: chunks may be lost there, and the others go on.
+        return self._all_of(self._overlapped.drain) + self._all_of(self._overlapped.flush)
+
+    def _all_of(self, take: Callable[[], list[EnginePainted]]) -> list[Painted]:
+        """Take what was painted; chunks that are lost are passed over, as long as the engine can go on."""
+        from limner.engine.errors import ChunkLostError
+
+        ready: list[Painted] = []
         with memory_errors_named():
-            return [self._adapt(painted) for painted in self._overlapped.flush()]
+            while True:
+                try:
+                    ready += [self._adapt(painted) for painted in take()]
+                except ChunkLostError as error:
+                    if (fatal := self._fatal()) is not None:
+                        raise FatalEngineError(str(fatal)) from error
+                    self._taking_ms.popleft()
+                    self._watch.lost()
+                if not self._overlapped.is_ready:
+                    return ready
 
     def reset(self) -> None:
         with memory_errors_named():

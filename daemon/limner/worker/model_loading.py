@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from limner.engine.config import ModelConfig
     from limner.engine.engine import Engine
     from limner.engine.loading import PartProgress, Weights
+    from limner.worker.crew.engine import CrewEngine
+    from limner.worker.crew.start import CrewPlan
 
 WARM_CHUNKS = 5
 # What most sources look like; the libraries choose their kernels at the first picture of a size.
@@ -47,12 +49,14 @@ def load(
     wishes: Wishes | None = None,
     step_down: int = 0,
     weights: Mapping[str, Tensor] | None = None,
+    ranks: CrewPlan | None = None,
 ) -> TorchPaintEngine:
     """Load a model and paint a little, so that the first real picture is not slow.
 
     `wishes`: what the user insists on of a GPU's memory; `step_down`: plans that were too much already.
-    `weights`: instead of those of the source's files. Raises NoRoomError when it does not fit, EngineError
-    when config, weights or device cannot be used, MemoryError when there was less than planned for.
+    `weights`: instead of those of the source's files. `ranks`: what paints with this process. Raises
+    NoRoomError when it does not fit, EngineError when config, weights or device cannot be used, MemoryError
+    when there was less than planned for.
     """
     progress(LIBRARIES, "Loading the libraries")
     # What torch compiles for this machine is kept, so that only the first start takes longer.
@@ -70,16 +74,33 @@ def load(
     told = f"{source.name}: {sentence(model.plan)}" if model.plan else f"Loading {source.name}"
     progress(WEIGHTS, told)
     with memory_errors_named():
-        engine = Engine(
-            config_of(model.source),
-            weights if weights is not None else weights_of(model.source),
-            device=where,
-            threads=threads,
-            weight_kind=model.plan.choice.weights if model.plan else "bf16",
-            on_progress=_told(source.name, progress),
-        )
+        config = config_of(model.source)
+        held = weights if weights is not None else weights_of(model.source)
+        kind = model.plan.choice.weights if model.plan else "bf16"
+        told_part = _told(source.name, progress)
+        crew: CrewEngine | None = None
+        engine: Engine
+        if ranks is not None:
+            from limner.worker.crew.start import crew_engine
+
+            engine = crew = crew_engine(
+                ranks,
+                source.name,
+                config,
+                held,
+                device=where,
+                threads=threads,
+                progress=progress,
+                share=WARMING,
+                weight_kind=kind,
+                on_progress=told_part,
+            )
+        else:
+            engine = Engine(
+                config, held, device=where, threads=threads, weight_kind=kind, on_progress=told_part
+            )
         connect_text(engine, model.source, model.plan.choice.text if model.plan else "cpu")
-        painter = TorchPaintEngine(engine, threads, model.caps)
+        painter = TorchPaintEngine(engine, threads, model.caps, crew)
         progress(WARMING, f"Warming up {source.name}")
         _warm_up(painter, source.name)
     return painter

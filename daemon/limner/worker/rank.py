@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limner.worker.crew.keys import read_keys
+from limner.daemon.rank_keys import read_keys
+from limner.worker.card import see_only
 from limner.worker.crew.messages import Hello
 from limner.worker.crew.rank_channel import RankChannel
 from limner.worker.crew.rank_line import RankLine
@@ -39,6 +40,7 @@ def main() -> int:
         _die_with(arguments.parent)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     os.nice(NICENESS)
+    device = see_only(arguments.device)
     from limner.worker.crew.serving import device_name, server_for  # noqa: PLC0415  (torch, seconds)
 
     hello = Hello(
@@ -46,13 +48,13 @@ def main() -> int:
         machine=socket.gethostname()[:100],
         pid=os.getpid(),
         device=arguments.device,
-        device_name=device_name(arguments.device),
+        device_name=device_name(device),
     )
     keys = read_keys(arguments.key) if arguments.key else None
     line = RankLine(endpoint=arguments.endpoint, hello=hello, keys=keys, parent_pid=arguments.parent)
     line.start()
-    engine = line.welcome().engine
-    serve = server_for(engine, device=arguments.device, threads=arguments.threads)
+    welcome = line.welcome()
+    serve = server_for(welcome, device=device, threads=arguments.threads)
     while True:
         _serve(line, line.order(), serve, arguments.endpoint)
 

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
-from limner.daemon.protocol import Plan
+from limner.daemon.protocol import Plan, RankInfo
 from limner.daemon.worker_protocol import Report
 from limner.worker.link import memory_bytes
+
+
+@dataclass(frozen=True)
+class RanksNow:
+    """What there is to say of an engine's ranks."""
+
+    waits: str = ""
+    """Why they do not paint, for people; empty: they do."""
+    ranks: list[RankInfo] = field(default_factory=list)
+
+
+@runtime_checkable
+class OverRanks(Protocol):
+    """An engine that is spread over several processes, perhaps."""
+
+    def ranks(self) -> RanksNow:
+        """Who they are, and how they do. For any thread."""
 
 
 class Stats:
@@ -24,6 +43,8 @@ class Stats:
         self._limits: dict[str, str] = {}
         self._strengths: dict[str, float] = {}
         self._plans: dict[str, Plan] = {}
+        self.ranks: Callable[[], RanksNow] = RanksNow
+        """Of an engine over several."""
 
     def begin(self) -> None:
         """A job begins."""
@@ -73,6 +94,7 @@ class Stats:
 
     def report(self) -> Report:
         """Return the figures and begin anew; a session without a chunk keeps its last means."""
+        ranks = self.ranks()
         with self._lock:
             for session, count in self._counts.items():
                 self._means[session] = {
@@ -87,6 +109,8 @@ class Stats:
                 notes=self._told(),
                 strengths=dict(self._strengths),
                 plans=dict(self._plans),
+                waits=ranks.waits,
+                ranks=ranks.ranks,
             )
 
     def _told(self) -> dict[str, str]:

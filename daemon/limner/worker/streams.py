@@ -78,6 +78,8 @@ class SessionStream:
 
         They are inside no more.
         """
+        for lost in [number for number in self.inside if number < painted.chunk]:
+            del self.inside[lost]
         chunks, first = [], 0
         for number in range(painted.chunk, painted.chunk + painted.chunks):
             chunk = self.inside.pop(number, Pushed([], 0))

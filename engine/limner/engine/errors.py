@@ -29,3 +29,7 @@ class StateError(EngineError, ValueError):
 
 class TextError(EngineError):
     """A prompt cannot be encoded. The stream goes on with the text that it has."""
+
+
+class ChunkLostError(EngineError):
+    """A chunk will not be painted; the stream goes on with the next."""

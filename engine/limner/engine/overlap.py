@@ -138,6 +138,11 @@ class OverlappedStream:
         return len(self._inside)
 
     @property
+    def is_ready(self) -> bool:
+        """There is something to collect."""
+        return bool(self._inside) and self._inside[0].done()
+
+    @property
     def is_full(self) -> bool:
         """The next `push` would wait, or soon so: nothing was collected yet."""
         return len(self._inside) >= self._lanes.most_inside
@@ -161,9 +166,14 @@ class OverlappedStream:
         self._encoded = self._lanes.paint(self.stream, frames_TCHW, painted)
 
     def collect(self) -> list[Painted]:
-        """What has been painted since, oldest first; never waits. Raises what a stage raised."""
+        """What has been painted since, oldest first; never waits. Raises what a stage raised.
+
+        But not before what was painted earlier is given: the next call raises it then.
+        """
         ready: list[Painted] = []
-        while self._inside and self._inside[0].done():
+        while self.is_ready:
+            if ready and self._inside[0].exception() is not None:
+                break
             painted = self._inside.popleft().result()
             ready += [] if painted is None else [painted]
         return ready

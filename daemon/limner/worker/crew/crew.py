@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 
 import zmq
 
+from limner.daemon.rank_keys import Keys
 from limner.daemon.wire import Message, WireError
 from limner.worker.crew.clocks import ClockOffset
 from limner.worker.crew.formation import Formation, RankProcess
-from limner.worker.crew.keys import Keys
 from limner.worker.crew.messages import (
     BEAT_S,
     Anew,
@@ -31,6 +31,7 @@ from limner.worker.crew.messages import (
     Hello,
     Pulse,
     Said,
+    WeightKind,
     Welcome,
     from_rank,
 )
@@ -44,6 +45,8 @@ FRESH_S = 0.6
 LETTING_GO_S = 1.5
 """To leave a generation that is over; who takes longer hangs in it."""
 STOP_S = 1.0
+FALLS_S = 30.0
+"""Who fails twice within this time needs a fresh process."""
 
 
 class CrewError(Exception):
@@ -58,10 +61,15 @@ class CrewConfig:
     """ZeroMQ address of this machine's ranks, in a folder that only the user can enter."""
     engine: str
     """What they paint with."""
+    dtype: str = "float32"
+    """What they compute in, as torch calls it."""
     devices: Sequence[str]
     """Of the ranks beside the worker's own, on this machine."""
     threads: int
     """CPU threads of each."""
+    weight_kind: WeightKind = "bf16"
+    visible_cards: str | None = None
+    """CUDA_VISIBLE_DEVICES as the user set it."""
     listen: str = ""
     """HOST:PORT for ranks on other machines; empty: there are none."""
     keys: Keys | None = None
@@ -75,6 +83,8 @@ class _Peer:
     clock: ClockOffset = field(default_factory=ClockOffset)
     drop_due_s: float | None = None
     """It has to have left its generation by then."""
+    fell_s: float | None = None
+    """When it last could not go on."""
 
 
 class Crew:
@@ -87,7 +97,7 @@ class Crew:
         Raises CrewError when the address for other machines cannot be had.
         """
         self.config = config
-        self._on_change = on_change
+        self.on_change = on_change
         try:
             self._board = Switchboard(config.endpoint, config.listen, config.keys)
         except zmq.ZMQError as error:
@@ -101,7 +111,7 @@ class Crew:
         self._formation: Formation | None = None
         self._generation = 0
         self._closing = False
-        self._seats = Seats(config.endpoint, config.devices, config.threads)
+        self._seats = Seats(config.endpoint, config.devices, config.threads, config.visible_cards)
         self._pidfds: set[int] = set()
         self._thread = threading.Thread(target=self._run, name="crew", daemon=True)
         self._thread.start()
@@ -118,6 +128,11 @@ class Crew:
         with self._lock:
             serving = self._serving()
             return [peer.rank for name, peer in self._peers.items() if name not in serving]
+
+    def waiting_fit(self) -> bool:
+        """Whether one of those is ready to be gathered."""
+        with self._lock:
+            return any(self._is_fit(peer) for peer in self._peers.values())
 
     def beat_of(self, peer: bytes) -> Beat | None:
         """What a process said last of itself."""
@@ -247,22 +262,28 @@ class Crew:
                 self._poll()
                 now_s = time.monotonic()
                 with self._lock:
-                    before = (self._formation, self._formation and self._formation.is_over, set(self._peers))
+                    before = self._outline()
                     self._hear(now_s)
                     self._look(now_s)
                     if now_s - pulse_s >= BEAT_S:
                         pulse_s = now_s
                         self._pulse()
-                    after = (self._formation, self._formation and self._formation.is_over, set(self._peers))
+                    after = self._outline()
                     self._lock.notify_all()
                 self._board.flush()
                 if before != after:
-                    self._on_change()
+                    self.on_change()
         except Exception:
             log.exception("the crew's thread broke")
             raise
         finally:
             self._leave()
+
+    def _outline(self) -> object:
+        """What `on_change` is about."""
+        formation = self._formation
+        over = formation is None or formation.is_over
+        return formation, over, [peer.rank.peer for peer in self._fit()]
 
     def _poll(self) -> None:
         self._board.poller.poll(int(BEAT_S * 400))
@@ -331,7 +352,9 @@ class Crew:
         self._peers[name] = _Peer(rank, now_s, is_local)
         self._watch.came(name, now_s)
         log.info("rank process %d (%s) is there", hello.pid, rank.words)
-        self._board.put(name, Welcome(engine=self.config.engine))
+        config = self.config
+        welcome = Welcome(engine=config.engine, dtype=config.dtype, weight_kind=config.weight_kind)
+        self._board.put(name, welcome)
         self._board.put(name, Pulse(clock_ns=time.monotonic_ns()))
 
     def _heard(self, name: bytes, message: Message, now_s: float) -> None:
@@ -350,6 +373,9 @@ class Crew:
             case Fallen() if formation is not None and message.generation == formation.number:
                 log.error("rank process %d (%s): %s", peer.rank.hello.pid, peer.rank.words, message.why)
                 self._lose_rank(name, f"cannot go on: {message.why}")
+                if peer.fell_s is not None and now_s - peer.fell_s < FALLS_S:
+                    self._lose(name, f"failed again: {message.why}")
+                peer.fell_s = now_s
 
     def _leave(self) -> None:
         with self._lock:

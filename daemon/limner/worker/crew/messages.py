@@ -19,6 +19,8 @@ BEAT_S = 0.25
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Seat = Annotated[int, Meta(ge=-1, le=255, description="place among the ranks of the worker's own machine")]
 
+WeightKind = Literal["bf16", "int8", "fp8"]
+
 # ---- rank → worker
 
 
@@ -75,7 +77,9 @@ class Welcome(Message, frozen=True, kw_only=True):
     """What will be painted with."""
 
     engine: Name
-    weight_kind: Literal["bf16", "int8", "fp8"] = "bf16"
+    dtype: Name = "float32"
+    """What all ranks compute in, as torch calls it."""
+    weight_kind: WeightKind = "bf16"
 
 
 class Pulse(Message, frozen=True, kw_only=True):

@@ -13,9 +13,9 @@ from collections import deque
 import zmq
 from msgspec import structs
 
+from limner.daemon.rank_keys import Keys
 from limner.daemon.wire import Message, WireError, encode
 from limner.engine.pipeline.channel import ChannelClosedError
-from limner.worker.crew.keys import Keys
 from limner.worker.crew.messages import (
     BEAT_S,
     Anew,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from limner.daemon.supervisor import Backoff, child_environment, how_it_ended
+from limner.models.plan_seen import VISIBLE
 
 log = logging.getLogger("limner.worker")
 
@@ -34,9 +35,12 @@ class Seat:
 class Seats:
     """All of them. For one thread, the same that lives as long as they do: they die with it."""
 
-    def __init__(self, endpoint: str, devices: Sequence[str], threads: int) -> None:
-        """`devices`: one a seat; `threads`: CPU threads of each."""
+    def __init__(
+        self, endpoint: str, devices: Sequence[str], threads: int, visible_cards: str | None = None
+    ) -> None:
+        """`devices`: one a seat; `threads`: CPU threads of each; `visible_cards`: as the user set them."""
         self._endpoint = endpoint
+        self._cards = {} if visible_cards is None else {VISIBLE: visible_cards}
         self.all = [Seat(number, device, threads) for number, device in enumerate(devices, 1)]
 
     def start_due(self, now_s: float) -> list[Seat]:
@@ -66,12 +70,18 @@ class Seats:
         seat.process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            env=child_environment()
-            | {name: str(seat.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")},
+            env=self._environment(seat),
             start_new_session=True,
         )
         seat.pidfd, seat.hello_s = os.pidfd_open(seat.process.pid), None
         log.info("rank process %d started on %s, process %d", seat.number, seat.device, seat.process.pid)
+
+    def _environment(self, seat: Seat) -> dict[str, str]:
+        threads = {name: str(seat.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        environment = child_environment() | threads
+        # The worker shows itself only its own card; which ones there were, it may have been told.
+        environment.pop(VISIBLE, None)
+        return environment | self._cards
 
     def reap(self, now_s: float) -> list[tuple[int, str]]:
         """Return the process ids of those that ended, and how."""

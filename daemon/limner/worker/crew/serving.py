@@ -10,11 +10,17 @@ from typing import cast
 import torch
 
 from limner.daemon.sizes import TEST_ENGINES_VARIABLE
-from limner.engine.engine import usable_device
+from limner.engine.dit.finish import finisher
+from limner.engine.engine import recorders_of, usable_device
 from limner.engine.pipeline.group import Group, Meeting, join
+from limner.engine.pipeline.member import serve
+from limner.engine.pipeline.part_dit import BlockFiles
+from limner.engine.pipeline.stage import Stage
 from limner.worker.crew.addresses import host_of, own_address
-from limner.worker.crew.messages import Gather
+from limner.worker.crew.messages import Gather, Welcome
 from limner.worker.crew.rank_channel import RankChannel
+from limner.worker.model_loading import config_of, weights_of
+from limner.worker.model_source import find_model
 
 Serve = Callable[[RankChannel, Group], None]
 """Carries out the commands of one generation; what it loaded stays for the next one."""
@@ -28,13 +34,23 @@ def device_name(device: str) -> str:
     return f"{torch.cuda.get_device_name(usable)} ({device})"[:200]
 
 
-def server_for(engine: str, *, device: str, threads: int) -> Serve:
-    """What serves an engine's pipeline on this device."""
+def server_for(welcome: Welcome, *, device: str, threads: int) -> Serve:
+    """What serves an engine's pipeline on this device; ModelsError or EngineError when it cannot."""
     torch.set_num_threads(threads)
+    engine = welcome.engine
     if ":" in engine and os.environ.get(TEST_ENGINES_VARIABLE) == "1":
         module, function = engine.split(":", 1)
         return cast(Serve, getattr(importlib.import_module(module), function))
-    raise NotImplementedError(engine)
+    source, where = find_model(engine), usable_device(device)
+    files = BlockFiles(
+        config_of(source),
+        weights_of(source),
+        device=where,
+        dtype=getattr(torch, welcome.dtype),
+        on_full=finisher(welcome.weight_kind),
+    )
+    stage = Stage(files.dit(is_first=False), recorders_of(where))
+    return lambda channel, group: serve(channel, group, files, stage)
 
 
 def joined(gather: Gather, endpoint: str) -> Group:

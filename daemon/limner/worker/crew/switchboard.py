@@ -9,8 +9,8 @@ from collections import deque
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
+from limner.daemon.rank_keys import Keys
 from limner.daemon.wire import Message, encode
-from limner.worker.crew.keys import Keys
 
 
 class Switchboard:

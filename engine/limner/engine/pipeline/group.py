@@ -130,6 +130,23 @@ class Group:
         return self._backend
 
 
+class Alone:
+    """A generation of one process, which sends nothing."""
+
+    rank, size = 0, 1
+
+    def isend(self, tensor: Tensor, to: int, tag: int = 0) -> Transfer:
+        """Never called: there is nobody."""
+        raise EngineError("a rank that is alone has nobody to send to")
+
+    def irecv(self, tensor: Tensor, of: int, tag: int = 0) -> Transfer:
+        """Never called: there is nobody."""
+        raise EngineError("a rank that is alone has nobody to receive from")
+
+    def abort(self) -> None:
+        """Nothing is under way."""
+
+
 def open_store(address: str) -> TCPStore:
     """Rank 0's store, for all generations, on a free port of this address only."""
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as listener:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from limner.engine.device_lanes import tensors_in
 from limner.engine.dit.context import TextContext
-from limner.engine.errors import EngineError
+from limner.engine.errors import ChunkLostError
 from limner.engine.noise import NoiseSource
 from limner.engine.pipeline.courses import Course, Flight
 from limner.engine.pipeline.first import Answer, FirstRank
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 Job = Callable[[], object]
 
 
-class PipelineError(EngineError):
+class PipelineError(ChunkLostError):
     """The ranks cannot go on together. Chunks on their way are lost."""
 
 

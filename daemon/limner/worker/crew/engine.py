@@ -1,0 +1,220 @@
+"""An engine over a crew: it mends itself when ranks are lost, and takes in those that come."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import Any
+
+import torch
+
+from limner.daemon.protocol import RankInfo
+from limner.engine.blocks import RankCost, Split, best_split
+from limner.engine.config import ModelConfig
+from limner.engine.errors import EngineError
+from limner.engine.loading import Weights
+from limner.engine.pipeline.engine import PipelineEngine
+from limner.engine.pipeline.group import Alone, Group, Meeting, join, open_store
+from limner.engine.pipeline.ring import PipelineError, Ring
+from limner.worker.crew.crew import Crew
+from limner.worker.crew.figures import with_times
+from limner.worker.crew.formation import Formation, RankProcess
+from limner.worker.link import memory_bytes
+from limner.worker.stats import RanksNow
+
+log = logging.getLogger("limner.worker")
+MOST_MENDING_S = 60.0
+"""Chunks wait for so long while the ranks gather anew."""
+ATTEMPTS = 4
+STEADY_S = 1.0
+"""Who comes back is taken in when the others have been together for so long."""
+
+
+class CrewEngine(PipelineEngine):
+    """A PipelineEngine whose ring is always one of ranks that live, or is being waited for."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, *, crew: Crew, address: str, **options: Any):
+        """`crew`: this engine's from now on; closed with it. `address`: own, that all ranks reach."""
+        self._state = threading.Condition()
+        self._is_whole = False
+        self._look = threading.Event()
+        self._crew, self._address = crew, address
+        self.threads_each: int = options.get("threads") or 1
+        self._store = open_store(address)
+        self._formation: Formation | None = None
+        self._since_s = 0.0
+        self._closing = threading.Event()
+        self.fatal: BaseException | None = None
+        """Why painting cannot go on at all; None: it can."""
+        self.news = ""
+        """Why painting waits, for people; empty: it does not."""
+        self._thread = threading.Thread(target=self._mend_always, name="limner-mending", daemon=True)
+        super().__init__(config, weights, **options)
+
+    def begin(self, ranks: int, timeout_s: float) -> None:
+        """Wait for so many other ranks, this long at most, and gather all who are there."""
+        there = self._crew.wait_for(ranks, timeout_s)
+        if there < ranks:
+            log.error("%d of %d other ranks are there; painting begins without the rest", there, ranks)
+        self._gather()
+        self._crew.on_change = self._look.set
+        self._thread.start()
+
+    @property
+    def ring(self) -> Ring:
+        """The ring of the ranks that live; waited for while they gather. PipelineError when they cannot."""
+        with self._state:
+            self._state.wait_for(
+                lambda: self._is_whole or self._closing.is_set() or self.fatal is not None, MOST_MENDING_S
+            )
+            if not self._is_whole:
+                raise PipelineError(f"the ranks did not gather: {self.news or 'painting is over'}")
+        return super().ring
+
+    @property
+    def most_ranks(self) -> int:
+        """That are to be expected, with this one."""
+        config = self._crew.config
+        return 1 + len(config.devices) + bool(config.listen)
+
+    @property
+    def formation(self) -> Formation | None:
+        """The generation of now."""
+        return self._formation
+
+    def give_up(self) -> None:
+        """Painting is over: chunks that wait for ranks are lost."""
+        self._closing.set()
+        self._look.set()
+        with self._state:
+            self._state.notify_all()
+
+    def close(self) -> None:
+        """End the ring and the crew."""
+        self.give_up()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._end_ring()
+        self._crew.close()
+        super().close()
+
+    def ranks_now(self) -> RanksNow:
+        """Who paints, and how they do."""
+        formation, watch = self._formation, getattr(self, "watch", None)
+        if formation is None or watch is None:
+            return RanksNow(self.news)
+        try:
+            times = {one.rank: one for one in watch.newest()}
+        except RuntimeError:
+            # The thread that drives has just heard of another rank; the next report will know.
+            times = {}
+        own = RankInfo(rank=0, pid=os.getpid(), device=_own_name(self.device), memory_bytes=memory_bytes())
+        others = [self._info(rank, one) for rank, one in enumerate(formation.ranks, 1)]
+        return RanksNow(self.news, [with_times(one, times.get(one.rank)) for one in (own, *others)])
+
+    def _info(self, rank: int, process: RankProcess) -> RankInfo:
+        hello, beat = process.hello, self._crew.beat_of(process.peer)
+        return RankInfo(
+            rank=rank,
+            pid=hello.pid,
+            machine=hello.machine if hello.seat < 0 else "",
+            device=hello.device_name,
+            memory_bytes=beat.memory_bytes if beat else 0,
+        )
+
+    # ---- mending
+
+    def _mend_always(self) -> None:
+        while not self._closing.is_set():
+            self._look.wait(STEADY_S)
+            self._look.clear()
+            try:
+                self._mend_if_needed()
+            except BaseException as fault:
+                log.exception("the ranks cannot be gathered")
+                self.news = str(fault)
+                # Who waits is told at once: this process cannot go on.
+                with self._state:
+                    self.fatal = fault
+                    self._state.notify_all()
+
+    def _mend_if_needed(self) -> None:
+        if self._closing.is_set():
+            return
+        formation, ring = self._formation, self._ring
+        broken = formation is None or formation.is_over or (ring is not None and ring.fault is not None)
+        if broken:
+            why = (formation.why if formation else "") or (str(ring.fault) if ring and ring.fault else "")
+            began_s = time.monotonic()
+            self.news = f"{why or 'A rank is lost'}; painting goes on with the others"
+            self._gather()
+            log.warning("%s: painting goes on after %.1f s", why, time.monotonic() - began_s)
+        elif self._crew.waiting_fit() and time.monotonic() - self._since_s > STEADY_S:
+            self.news = "A device joins: painting goes on with it"
+            self._gather()
+
+    def _gather(self) -> None:
+        """Form the next generation, until one holds; raises PipelineError when none does."""
+        with self._state:
+            self._is_whole = False
+        self._end_ring()
+        for _ in range(ATTEMPTS):
+            if self._closing.is_set():
+                return
+            try:
+                self._form()
+            except (EngineError, RuntimeError) as error:
+                log.error("a generation of ranks did not come about: %s", error)
+                self._crew.disband()
+                continue
+            self._since_s, self.news = time.monotonic(), ""
+            with self._state:
+                self._is_whole = True
+                self._state.notify_all()
+            return
+        raise PipelineError(f"the ranks did not gather in {ATTEMPTS} attempts")
+
+    def _form(self) -> None:
+        formation = self._crew.form(self._address, self._store.port)
+        self._formation = formation
+        group = self._joined(formation)
+        formation.attach(group.abort)
+        split = self._split(formation.size)
+        log.info("generation %d: blocks %s", formation.number, split)
+        ring = self.join(
+            formation, group, split, is_ended=lambda: formation.is_over or self._closing.is_set()
+        )
+        ring.do(lambda: torch.set_num_threads(self.threads_each))
+
+    def _joined(self, formation: Formation) -> Group | Alone:
+        if formation.size == 1:
+            return Alone()
+        meeting = Meeting(
+            host=self._address,
+            port=self._store.port,
+            generation=formation.number,
+            rank=0,
+            size=formation.size,
+            transport="gloo",
+            address=self._address,
+            device=str(self.device),
+        )
+        return join(meeting, self._store)
+
+    def _split(self, size: int) -> Split:
+        """As if all ranks were alike; what is measured moves blocks later."""
+        return best_split(self.config.dit.layers, [RankCost(block_ms=1.0)] * size)
+
+    def _end_ring(self) -> None:
+        if self._ring is None:
+            return
+        # First the group: a thread of the ring may wait for what will never come.
+        self._crew.disband()
+        self._ring.close()
+        self._ring = None
+
+
+def _own_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
