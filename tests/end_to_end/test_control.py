@@ -68,7 +68,7 @@ def settings_of(daemon: RunningDaemon, name: str = "Cam") -> Settings:
 
 
 def arrives(daemon: RunningDaemon, what: str, holds: Callable[[Settings], bool]) -> None:
-    wait_for(what, lambda: holds(settings_of(daemon)), 20)
+    wait_for(what, lambda: holds(settings_of(daemon)), 20, instead=lambda: settings_of(daemon))
 
 
 def in_style(name: str) -> Callable[[Settings], bool]:

@@ -42,7 +42,12 @@ def camera(raw_file: Path) -> Camera:
 def settled(obs: Obs, daemon: RunningDaemon, scene: str, style: str) -> Look:
     """Put a scene on air, and return its look once it has been painted for a while."""
     obs.show_scene(scene)
-    wait_for(style, lambda: scenes.settings_of(daemon, "Cam").style == style, PATIENCE_S)
+    wait_for(
+        style,
+        lambda: scenes.settings_of(daemon, "Cam").style == style,
+        PATIENCE_S,
+        instead=lambda: daemon.query().obs,
+    )
     wait_for_frames(obs, 25)
     return steady_look(obs, scene)
 
