@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import multiprocessing as mp
+import os
 import threading
 import time
 from collections import deque
@@ -23,11 +24,13 @@ from torch import Tensor
 from limner.engine.blocks import Split
 from limner.engine.clock import NO_TIME
 from limner.engine.config import ModelConfig
+from limner.engine.dit.model import Flow
+from limner.engine.engine import recorders_of
 from limner.engine.pipeline.channel import ChannelClosedError
 from limner.engine.pipeline.commands import Fault, encoded
 from limner.engine.pipeline.denoiser import PipelinedDenoiser
 from limner.engine.pipeline.engine import PipelineEngine
-from limner.engine.pipeline.group import Meeting, join, open_store
+from limner.engine.pipeline.group import Meeting, Transport, join, open_store
 from limner.engine.pipeline.member import serve
 from limner.engine.pipeline.part_dit import BlockFiles
 from limner.engine.pipeline.stage import Stage
@@ -38,7 +41,6 @@ from limner.engine.types import Painted
 HOST = "127.0.0.1"
 READY = b"ready"
 PATIENCE_S = 60.0
-CPU = torch.device("cpu")
 
 
 class PipeMember:
@@ -97,9 +99,24 @@ class PipeCoordinator:
         self._lost.add(rank)
 
 
-def meeting(rank: int, size: int, port: int) -> Meeting:
+def dtype_on(device: torch.device) -> torch.dtype:
+    """The same on all ranks."""
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+def meeting(rank: int, size: int, port: int, device: str = "cpu") -> Meeting:
     """The only generation of a test's group."""
-    return Meeting(host=HOST, port=port, generation=0, rank=rank, size=size, transport="gloo", address=HOST)
+    transport: Transport = "gloo" if device == "cpu" else "nccl"
+    return Meeting(
+        host=HOST,
+        port=port,
+        generation=0,
+        rank=rank,
+        size=size,
+        transport=transport,
+        address=HOST,
+        device=device,
+    )
 
 
 @dataclass(frozen=True)
@@ -114,18 +131,41 @@ class RankJob:
     stage: type[Stage]
     slowness: Any
     """Shared number: a slowed stage computes so many times as long."""
+    device: str
+    core: int | None
+    """That it runs on, alone; None: whichever the system gives it."""
+
+
+PACE_S = 0.004
+"""Of a block of a `PacedStage`: far more than the tiny model's take, however busy the machine is."""
+
+
+class PacedStage(Stage):
+    """A stage on a device of a set speed, which sleeps as long as that device would compute."""
+
+    slowness: Any = None
+
+    def forward(self, stream: int, row: int, text: int, frames: int, flow: Flow) -> Tensor:
+        end_s = time.perf_counter() + PACE_S * self.slowness.value * len(self.layers)
+        x_RND = super().forward(stream, row, text, frames, flow)
+        time.sleep(max(0.0, end_s - time.perf_counter()))
+        return x_RND
 
 
 def rank_main(pipe: Connection, job: RankJob) -> None:
     torch.set_num_threads(1)
+    if job.core is not None:
+        os.sched_setaffinity(0, {job.core})
     channel = PipeMember(pipe)
     try:
-        files = BlockFiles(job.config, job.weights, device=CPU, dtype=torch.float32)
-        stage = job.stage(files.dit(is_first=False))
-        stage.slowness = job.slowness  # type: ignore[attr-defined]  # a test's own stage reads it
+        device = torch.device(job.device)
+        files = BlockFiles(job.config, job.weights, device=device, dtype=dtype_on(device))
+        stage = job.stage(files.dit(is_first=False), recorders_of(device))
+        if isinstance(stage, PacedStage):
+            stage.slowness = job.slowness
         pipe.send_bytes(READY)
         assert pipe.recv_bytes() == READY
-        group = join(meeting(job.rank, job.size, job.port))
+        group = join(meeting(job.rank, job.size, job.port, job.device))
         serve(channel, group, files, stage)
     except ChannelClosedError:
         pass
@@ -212,15 +252,27 @@ def ranks(
     *,
     stage: type[Stage] = Stage,
     balancing: bool = False,
+    devices: Sequence[str] | None = None,
+    cores: Sequence[int] | None = None,
 ) -> Iterator[Ranks]:
     """An engine on this process and as many others as the split has ranks after the first."""
     context = mp.get_context("spawn")
-    store = open_store(HOST)
+    store, on = open_store(HOST), list(devices or ["cpu"] * len(split))
     slowness = [context.Value("d", 1.0) for _ in split]
     pipes, processes = [], []
     for rank in range(1, len(split)):
         mine, theirs = context.Pipe()
-        job = RankJob(rank, len(split), store.port, config, weights, stage, slowness[rank])
+        job = RankJob(
+            rank=rank,
+            size=len(split),
+            port=store.port,
+            config=config,
+            weights=weights,
+            stage=stage,
+            slowness=slowness[rank],
+            device=on[rank],
+            core=None if cores is None else cores[rank],
+        )
         process = context.Process(target=rank_main, args=(theirs, job), daemon=True)
         process.start()
         theirs.close()
@@ -232,9 +284,12 @@ def ranks(
             assert pipe.recv_bytes() == READY
         for pipe in pipes:
             pipe.send_bytes(READY)
-        group = join(meeting(0, len(split), store.port), store)
+        group = join(meeting(0, len(split), store.port, on[0]), store)
         coordinator = PipeCoordinator(pipes)
-        engine = PipelineEngine(config, weights, dtype=torch.float32)
+        engine = PipelineEngine(config, weights, device=on[0], dtype=dtype_on(torch.device(on[0])))
+        engine.stage = stage(engine.stage.dit, recorders_of(engine.device))
+        if isinstance(engine.stage, PacedStage):
+            engine.stage.slowness = slowness[0]
         engine.join(coordinator, group, split)
         engine.watch.balancing = balancing
         try:

@@ -24,9 +24,6 @@ from limner.engine.queues import Mark, queues_of
 from limner.engine.stream import Stream, denoised
 from limner.engine.types import CleanChunk, NoisedChunk, Painted
 
-_SHARE = 0.2
-"""Weight of the newest chunk in the time that coding takes."""
-
 Result = TypeVar("Result")
 
 
@@ -45,7 +42,6 @@ class PipelineLanes:
         )
         self._finishing = ThreadPoolExecutor(1, "limner-finishing")
         self._flying: set[Future[list[CleanChunk]]] = set()
-        self._coded_s = 0.0
         self._landed_s = 0.0
         engine.ring.do(lambda: torch.set_num_threads(threads))
 
@@ -86,7 +82,6 @@ class PipelineLanes:
     def _encode(
         self, stream: Stream, frames: Tensor | Uploaded, here: Mark, painted: Future[Painted | None]
     ) -> None:
-        begun_s = time.perf_counter()
         try:
             self._encoding.after(here)
             self._encoding.use(tensors_in(frames))
@@ -99,18 +94,15 @@ class PipelineLanes:
             painted.set_exception(fault)
             return
         self._flying.add(done)
-        coded_s = time.perf_counter() - begun_s
         entered_s = time.perf_counter()
-        done.add_done_callback(
-            lambda clean: self._denoised(stream, chunk, clean, (coded_s, entered_s), painted)
-        )
+        done.add_done_callback(lambda clean: self._denoised(stream, chunk, clean, entered_s, painted))
 
     def _denoised(
         self,
         stream: Stream,
         chunk: NoisedChunk,
         clean: Future[list[CleanChunk]],
-        times: tuple[float, float],
+        entered_s: float,
         painted: Future[Painted | None],
     ) -> None:
         """On the thread that drives: it must not be held up."""
@@ -118,13 +110,12 @@ class PipelineLanes:
             self._flying.discard(clean)
             painted.set_exception(fault)
             return
-        coded_s, entered_s = times
         now_s = time.perf_counter()
         # What the chunk cost: with others on their way, not how long it was on its way itself.
         spent = Span(max(entered_s, self._landed_s), now_s)
         self._landed_s = now_s
         mark = self._denoising.mark()
-        self._coding.submit(self._decode, stream, (chunk, clean, spent), mark, coded_s, painted)
+        self._coding.submit(self._decode, stream, (chunk, clean, spent), mark, painted)
         self._flying.discard(clean)
 
     def _decode(
@@ -132,10 +123,8 @@ class PipelineLanes:
         stream: Stream,
         what: tuple[NoisedChunk, Future[list[CleanChunk]], Span],
         mark: Mark,
-        coded_s: float,
         painted: Future[Painted | None],
     ) -> None:
-        begun_s = time.perf_counter()
         chunk, clean, spent = what
         try:
             out = denoised(chunk, clean.result(), spent)
@@ -147,13 +136,6 @@ class PipelineLanes:
             painted.set_exception(fault)
             return
         self._finishing.submit(_finish, painting, painted)
-        self._note(coded_s + time.perf_counter() - begun_s, chunk.steps)
-
-    def _note(self, coded_s: float, steps: int) -> None:
-        """Tell who balances the ranks what coding takes of rank 0's time."""
-        self._coded_s += _SHARE * (coded_s - self._coded_s) if self._coded_s else coded_s
-        if not self._on_device:
-            self._engine.watch.coding_ms = self._coded_s * 1000 / steps
 
     def _alone(self, work: Callable[[], Result]) -> Result:
         self._encoding.after(self._decoding.mark())

@@ -18,7 +18,7 @@ from torch import Tensor
 from limner.engine.queues import Mark, Queue
 
 ALONG, BACK = 0, 1
-"""Lines between two ranks, as tags. Each direction of each is a line of its own, in its own order."""
+"""The ways of lines. Every line, from one rank to a neighbour on one way, is in an order of its own."""
 
 _AGES = timedelta(days=365)
 """A source may stand still for hours. A transfer that will never end fails when its group is aborted."""
@@ -36,7 +36,11 @@ class Work(Protocol):
 
 
 class Transport(Protocol):
-    """One generation of the group of all ranks. On CUDA each line must have a communicator of its own."""
+    """One generation of the group of all ranks.
+
+    Each tag is a line of its own. Where a transfer holds up a queue until its peer comes, as NCCL's do, each
+    needs a communicator of its own: receives are posted ahead of sends, which must not wait behind them.
+    """
 
     @property
     def rank(self) -> int:
@@ -51,6 +55,11 @@ class Transport(Protocol):
 
     def irecv(self, tensor: Tensor, of: int, tag: int) -> Any:
         """Begin to receive, in the order of calls on this line; the `Work`."""
+
+
+def line_tag(sender: int, way: int) -> int:
+    """The tag of the line that a rank sends on, along the ring or back."""
+    return 2 * sender + way
 
 
 class Buffers:
@@ -84,8 +93,8 @@ class Buffers:
 class Outgoing:
     """One line to a neighbour. For one thread."""
 
-    def __init__(self, transport: Transport, to: int, tag: int, buffers: Buffers, queue: Queue) -> None:
-        self._transport, self._to, self._tag = transport, to, tag
+    def __init__(self, transport: Transport, to: int, way: int, buffers: Buffers, queue: Queue) -> None:
+        self._transport, self._to, self._tag = transport, to, line_tag(transport.rank, way)
         self._buffers, self._queue = buffers, queue
         self._sent: deque[tuple[Work, Tensor]] = deque()
 
@@ -113,9 +122,9 @@ class Arriving:
 class Incoming:
     """One line from a neighbour. For one thread."""
 
-    def __init__(self, transport: Transport, of: int, tag: int, buffers: Buffers, queue: Queue) -> None:
+    def __init__(self, transport: Transport, of: int, way: int, buffers: Buffers, queue: Queue) -> None:
         """`queue`: of the thread that expects; not the one that computes, which must not wait for it."""
-        self._transport, self._of, self._tag = transport, of, tag
+        self._transport, self._of, self._tag = transport, of, line_tag(of, way)
         self._buffers, self._queue = buffers, queue
 
     def expect(self, size_bytes: int) -> Arriving:

@@ -31,8 +31,6 @@ class Watch:
         self.balancing = True
         self.costs: tuple[RankCost, ...] = tuple(RankCost(_GUESSED_MS) for _ in split)
         """What is known of the ranks; whoever knows their memory says it here, before anything is painted."""
-        self.coding_ms = 0.0
-        """What encoding and decoding take of rank 0's time, averaged over forwards."""
         self._first, self._channel = first, channel
         self._times: dict[int, c.Times] = {}
         self._fresh: set[int] = set()
@@ -89,7 +87,9 @@ class Watch:
             now_s=now_s,
             split=split,
             blocks_ms=tuple(one.compute_ms for one in times),
-            fixed_ms=(self.coding_ms, *(0.0 for _ in ranks[1:])),
+            # Coding shares rank 0's device with its blocks, so it shows in their times, as far as it is in
+            # their way. Beside one another on a device with room for both, it is not.
+            fixed_ms=tuple(0.0 for _ in ranks),
         )
         self._balance = balance(self._balance or begin(split, self.costs), report)
         if self._balance.split != split:
