@@ -3,7 +3,6 @@
 #include "link_thread.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,15 +17,6 @@ void link_set_phase(struct link *link, enum phase phase, uint64_t now_ns)
 	link->phase = phase;
 	link->phase_since_ns = now_ns;
 	atomic_store(&link->open, phase == PHASE_OPEN);
-}
-
-static void swap_stream(struct link *link, struct stream *stream, bool unlink_old)
-{
-	pthread_mutex_lock(&link->stream_mutex);
-	struct stream *old = link->stream;
-	link->stream = stream;
-	pthread_mutex_unlock(&link->stream_mutex);
-	stream_close(old, unlink_old);
 }
 
 void link_send_hello(struct link *link, uint64_t now_ns)
@@ -51,7 +41,7 @@ void link_send_hello(struct link *link, uint64_t now_ns)
 
 void link_lose(struct link *link, const char *why, bool daemon_died, uint64_t now_ns)
 {
-	swap_stream(link, NULL, daemon_died);
+	link_swap_stream(link, NULL, daemon_died);
 	if (!daemon_died && link->peer.socket) {
 		protocol_encode_bare(&link->peer.buffer, "bye");
 		peer_send(&link->peer, now_ns);
@@ -75,8 +65,7 @@ static void refuse(struct link *link, const char *code, const char *why, uint64_
 	link_publish(link, STATE_FAILED, known ? known : why, why);
 }
 
-/* Something in what the daemon says is wrong; the session goes on, the log is not flooded. */
-static void complain(struct link *link, const char *code, const char *what)
+void link_complain(struct link *link, const char *code, const char *what)
 {
 	if (link->complaints++ < MAX_COMPLAINTS)
 		log_line(LEVEL_WARNING, "%s: the daemon's message was refused (%s): %s", link->source.name,
@@ -91,7 +80,7 @@ static void on_welcome(struct link *link, const struct welcome *welcome, uint64_
 		refuse(link, "segment", error.text, now_ns);
 		return;
 	}
-	swap_stream(link, stream, false);
+	link_swap_stream(link, stream, false);
 	link->complaints = 0;
 	link->bypass_rev = 0; /* it was in the hello */
 	link_set_phase(link, PHASE_OPEN, now_ns);
@@ -103,26 +92,6 @@ static void on_welcome(struct link *link, const struct welcome *welcome, uint64_
 	if (link->wish_after_hello)
 		link->change_due_ns = now_ns;
 	link_know(link, &welcome->settings);
-}
-
-/* The daemon hands us a painted frame, or gives an input slot back. */
-static void on_slot(struct link *link, const struct slot_message *m, bool painted, uint64_t now_ns)
-{
-	struct stream *s = link->stream;
-	if (!s)
-		return;
-	struct slots *book = painted ? &s->output_slots : &s->input_slots;
-	const enum slot_verdict verdict = slots_receive(book, s->generation, m->generation, m->slot);
-	if (verdict == SLOT_TAKEN) {
-		const struct frame_ref frame = {
-			.slot = m->slot, .sequence = m->sequence, .pts_ns = m->pts_ns, .arrival_ns = now_ns};
-		ring_put(painted ? &s->output_ready : &s->input_free, &frame);
-	} else if (verdict != SLOT_OLD) {
-		char what[96];
-		snprintf(what, sizeof(what), "%s slot %u is %s", painted ? "output" : "input", m->slot,
-			slot_verdict_text(verdict));
-		complain(link, "slot", what);
-	}
 }
 
 static void hand_receipt(struct link *link, const struct link_receipt *receipt)
@@ -204,7 +173,7 @@ static void on_message(struct link *link, const struct message *m, uint64_t now_
 		break;
 	case MESSAGE_FRAME:
 	case MESSAGE_FREE:
-		on_slot(link, &m->slot, m->type == MESSAGE_FRAME, now_ns);
+		link_on_slot(link, &m->slot, m->type == MESSAGE_FRAME, now_ns);
 		break;
 	case MESSAGE_ACCEPTED:
 		on_accepted(link, &m->accepted);
@@ -231,7 +200,7 @@ static void on_fault(struct link *link, const struct protocol_error *error, uint
 	if (strcmp(error->code, "version") == 0)
 		refuse(link, error->code, error->text, now_ns);
 	else
-		complain(link, error->code, error->text);
+		link_complain(link, error->code, error->text);
 }
 
 void link_read_messages(struct link *link, uint64_t now_ns)
@@ -249,46 +218,4 @@ void link_read_messages(struct link *link, uint64_t now_ns)
 		}
 		zmq_msg_close(&raw);
 	}
-}
-
-/* The graphics thread has mapped the pixels and goes on; the copying is ours. */
-static void fill_slot(struct link *link, const struct stream *s, const struct frame_ref *frame)
-{
-	const uint64_t began_ns = clock_now_ns();
-	uint8_t *to = segment_pixels(&s->input, frame->slot);
-	const size_t row = (size_t)s->width * 4;
-	if (frame->linesize == row)
-		memcpy(to, frame->pixels, row * s->height);
-	else
-		for (uint32_t y = 0; y < s->height; y++)
-			memcpy(to + y * row, frame->pixels + (size_t)y * frame->linesize, row);
-	segment_write_slot_header(&s->input, frame->slot, frame->sequence, frame->pts_ns);
-	atomic_store(frame->copied, 1);
-	histogram_add_ns(&link->stats->copy, clock_now_ns() - began_ns);
-}
-
-void link_pass_slots(struct link *link, uint64_t now_ns)
-{
-	struct stream *s = link->stream;
-	struct frame_ref frame;
-	bool sent = true;
-	if (!s)
-		return;
-	while (sent && ring_take(&s->output_done, &frame)) {
-		const struct slot_message m = {.generation = s->generation, .slot = frame.slot};
-		if (!slots_give(&s->output_slots, frame.slot))
-			continue;
-		protocol_encode_free(&link->peer.buffer, &m);
-		sent = peer_send(&link->peer, now_ns);
-	}
-	while (sent && ring_take(&s->input_filled, &frame)) {
-		const struct slot_message m = {s->generation, frame.slot, frame.sequence, frame.pts_ns};
-		fill_slot(link, s, &frame);
-		if (!slots_give(&s->input_slots, frame.slot))
-			continue;
-		protocol_encode_frame(&link->peer.buffer, &m);
-		sent = peer_send(&link->peer, now_ns);
-	}
-	if (!sent)
-		link_lose(link, "it no longer reads what it is sent", true, now_ns);
 }

@@ -9,6 +9,9 @@
 #include "link.h"
 #include "peer.h"
 
+/* The I/O thread looks at least so often. */
+#define POLL_MS 100
+
 enum phase {
 	PHASE_NO_SOURCE,  /* nothing to paint yet */
 	PHASE_CONNECTING, /* a hello is on its way */
@@ -75,6 +78,13 @@ struct link {
 	uint32_t complaints; /* messages refused since the session opened */
 };
 
+/* link.c; any thread */
+void link_wake(struct link *link);
+
+/* link_connect.c */
+/* Do what is due on the way to a session, and while one is open. */
+void link_advance(struct link *link, uint64_t now_ns);
+
 /* link_status.c */
 /* `english`: for the log. */
 void link_publish(struct link *link, enum daemon_state state, const char *sentence, const char *english);
@@ -88,6 +98,8 @@ void link_publish_accepted(struct link *link, const struct link_receipt *receipt
 void link_publish_applied(struct link *link, const struct link_receipt *receipt);
 /* Say what is due to be said: a fault of our own, other words. */
 void link_tell(struct link *link, uint64_t now_ns);
+
+/* link_figures.c */
 void link_write_stats(struct link *link);
 void link_log_figures(const struct link *link);
 
@@ -96,6 +108,14 @@ void link_set_phase(struct link *link, enum phase phase, uint64_t now_ns);
 void link_send_hello(struct link *link, uint64_t now_ns);
 void link_lose(struct link *link, const char *why, bool daemon_died, uint64_t now_ns);
 void link_read_messages(struct link *link, uint64_t now_ns);
+/* Something in what the daemon says is wrong; the session goes on, the log is not flooded. */
+void link_complain(struct link *link, const char *code, const char *what);
+
+/* link_frames.c */
+void link_swap_stream(struct link *link, struct stream *stream, bool unlink_old);
+/* The daemon hands us a painted frame, or gives an input slot back. */
+void link_on_slot(struct link *link, const struct slot_message *slot, bool painted, uint64_t now_ns);
+/* Hand over what the graphics thread has filled, and give back what it has shown. */
 void link_pass_slots(struct link *link, uint64_t now_ns);
 
 /* link_wish.c */
