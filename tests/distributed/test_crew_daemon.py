@@ -50,9 +50,14 @@ class Live:
         """As the daemon has them."""
         return self.daemon.query().worker.ranks
 
-    def without(self, pid: int) -> bool:
-        """Whether a process paints no more."""
-        return pid not in [rank.pid for rank in self.ranks()]
+    def until_without(self, pid: int) -> None:
+        """Feed it until a process paints no more."""
+
+        def gone() -> bool:
+            self.frame()
+            return pid not in [rank.pid for rank in self.ranks()]
+
+        wait_for(gone, f"the loss of {pid}", log=self.daemon.log)
 
     def until_ranks(self, count: int) -> list[RankInfo]:
         """Feed it until so many ranks paint."""
@@ -80,7 +85,7 @@ def test_painting_goes_on_without_a_rank_and_takes_it_in_again(number: signal.Si
             assert first[1].pid != worker == first[0].pid
             os.kill(first[1].pid, number)
             began_s = time.monotonic()
-            wait_for(lambda: live.frame() is None or live.without(first[1].pid), "the loss", log=daemon.log)
+            live.until_without(first[1].pid)
             live.paints()
             # The bar is 10 s from the loss to the picture; the machine of the tests is shared, so twice that.
             assert time.monotonic() - began_s < 2 * BACK_S

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,10 +91,16 @@ def _die_with(parent: int) -> None:
         os._exit(EXIT_ORPHAN)
 
 
+def _own_device(environment: Mapping[str, str]) -> str:
+    """The device where none is said: where torchrun started us, one process for each GPU, or the CPU."""
+    local = environment.get("LOCAL_RANK", "")
+    return f"cuda:{local}" if local.isdigit() else "cpu"
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="limner.worker.rank", description=__doc__)
     parser.add_argument("--endpoint", required=True, help="the worker's socket for ranks")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--device", default=_own_device(os.environ), help="cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--seat", type=int, default=-1, help="place on the worker's machine")
     parser.add_argument("--parent", type=int, help="process id of the worker")

@@ -212,6 +212,8 @@ class Crew:
         return waits and time.monotonic() - peer.heard_s < FRESH_S
 
     def _seats_hopeless(self, count: int) -> bool:
+        if self.config.listen:
+            return False
         return len(self._fit()) + len(self._seats.all) - len(self._seats.hopeless()) < count
 
     def _end_generation(self) -> None:
