@@ -863,7 +863,8 @@ def test_a_command_that_is_not_there_is_named(start: Callable[..., LinkTool], tm
     tool = start(LIMNER_COMMAND=str(tmp_path / "nothing"))
     tool.say("source Camera 640 360")
     tool.say("may-start")
-    tool.wait_answer("status", f"{tmp_path}/nothing: No such file or directory")
+    tool.wait_answer("status", f"NONE STARTED: {tmp_path}/nothing (No such file or directory)")
+    assert any("It could not be started: " in line for line in tool.lines), "the log stays English"
 
 
 def test_figures_are_written_whole(start: Callable[..., LinkTool], folder: Path, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ PLUGIN = Path(__file__).resolve().parents[2] / "obs_bridge" / "plugin"
 LOCALES = PLUGIN / "data" / "locale"
 LINE = re.compile(r'(\w+)="([^"]+)"')
 PLACE = re.compile(r"\{\w+\}")
-# What the daemon says, by its code; and why it would not have the filter, by the code of its error.
-SAYING, REFUSAL = "Say_", "Refused_"
+# What the daemon says, by its code; why it would not have the filter, by the code of its error;
+# why it could not be started.
+SAYING, REFUSAL, LAUNCH = "Say_", "Refused_", "Launch_"
 # What only a technician would miss: which part of a model is being loaded.
 MAY_BE_LEFT_OUT = {"{part}"}
 # The same word in both languages.
@@ -73,8 +74,10 @@ def test_the_plugin_uses_these_words_and_no_others() -> None:
     # Sliders have a hint under the name of their words.
     used |= {f"{key}Hint" for key in texts if f"{key}Hint" in ENGLISH}
     unused = set(ENGLISH) - used
-    assert {key for key in unused if not key.startswith((SAYING, REFUSAL))} == set()
-    for prefix in (SAYING, REFUSAL):
+    assert {key for key in unused if not key.startswith((SAYING, REFUSAL, LAUNCH))} == set()
+    launches = {key.removeprefix(LAUNCH) for key in ENGLISH if key.startswith(LAUNCH)}
+    assert launches == set(re.findall(r'"(\w+)"', "".join(re.findall(r"fault_code = [^;]*;", source))))
+    for prefix in (SAYING, REFUSAL, LAUNCH):
         assert f'"{prefix}%' in source, "made of it and a code"
     asked = set(re.findall(r'(?:T_|obs_module_text)\("(\w+)"\)', source))
     assert asked - set(ENGLISH) == set()

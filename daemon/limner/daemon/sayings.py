@@ -53,6 +53,9 @@ TEMPLATES = {
     "no_memory": "Not enough memory for {model} as planned: {reason}",
     "not_loaded": "Cannot load {model}: {reason}",
     "failed": "Painting failed: {reason}",
+    "ranks_go_on": "painting goes on with the others",
+    "rank_lost": "A rank is lost",
+    "rank_joins": "A device joins: painting goes on with it",
     # Of the look: worker/, and the engine's notes.
     "text_waits": "waiting for the text encoder to read the prompt",
     "look_waits": "waiting for the text encoder: the look changes when it has read the prompt",

@@ -111,6 +111,7 @@ static enum launch_result start(struct launcher *launcher)
 {
 	find_command(launcher);
 	if (!launcher->command[0]) {
+		launcher->fault_code = "not_installed";
 		snprintf(launcher->fault, sizeof(launcher->fault),
 			"It is not installed: run installer/run.sh, or start one with: limner daemon");
 		return LAUNCH_FAILED;
@@ -118,8 +119,10 @@ static enum launch_result start(struct launcher *launcher)
 	const int fault = spawn(launcher);
 	if (fault == 0)
 		return LAUNCH_STARTED;
+	launcher->fault_code = "not_started";
+	snprintf(launcher->fault_reason, sizeof(launcher->fault_reason), "%s", strerror(fault));
 	snprintf(launcher->fault, sizeof(launcher->fault), "It could not be started: %s: %s",
-		launcher->command, strerror(fault));
+		launcher->command, launcher->fault_reason);
 	return LAUNCH_FAILED;
 }
 
@@ -137,10 +140,12 @@ static enum launch_result reap(struct launcher *launcher)
 		return LAUNCH_SUCCEEDED;
 	if (WIFEXITED(how) && (WEXITSTATUS(how) == 0 || WEXITSTATUS(how) == EXIT_ALREADY_RUNNING))
 		return LAUNCH_SUCCEEDED;
+	launcher->fault_code = WIFEXITED(how) ? "ended" : "killed";
+	snprintf(launcher->fault_reason, sizeof(launcher->fault_reason), "%d%s%s",
+		WIFEXITED(how) ? WEXITSTATUS(how) : WTERMSIG(how), words[0] ? ": " : "", words);
 	snprintf(launcher->fault, sizeof(launcher->fault),
-		"It could not be started: \"%s daemon --detach\" ended with %s %d%s%s", launcher->command,
-		WIFEXITED(how) ? "code" : "signal", WIFEXITED(how) ? WEXITSTATUS(how) : WTERMSIG(how),
-		words[0] ? ": " : "", words);
+		"It could not be started: \"%s daemon --detach\" ended with %s %s", launcher->command,
+		WIFEXITED(how) ? "code" : "signal", launcher->fault_reason);
 	return LAUNCH_FAILED;
 }
 

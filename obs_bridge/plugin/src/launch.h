@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #define LAUNCH_EVERY_MS 5000
+#define LAUNCH_FAULT_BYTES 1700
 /* The command's exit code when a daemon is running already: somebody else was quicker, which is as good. */
 #define EXIT_ALREADY_RUNNING 4
 
@@ -24,7 +25,9 @@ struct launcher {
 	pid_t child;             /* 0: none runs */
 	int words_fd;            /* a file in memory: what the child says on its stderr; while it runs */
 	uint64_t next_ns;        /* not before */
-	char fault[1200];        /* why the last attempt failed, a sentence */
+	char fault[LAUNCH_FAULT_BYTES]; /* why the last attempt failed, an English sentence */
+	const char *fault_code; /* and for those who say it in other words: one of few, with {command} */
+	char fault_reason[500]; /* and {reason} in its places */
 };
 
 /* The command is LIMNER_COMMAND, else the first line of `command_file` (may be NULL). */

@@ -53,9 +53,26 @@ static void connect_to_daemon(struct link *link, uint64_t now_ns)
 	}
 }
 
+/* Why none could be started, in the user's words; "" where one could, or was not to be. */
+static void tell_fault(const struct link *link, char *to, size_t capacity)
+{
+	const struct launcher *l = &link->launcher;
+	char key[64];
+	to[0] = '\0';
+	if (!l->fault[0] || !link->wish.may_start_daemon)
+		return;
+	snprintf(key, sizeof(key), "Launch_%s", l->fault_code);
+	const char *known = words_find(link->hooks.words, key);
+	if (known)
+		words_say(to, capacity, known, "command", l->command, "reason", l->fault_reason, NULL);
+	else
+		text_copy(to, capacity, l->fault, strlen(l->fault));
+}
+
 /* No daemon answers: start one where that is wanted, and say what is up. */
 static void call_daemon(struct link *link, uint64_t now_ns)
 {
+	char fault[sizeof(link->launcher.fault)];
 	if (ms_since(link->phase_since_ns, now_ns) < HELLO_AGAIN_MS / 2)
 		return;
 	if (link->peer.connected) { /* somebody listens: another daemon would not help */
@@ -76,8 +93,8 @@ static void call_daemon(struct link *link, uint64_t now_ns)
 	case LAUNCH_NOTHING:
 		break;
 	}
-	link_publish_words(link, STATE_WAITING, "StateWaiting",
-		link->wish.may_start_daemon ? link->launcher.fault : NULL);
+	tell_fault(link, fault, sizeof(fault));
+	link_publish_words(link, STATE_WAITING, "StateWaiting", fault);
 }
 
 static void advance_connecting(struct link *link, uint64_t now_ns)

@@ -51,7 +51,7 @@ struct link {
 	/* I/O thread only. */
 	struct peer peer;
 	struct launcher launcher;
-	char last_fault[1200]; /* of the launcher, as it was logged */
+	char last_fault[LAUNCH_FAULT_BYTES]; /* of the launcher, as it was logged */
 	enum phase phase;
 	uint64_t phase_since_ns;
 	struct link_source source, asked; /* wanted now; what the last hello asked for */

@@ -47,9 +47,11 @@ static void on_mirror(void *context, const struct settings *s, uint64_t serial)
 		s->steps);
 }
 
-/* A language that says one thing in its own way. */
+/* A language that says some things in its own way. */
 static const char *words(const char *key)
 {
+	if (strcmp(key, "Launch_not_started") == 0)
+		return "NONE STARTED: {command} ({reason})";
 	if (strcmp(key, "Change") == 0)
 		return "{name}: {value}";
 	return strcmp(key, "Say_live") == 0 ? "LIVE {fps}" : key;
