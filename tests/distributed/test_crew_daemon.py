@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ from tests.support.daemon import RunningDaemon, running_daemon, wait_for
 
 from limner.daemon.client import ClientSession, PaintedFrame, hello_for
 from limner.daemon.protocol import Change, RankInfo
+from limner.daemon.rank_trace import ask_for_trace
 from limner.worker.model_source import WEIGHTS
 
 pytestmark = pytest.mark.skipif(not WEIGHTS.exists(), reason="pocket's weights are not there")
@@ -83,6 +85,7 @@ def test_painting_goes_on_without_a_rank_and_takes_it_in_again(number: signal.Si
             first = live.until_ranks(2)
             assert [rank.rank for rank in first] == [0, 1]
             assert first[1].pid != worker == first[0].pid
+            _looks_at_a_trace(daemon)
             os.kill(first[1].pid, number)
             began_s = time.monotonic()
             live.until_without(first[1].pid)
@@ -93,6 +96,14 @@ def test_painting_goes_on_without_a_rank_and_takes_it_in_again(number: signal.Si
             assert again[1].pid not in (first[1].pid, worker)
             assert again[0].pid == worker, "the worker went on, with what it had loaded"
             live.paints()
+
+
+def _looks_at_a_trace(daemon: RunningDaemon) -> None:
+    trace = json.loads(ask_for_trace(daemon.runtime_dir, 10.0))
+    spans = [event for event in trace["traceEvents"] if event["ph"] == "X"]
+    assert {span["name"] for span in spans} == {"encode", "forward", "decode"}
+    assert {span["pid"] for span in spans if span["name"] == "forward"} >= {0}
+    assert all(-60e6 < span["ts"] < 11e6 and span["dur"] >= 0 for span in spans)
 
 
 @pytest.mark.slow

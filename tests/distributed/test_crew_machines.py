@@ -63,6 +63,7 @@ def test_keys_are_for_their_owner_only(tmp_path: Path) -> None:
         read_keys(tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_only_who_has_the_key_may_join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right, wrong = tmp_path / "right", tmp_path / "wrong"
     keys = new_keys(right)

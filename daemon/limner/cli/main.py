@@ -16,6 +16,7 @@ from limner.cli.sections import Sections
 COMMANDS = {
     "daemon": ("limner.cli.daemon_cmd", "daemon"),
     "status": ("limner.cli.status_cmd", "status"),
+    "trace": ("limner.cli.trace_cmd", "trace"),
     "set": ("limner.cli.set_cmd", "set_settings"),
     "models": ("limner.cli.models_cmd", "app"),
     "ranks": ("limner.cli.ranks_cmd", "app"),

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import zmq
 
 from limner.daemon.rank_keys import Keys
+from limner.daemon.rank_trace import TraceWanted
 from limner.daemon.wire import Message, WireError
 from limner.worker.crew.clocks import ClockOffset
 from limner.worker.crew.formation import Formation, RankProcess
@@ -37,6 +38,7 @@ from limner.worker.crew.messages import (
 )
 from limner.worker.crew.seats import Seats
 from limner.worker.crew.switchboard import Switchboard
+from limner.worker.crew.trace import TraceBook
 from limner.worker.crew.watch import Watch
 
 log = logging.getLogger("limner.worker")
@@ -98,6 +100,7 @@ class Crew:
         """
         self.config = config
         self.on_change = on_change
+        self.book = TraceBook()
         try:
             self._board = Switchboard(config.endpoint, config.listen, config.keys)
         except zmq.ZMQError as error:
@@ -133,6 +136,14 @@ class Crew:
         """Whether one of those is ready to be gathered."""
         with self._lock:
             return any(self._is_fit(peer) for peer in self._peers.values())
+
+    def trace(self, seconds: float) -> bytes:
+        """What all ranks did in the last seconds, as JSON in Chrome's format."""
+        formation = self._formation
+        names = {0: "Rank 0: the worker"}
+        if formation is not None:
+            names |= {number: f"Rank {number}: {one.words}" for number, one in enumerate(formation.ranks, 1)}
+        return self.book.json(names, since_ns=time.monotonic_ns() - int(seconds * 1e9))
 
     def beat_of(self, peer: bytes) -> Beat | None:
         """What a process said last of itself."""
@@ -334,6 +345,9 @@ class Crew:
                 continue
             if isinstance(message, Hello):
                 self._came(name, message, is_local, now_s)
+            elif isinstance(message, TraceWanted):
+                if is_local:
+                    self._board.put_bytes(name, self.trace(message.seconds))
             elif name in self._peers:
                 self._heard(name, message, now_s)
             else:

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from limner.engine.blocks import RankCost, Split, best_split
 from limner.engine.config import ModelConfig
 from limner.engine.errors import EngineError
 from limner.engine.loading import Weights
+from limner.engine.pipeline.commands import Times
 from limner.engine.pipeline.engine import PipelineEngine
 from limner.engine.pipeline.group import Alone, Group, Meeting, join, open_store
 from limner.engine.pipeline.ring import PipelineError, Ring
@@ -186,7 +188,20 @@ class CrewEngine(PipelineEngine):
         ring = self.join(
             formation, group, split, is_ended=lambda: formation.is_over or self._closing.is_set()
         )
+        self.watch.on_times = partial(self._note, formation)
         ring.do(lambda: torch.set_num_threads(self.threads_each))
+
+    def _note(self, formation: Formation, times: Times) -> None:
+        """Write down what a rank did, by our own clock."""
+        peer = formation.ranks[times.rank - 1].peer if times.rank else None
+        offset_ns = 0 if peer is None else self._crew.offset_ns(peer)
+        for start_us, length_us in times.spans_us:
+            start_ns = start_us * 1000 - offset_ns
+            self._crew.book.add(times.rank, "blocks", "forward", start_ns, length_us * 1000)
+
+    def wrote(self, name: str, start_ns: int) -> None:
+        """Rank 0 encoded or decoded something from then until now, by its monotonic clock."""
+        self._crew.book.add(0, "coding", name, start_ns, time.monotonic_ns() - start_ns)
 
     def _joined(self, formation: Formation) -> Group | Alone:
         if formation.size == 1:

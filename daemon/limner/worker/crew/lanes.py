@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 from limner.engine.errors import ChunkLostError
 from limner.engine.pipeline.lanes import PipelineLanes
 from limner.worker.crew.engine import CrewEngine
@@ -14,6 +17,7 @@ class CrewLanes(PipelineLanes):
         """As `PipelineLanes`."""
         super().__init__(engine, threads)
         self._most_inside = engine.most_ranks + 1
+        self._crew = engine
 
     @property
     def most_inside(self) -> int:
@@ -27,3 +31,13 @@ class CrewLanes(PipelineLanes):
         except ChunkLostError:
             self._coding.shutdown()
             self._finishing.shutdown()
+
+    def _encode(self, *what: Any) -> None:
+        start_ns = time.monotonic_ns()
+        super()._encode(*what)
+        self._crew.wrote("encode", start_ns)
+
+    def _decode(self, *what: Any) -> None:
+        start_ns = time.monotonic_ns()
+        super()._decode(*what)
+        self._crew.wrote("decode", start_ns)

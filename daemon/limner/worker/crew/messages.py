@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from limner.daemon.protocol import Name
+from limner.daemon.rank_trace import TraceWanted
 from limner.daemon.wire import Codec, Message
 
 BEAT_S = 0.25
@@ -123,5 +124,5 @@ class Dismiss(Message, frozen=True, kw_only=True):
     why: str
 
 
-from_rank: Codec[Message] = Codec(Hello, Beat, Said, Fallen)
+from_rank: Codec[Message] = Codec(Hello, Beat, Said, Fallen, TraceWanted)
 from_worker: Codec[Message] = Codec(Welcome, Pulse, Gather, Told, Drop, Anew, Dismiss)

@@ -63,7 +63,11 @@ class Switchboard:
 
     def put(self, peer: bytes, message: Message) -> None:
         """Send soon; never waits. To a peer that is gone it goes nowhere."""
-        self._outgoing.append((peer, encode(message)))
+        self.put_bytes(peer, encode(message))
+
+    def put_bytes(self, peer: bytes, data: bytes) -> None:
+        """As `put`, of what is no message of ours."""
+        self._outgoing.append((peer, data))
         self.wake_up()
 
     def wake_up(self) -> None:

@@ -146,6 +146,8 @@ class Times(_Message, frozen=True, kw_only=True):
     """In waiting for what to compute with."""
     spent_ms: float
     """All the time that this is about."""
+    spans_us: tuple[tuple[int, int], ...] = ()
+    """Of each forward: when it began, on the rank's monotonic clock, and how long it took. At most 200."""
 
 
 class Fault(_Message, frozen=True, kw_only=True):

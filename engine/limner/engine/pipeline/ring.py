@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
@@ -129,10 +130,12 @@ class Ring:
     def _step(self) -> None:
         """Do what has come, or let a flight go on; else wait."""
         self._on_pause()
-        flight = self._next()
+        flight, began_s = self._next(), time.perf_counter()
         try:
             job = self._inbox.get(block=flight is None, timeout=POLL_S)
+            self.first.times.waited(time.perf_counter() - began_s)
         except queue.Empty:
+            self.first.times.waited(time.perf_counter() - began_s)
             if flight is not None:
                 self._take_row(*flight)
         else:

@@ -7,13 +7,16 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from limner.engine.clock import Span
+from limner.engine.clock import Mark, Span
 from limner.engine.pipeline.commands import Times
 
 REPORT_S = 0.25
 """Between two reports of a rank."""
 _UNFINISHED = 2
 """Of the newest forwards a device may still be at work, so they are counted in the next report."""
+
+_MOST_SPANS = 200
+"""In a report, which has to stay small."""
 
 
 class StageTimes:
@@ -24,9 +27,13 @@ class StageTimes:
         self._spans: deque[Span] = deque()
         self._waiting_s = 0.0
         self._since_s = time.perf_counter()
+        self._anchor: tuple[Mark, float] | None = None
+        """A mark of the device, and the host's clock then."""
 
     def computed(self, span: Span) -> None:
         """A forward was in the blocks for so long."""
+        if self._anchor is None:
+            self._anchor = span.start, time.perf_counter()
         self._spans.append(span)
 
     def waited(self, seconds: float) -> None:
@@ -40,7 +47,8 @@ class StageTimes:
             return None
         on_device = bool(self._spans) and not isinstance(self._spans[-1].end, float)
         ready = max(0, len(self._spans) - (_UNFINISHED if on_device else 0))
-        lengths_ms = [self._spans.popleft().ms() for _ in range(ready)]
+        spans = [self._spans.popleft() for _ in range(ready)]
+        lengths_ms = [span.ms() for span in spans]
         times = Times(
             rank=self._rank,
             held=tuple(held),
@@ -49,6 +57,17 @@ class StageTimes:
             busy_ms=sum(lengths_ms),
             waiting_ms=self._waiting_s * 1000,
             spent_ms=(now_s - self._since_s) * 1000,
+            spans_us=_spans_us(spans[:_MOST_SPANS], self._anchor),
         )
         self._waiting_s, self._since_s = 0.0, now_s
         return times
+
+
+def _spans_us(spans: Sequence[Span], anchor: tuple[Mark, float] | None) -> tuple[tuple[int, int], ...]:
+    """When each began, on the host's monotonic clock, and how long it was."""
+    if anchor is None:
+        return ()
+    mark, at_s = anchor
+    return tuple(
+        (int((at_s + Span(mark, span.start).ms() / 1000) * 1e6), int(span.ms() * 1000)) for span in spans
+    )

@@ -36,6 +36,8 @@ class Watch:
         self._fresh: set[int] = set()
         self._balance: Balance | None = None
         self._looked_s = 0.0
+        self.on_times: Callable[[c.Times], None] = lambda _: None
+        """Called for each report, by the thread that drives."""
 
     def newest(self) -> list[c.Times]:
         """The last report of each rank, in their order. For any thread."""
@@ -68,6 +70,7 @@ class Watch:
 
     def _note(self, times: c.Times) -> None:
         self._times[times.rank] = times
+        self.on_times(times)
         if times.forwards or not times.held:
             self._fresh.add(times.rank)
 
