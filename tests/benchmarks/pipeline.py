@@ -17,14 +17,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from tests.benchmarks import report
 from tests.distributed.rings import PacedStage, Ranks, ranks, tiny_of, weights_of
@@ -41,18 +44,20 @@ BAR_SHARE = 0.93
 BAR_S = 5.0
 SLOWED = 3.0
 FRAMES_PER_CHUNK = 4
-SIDE = 256
-"""Of the picture, pixels: 256 tokens a latent frame."""
+SIDE = 192
+"""Of the picture, pixels: 144 tokens a latent frame."""
 WARM_CHUNKS = 8
 PACED_LAYERS = 16
+CODING_BLOCKS = 1.5
+"""What encoding and decoding take, in blocks."""
 
 
 def config_of(on_gpu: bool) -> ModelConfig:
     """A model whose time is the denoiser's."""
     sizes = (
-        {"dim": 1536, "ffn_dim": 8960, "heads": 12} if on_gpu else {"dim": 256, "ffn_dim": 1024, "heads": 4}
+        {"dim": 1536, "ffn_dim": 8960, "heads": 12} if on_gpu else {"dim": 384, "ffn_dim": 1536, "heads": 6}
     )
-    config = tiny_of(30 if on_gpu else 16, window_frames=6, sink_frames=2, **sizes)
+    config = tiny_of(30 if on_gpu else 32, window_frames=6, sink_frames=2, **sizes)
     return dataclasses.replace(config, sizes=((SIDE, SIDE),), default_size=(SIDE, SIDE))
 
 
@@ -101,12 +106,30 @@ def flowing(made: Ranks, steps: int) -> Iterator[Flow]:
         flow.end()
 
 
-def rate(made: Ranks, steps: int, seconds: float) -> float:
-    """Frames a second, flat out."""
+@dataclass(frozen=True)
+class Rate:
+    """How fast ranks paint, flat out."""
+
+    fps: float
+    cpu_ms: float
+    """Of the rank that computes the longest, for a chunk: its processor's time, whoever else wants that."""
+
+
+def rate(made: Ranks, steps: int, seconds: float) -> Rate:
+    """Paint for so long."""
+    processes = [psutil.Process(), *(psutil.Process(process.pid) for process in made.processes)]
     with flowing(made, steps) as flow:
-        began_s = time.perf_counter()
+        began_s, before, painted = time.perf_counter(), [cpu_s(one) for one in processes], len(flow.times_s)
         flow.run(seconds)
-        return flow.fps(began_s, time.perf_counter())
+        used = [cpu_s(one) - then for one, then in zip(processes, before, strict=True)]
+        chunks = len(flow.times_s) - painted
+        return Rate(flow.fps(began_s, time.perf_counter()), max(used) / max(chunks, 1) * 1000)
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """Processor time that a process has had."""
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 def shares(made: Ranks) -> list[dict[str, Any]]:
@@ -151,13 +174,17 @@ def scaling(
             pairs = []
             for _ in range(options.rounds):
                 pairs.append((rate(alone, steps, options.seconds), rate(together, steps, options.seconds)))
-            ratios = [many / single for single, many in pairs]
+            ratios = [many.fps / single.fps for single, many in pairs]
+            cpu_ratios = [single.cpu_ms / many.cpu_ms for single, many in pairs]
             row = {
                 "steps": steps,
                 "ranks": size,
-                "fps_one": [round(single, 2) for single, _ in pairs],
-                "fps_all": [round(many, 2) for _, many in pairs],
+                "fps_one": [round(single.fps, 2) for single, _ in pairs],
+                "fps_all": [round(many.fps, 2) for _, many in pairs],
                 "scaling": round(statistics.median(ratios), 3),
+                "cpu_ms_one": [round(single.cpu_ms, 1) for single, _ in pairs],
+                "cpu_ms_all": [round(many.cpu_ms, 1) for _, many in pairs],
+                "scaling_by_cpu_time": round(statistics.median(cpu_ratios), 3),
                 "shares": shares(together),
             }
             rows.append(row)
@@ -209,16 +236,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made.add_argument("--devices", nargs="+", help="one a rank; none: the CPU, two ranks")
     made.add_argument("--steps", nargs="+", type=int, default=[1, 2], help="denoising steps")
     made.add_argument("--rounds", type=int, default=3, help="runs of one and of all ranks, in turns")
-    made.add_argument("--seconds", type=float, default=6.0, help="length of a run")
+    made.add_argument("--seconds", type=float, default=10.0, help="length of a run")
     options = report.chosen(made, [*(arguments or sys.argv[1:]), "--threads", "1"])
     config = config_of(options.devices is not None)
+    if options.devices is None:
+        os.sched_setaffinity(0, {0})  # Rank 0's, for all threads that begin from here on.
     layers, size = config.dit.layers, len(options.devices or ["cpu"] * 2)
-    split = split_of([layers // size + (rank < layers % size) for rank in range(size)])
+    # The first rank encodes and decodes as well, which is about a block's work here.
+    split = best_split(layers, [RankCost(1.0, CODING_BLOCKS), *[RankCost(1.0)] * (size - 1)])
     with tempfile.TemporaryDirectory() as folder:
         weights = weights_of(random_weights(config), Path(folder))
         rows, broken = scaling(config, weights, options, split)
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
         heterogeneous, late = slowed(options, Path(folder))
     found = {
+        "load": os.getloadavg(),
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
         "config": dataclasses.asdict(config.dit),
         "scaling": rows,
         "packet_copy_ms": transfer_ms(config, (options.devices or ["cpu"])[0]),

@@ -28,6 +28,7 @@ from torch._C._distributed_c10d import (
 )
 
 from limner.engine.errors import EngineError
+from limner.engine.pipeline.nccl_lines import NcclLines
 
 Transport = Literal["gloo", "nccl"]
 JOIN_S = 6.0
@@ -204,7 +205,11 @@ def _nccl(store: Store, meeting: Meeting) -> Backend:
     options = ProcessGroupNCCL.Options()
     options._timeout = AGES
     torch.cuda.set_device(meeting.device)
-    return cast(Backend, ProcessGroupNCCL(store, meeting.rank, meeting.size, options))
+
+    def line(tag: int) -> Any:
+        return ProcessGroupNCCL(PrefixStore(f"line-{tag}", store), meeting.rank, meeting.size, options)
+
+    return cast(Backend, NcclLines(line))
 
 
 def _sockets() -> dict[int, int]:
