@@ -24,25 +24,11 @@ from typing import Any
 
 from tests.benchmarks.obs_bench import HOLD_MS, LIMNER, SETTLE_S, Bench
 from tests.end_to_end.harness import clips
-from tests.end_to_end.harness.obs import CAMERA, FPS, Build, Camera, Obs
+from tests.end_to_end.harness.builds import CACHE, ROOT, built
+from tests.end_to_end.harness.obs import CAMERA, FPS, Camera, Obs
 from tests.support.daemon import private_runtime_dir, start_daemon
 
-from limner.installer import plugin
-
-ROOT = Path(__file__).resolve().parents[2]
-RAW = ROOT / "build" / "end_to_end" / "clips" / "bikes.yuv"
-
-
-def _build(folder: Path) -> Build:
-    cache = ROOT / "build" / "end_to_end"
-    plugin.build(ROOT / "tests" / "end_to_end" / "native", cache / "native")
-    plugin.build(ROOT / "obs_bridge" / "plugin", cache / "plugin", "-DLIMNER_TESTS=OFF")
-    installed = plugin.install(cache / "plugin", folder, LIMNER)
-    return Build(
-        plugin=installed,
-        camera=cache / "native" / "test_camera.so",
-        shim=cache / "native" / "bind_loopback.so",
-    )
+RAW = CACHE / "clips" / "bikes.yuv"
 
 
 @contextmanager
@@ -55,7 +41,7 @@ def _bench(images: Path | None) -> Iterator[Bench]:
             daemon = start_daemon(folder, engine="pocket", threads=0)
             daemon.wait_ready()
             camera = Camera(name=CAMERA, raw_file=raw, limner=settings)
-            with Obs(_build(plugins), (camera,), runtime_dir=folder) as obs:
+            with Obs(built(plugins, LIMNER), (camera,), runtime_dir=folder) as obs:
                 bench = Bench(obs, daemon, images)
                 obs.wait_painted()
                 yield bench

@@ -2,7 +2,7 @@
 
     .venv/bin/python -m tests.benchmarks.obs_restarts [--rounds 10] [--engine pocket]
 
-Needs what tests/end_to_end has built (run its tests once). Each round restarts both: one after the other, or
+Needs what installer/test.sh sets up. Each round restarts both: one after the other, or
 both at once, either first, by a drawing of lots that is the same each time. After each start the picture must
 be painted in the look of the scene, and while one of them is away the other must say so; else this ends with
 what there was instead. Seconds run from the start of a process (OBS: from when its websocket answers).
@@ -21,13 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.end_to_end.harness import clips, scenes
-from tests.end_to_end.harness.obs import Build, Camera, Obs
+from tests.end_to_end.harness.builds import CACHE, built
+from tests.end_to_end.harness.obs import Camera, Obs
 from tests.end_to_end.harness.restarts import ROUNDS, RULES, Pair
 from tests.support.daemon import private_runtime_dir
 
-from limner.installer import plugin
-
-CACHE = Path(__file__).resolve().parents[2] / "build" / "end_to_end"
 SEED = 6
 
 
@@ -35,11 +33,9 @@ def measure(rounds: int, engine: str) -> dict[str, Any]:
     """Run everything and return the report."""
     bikes = clips.raw_frames(clips.clip("bikes"), CACHE / "clips" / "bikes.yuv")
     camera = Camera(name="Cam", raw_file=bikes, limner={"start_daemon": False, "style": "sepia"})
-    native, begin_s = CACHE / "native", time.monotonic()
+    begin_s = time.monotonic()
     with tempfile.TemporaryDirectory() as plugins, private_runtime_dir() as folder:
-        installed = plugin.install(CACHE / "plugin", Path(plugins), Path("/nonexistent/limner"))
-        build = Build(plugin=installed, camera=native / "test_camera.so", shim=native / "bind_loopback.so")
-        obs = Obs(build, (camera,), runtime_dir=folder / "run")
+        obs = Obs(built(Path(plugins)), (camera,), runtime_dir=folder / "run")
         pair = Pair(obs, camera, scenes.start_ruled(obs, RULES, engine=engine, threads=2), engine, threads=2)
         with obs:
             pair.in_step()

@@ -2,7 +2,7 @@
 
     .venv/bin/python -m tests.benchmarks.obs_scenes [--changes 20] [--out out/obs_scenes.json]
 
-Needs what tests/end_to_end has built (run its tests once), and a machine that does nothing else. Times run
+Needs what installer/test.sh sets up, and a machine that does nothing else. Times run
 from the request that puts the scene on air: `in_force_ms` until the daemon has the new settings (the part of
 the control), `visible_ms` until the picture of that scene has the new look, as screenshots see it (one every
 `screenshot_ms`).
@@ -31,15 +31,14 @@ from typing import Any
 
 import numpy as np
 from tests.end_to_end.harness import bursts, clips, scenes
+from tests.end_to_end.harness.builds import CACHE, built
 from tests.end_to_end.harness.looks import Eye, Look, look, steady_look
-from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
+from tests.end_to_end.harness.obs import Camera, Obs, wait_for
 from tests.support.daemon import RunningDaemon, private_runtime_dir
 
 from limner.daemon.client import Client
 from limner.daemon.protocol import Applied, Change
-from limner.installer import plugin
 
-CACHE = Path(__file__).resolve().parents[2] / "build" / "end_to_end"
 STYLES = {"Main": "pencil sketch", "Gaming": "neon"}
 RULES = "\n".join(
     [
@@ -59,10 +58,7 @@ def measure(changes: int) -> dict[str, Any]:
     )
     camera = Camera(name="Cam", raw_file=street, limner={"start_daemon": False, "style": "sepia"})
     with tempfile.TemporaryDirectory() as plugins, private_runtime_dir() as folder:
-        installed = plugin.install(CACHE / "plugin", Path(plugins), Path("/nonexistent/limner"))
-        native = CACHE / "native"
-        build = Build(plugin=installed, camera=native / "test_camera.so", shim=native / "bind_loopback.so")
-        obs = Obs(build, (camera,), runtime_dir=folder / "run")
+        obs = Obs(built(Path(plugins)), (camera,), runtime_dir=folder / "run")
         with scenes.ruled_daemon(obs, RULES, engine="pocket", threads=2) as daemon, obs:
             daemon.wait_ready()
             scenes.add_scene(obs, "Gaming", "Cam")

@@ -18,12 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import ImageGrab
-from tests.end_to_end.conftest import CACHE, ROOT
 from tests.end_to_end.harness import clips
+from tests.end_to_end.harness.builds import CACHE, ROOT, built
 from tests.end_to_end.harness.obs import CAMERA, Build, Camera, Obs, wait_for
 from tests.support.daemon import RunningDaemon, running_daemon
 
-from limner.installer import obs_process, plugin
+from limner.installer import obs_process
 
 LANGUAGES = sorted(path.stem for path in (ROOT / "obs_bridge/plugin/data/locale").glob("*.ini"))
 PICTURES = ROOT / "build" / "pages"
@@ -170,16 +170,9 @@ def picture(build: Build, raw_file: Path, daemon: RunningDaemon, language: str) 
 
 
 def main(languages: list[str]) -> None:
-    plugin.build(Path(__file__).parent / "native", CACHE / "native")
-    plugin.build(ROOT / "obs_bridge" / "plugin", CACHE / "plugin", "-DLIMNER_TESTS=OFF")
     raw_file = clips.raw_frames(clips.clip("bikes"), CACHE / "clips" / "bikes.yuv")
     with tempfile.TemporaryDirectory() as folder, running_daemon("pocket", threads=1) as daemon:
-        installed = plugin.install(CACHE / "plugin", Path(folder), Path("/nonexistent/limner"))
-        build = Build(
-            plugin=installed,
-            camera=CACHE / "native" / "test_camera.so",
-            shim=CACHE / "native" / "bind_loopback.so",
-        )
+        build = built(Path(folder))
         daemon.wait_ready()
         for language in languages:
             picture(build, raw_file, daemon, language)
