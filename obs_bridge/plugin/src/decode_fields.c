@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "decode.h"
+#include "decode_lists.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-struct place {
-	const char *where, *key;
-	struct protocol_error *error;
-};
-
-static bool fail(const struct place *at, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static bool fail(const struct place *at, const char *format, ...)
+bool decode_fail(const struct place *at, const char *format, ...)
 {
 	char what[160];
 	va_list args;
@@ -28,17 +21,17 @@ static bool fail(const struct place *at, const char *format, ...)
 static bool read_u64(const struct place *at, const msgpack_object *o, const struct field *f, uint64_t *to)
 {
 	if (o->type == MSGPACK_OBJECT_NEGATIVE_INTEGER)
-		return fail(at, "is %lld, it must not be negative", (long long)o->via.i64);
+		return decode_fail(at, "is %lld, it must not be negative", (long long)o->via.i64);
 	if (o->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
-		return fail(at, "is not a whole number");
+		return decode_fail(at, "is not a whole number");
 	if (o->via.u64 < f->low || o->via.u64 > f->high)
-		return fail(at, "is %llu, out of range %llu to %llu", (unsigned long long)o->via.u64,
+		return decode_fail(at, "is %llu, out of range %llu to %llu", (unsigned long long)o->via.u64,
 			(unsigned long long)f->low, (unsigned long long)f->high);
 	*to = o->via.u64;
 	return true;
 }
 
-static bool read_real(const struct place *at, const msgpack_object *o, const struct field *f, double *to)
+bool decode_read_real(const struct place *at, const msgpack_object *o, const struct field *f, double *to)
 {
 	if (o->type == MSGPACK_OBJECT_FLOAT32 || o->type == MSGPACK_OBJECT_FLOAT64)
 		*to = o->via.f64;
@@ -47,24 +40,24 @@ static bool read_real(const struct place *at, const msgpack_object *o, const str
 	else if (o->type == MSGPACK_OBJECT_NEGATIVE_INTEGER)
 		*to = (double)o->via.i64;
 	else
-		return fail(at, "is not a number");
+		return decode_fail(at, "is not a number");
 	if (!isfinite(*to))
-		return fail(at, "is not finite");
+		return decode_fail(at, "is not finite");
 	if (f->low < f->high && (*to < (double)f->low || *to > (double)f->high))
-		return fail(at, "is %g, out of range %llu to %llu", *to, (unsigned long long)f->low,
+		return decode_fail(at, "is %g, out of range %llu to %llu", *to, (unsigned long long)f->low,
 			(unsigned long long)f->high);
 	return true;
 }
 
-static bool read_text(const struct place *at, const msgpack_object *o, uint64_t max_chars, struct text *to)
+bool decode_read_text(const struct place *at, const msgpack_object *o, uint64_t max_chars, struct text *to)
 {
 	if (o->type != MSGPACK_OBJECT_STR)
-		return fail(at, "is not text");
+		return decode_fail(at, "is not text");
 	size_t chars;
 	if (!text_check_utf8(o->via.str.ptr, o->via.str.size, &chars))
-		return fail(at, "is not UTF-8");
+		return decode_fail(at, "is not UTF-8");
 	if (max_chars > 0 && chars > max_chars)
-		return fail(at, "has %zu characters, at most %llu are allowed", chars,
+		return decode_fail(at, "has %zu characters, at most %llu are allowed", chars,
 			(unsigned long long)max_chars);
 	*to = (struct text){.bytes = o->via.str.ptr, .size = o->via.str.size};
 	return true;
@@ -73,7 +66,7 @@ static bool read_text(const struct place *at, const msgpack_object *o, uint64_t 
 static bool read_copy(const struct place *at, const msgpack_object *o, const struct field *f, char *to)
 {
 	struct text text;
-	if (!read_text(at, o, f->high, &text))
+	if (!decode_read_text(at, o, f->high, &text))
 		return false;
 	text_copy(to, (size_t)f->high * 4 + 1, text.bytes, text.size);
 	return true;
@@ -82,7 +75,7 @@ static bool read_copy(const struct place *at, const msgpack_object *o, const str
 static bool read_state(const struct place *at, const msgpack_object *o, enum daemon_state *to)
 {
 	struct text text;
-	if (!read_text(at, o, 0, &text))
+	if (!decode_read_text(at, o, 0, &text))
 		return false;
 	for (int state = STATE_OFF; state <= STATE_FAILED; state++) {
 		const char *name = protocol_state_name((enum daemon_state)state);
@@ -91,80 +84,7 @@ static bool read_state(const struct place *at, const msgpack_object *o, enum dae
 			return true;
 		}
 	}
-	return fail(at, "is no state that this filter knows");
-}
-
-/* A list of at most so many entries? */
-static bool is_list(const struct place *at, const msgpack_object *o, uint32_t most)
-{
-	if (o->type != MSGPACK_OBJECT_ARRAY)
-		return fail(at, "is not a list");
-	if (o->via.array.size > most)
-		return fail(at, "has %u entries, at most %u are allowed", o->via.array.size, most);
-	return true;
-}
-
-static bool read_styles(const struct place *at, const msgpack_object *o, struct styles *styles)
-{
-	if (!is_list(at, o, MAX_STYLES))
-		return false;
-	for (uint32_t i = 0; i < o->via.array.size; i++)
-		if (!read_text(at, &o->via.array.ptr[i], MAX_NAME_CHARS, &styles->names[i]))
-			return false;
-	styles->count = o->via.array.size;
-	return true;
-}
-
-static bool check_notes(const struct place *at, const msgpack_object *o)
-{
-	struct text note;
-	if (!is_list(at, o, UINT32_MAX))
-		return false;
-	for (uint32_t i = 0; i < o->via.array.size; i++)
-		if (!read_text(at, &o->via.array.ptr[i], 0, &note))
-			return false;
-	return true;
-}
-
-static bool read_values(const struct place *at, const msgpack_object *o, struct saying *saying)
-{
-	if (o->type != MSGPACK_OBJECT_MAP)
-		return fail(at, "is not a map");
-	if (o->via.map.size > MAX_VALUES)
-		return fail(at, "has %u entries, at most %u are allowed", o->via.map.size, MAX_VALUES);
-	for (uint32_t i = 0; i < o->via.map.size; i++)
-		if (!read_text(at, &o->via.map.ptr[i].key, 0, &saying->values[i].name) ||
-			!read_text(at, &o->via.map.ptr[i].val, 0, &saying->values[i].text))
-			return false;
-	saying->value_count = o->via.map.size;
-	return true;
-}
-
-static bool read_sayings(
-	const struct place *at, const msgpack_object *o, const struct field *fields, struct sayings *sayings)
-{
-	if (!is_list(at, o, MAX_SAYINGS))
-		return false;
-	for (uint32_t i = 0; i < o->via.array.size; i++)
-		if (!decode_map(&o->via.array.ptr[i], fields, &sayings->list[i], at->key, at->error))
-			return false;
-	sayings->count = o->via.array.size;
-	return true;
-}
-
-static bool check_numbers(const struct place *at, const msgpack_object *o)
-{
-	static const struct field any = {.low = 0, .high = 0};
-	if (o->type != MSGPACK_OBJECT_MAP)
-		return fail(at, "is not a map");
-	for (uint32_t i = 0; i < o->via.map.size; i++) {
-		struct text key;
-		double value;
-		if (!read_text(at, &o->via.map.ptr[i].key, 0, &key) ||
-			!read_real(at, &o->via.map.ptr[i].val, &any, &value))
-			return false;
-	}
-	return true;
+	return decode_fail(at, "is no state that this filter knows");
 }
 
 static bool read_field(const struct place *at, const msgpack_object *o, const struct field *f, void *target)
@@ -180,14 +100,14 @@ static bool read_field(const struct place *at, const msgpack_object *o, const st
 	case FIELD_U64:
 		return read_u64(at, o, f, to);
 	case FIELD_REAL:
-		return read_real(at, o, f, to);
+		return decode_read_real(at, o, f, to);
 	case FIELD_FLAG:
 		if (o->type != MSGPACK_OBJECT_BOOLEAN)
-			return fail(at, "is not true or false");
+			return decode_fail(at, "is not true or false");
 		*(bool *)to = o->via.boolean;
 		return true;
 	case FIELD_TEXT:
-		return read_text(at, o, f->high, to);
+		return decode_read_text(at, o, f->high, to);
 	case FIELD_COPY:
 		return read_copy(at, o, f, to);
 	case FIELD_STATE:
@@ -195,19 +115,19 @@ static bool read_field(const struct place *at, const msgpack_object *o, const st
 	case FIELD_MAP:
 		return decode_map(o, f->fields, to, at->key, at->error);
 	case FIELD_STYLES:
-		return read_styles(at, o, to);
+		return decode_read_styles(at, o, to);
 	case FIELD_SAYINGS:
-		return read_sayings(at, o, f->fields, to);
+		return decode_read_sayings(at, o, f->fields, to);
 	case FIELD_VALUES:
-		return read_values(at, o, target);
+		return decode_read_values(at, o, target);
 	case FIELD_NOTES:
-		return check_notes(at, o);
+		return decode_check_notes(at, o);
 	case FIELD_NUMBERS:
-		return check_numbers(at, o);
+		return decode_check_numbers(at, o);
 	case FIELD_UNUSED:
 		return true;
 	}
-	return fail(at, "has a kind that nobody wrote");
+	return decode_fail(at, "has a kind that nobody wrote");
 }
 
 /* Index of the field called `key`, or -1. */
@@ -243,7 +163,7 @@ bool decode_map(const msgpack_object *object, const struct field *fields, void *
 	struct place at = {.where = where, .key = "it", .error = error};
 	uint32_t seen = 0; /* a bit a field: no message has more than 32 */
 	if (object->type != MSGPACK_OBJECT_MAP)
-		return fail(&at, "is not a map");
+		return decode_fail(&at, "is not a map");
 	for (uint32_t i = 0; i < object->via.map.size; i++) {
 		const msgpack_object_kv *entry = &object->via.map.ptr[i];
 		const int index = find(fields, &entry->key);
@@ -251,7 +171,7 @@ bool decode_map(const msgpack_object *object, const struct field *fields, void *
 			return unknown_key(where, &entry->key, error);
 		at.key = fields[index].key;
 		if (seen & 1u << index)
-			return fail(&at, "is there twice");
+			return decode_fail(&at, "is there twice");
 		seen |= 1u << index;
 		if (!read_field(&at, &entry->val, &fields[index], target))
 			return false;
@@ -259,7 +179,7 @@ bool decode_map(const msgpack_object *object, const struct field *fields, void *
 	for (int i = 0; fields[i].key; i++) {
 		at.key = fields[i].key;
 		if (fields[i].required && !(seen & 1u << i))
-			return fail(&at, "is missing");
+			return decode_fail(&at, "is missing");
 	}
 	return true;
 }
