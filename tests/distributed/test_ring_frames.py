@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from limner.engine.engine import Engine
 from limner.engine.errors import StateError
+from limner.engine.pipeline.courses import Course, Flight
 from limner.engine.types import Painted
 
 LAYERS = 5
@@ -126,3 +128,19 @@ def changing(engine: Engine, changes: Mapping[int, Mapping[str, Any]]) -> Tensor
         frames = clip(1, seed=number, frames=stream.frames_per_chunk)[0]
         out += [one for one in [stream.push(frames)] if one is not None]
     return frames_of(out)
+
+
+def test_a_chunk_that_overtakes_shows(alone: Engine, made: Ranks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the tests above see it when a row does not get the chunks in their order."""
+
+    def newest_first(course: Course) -> Flight | None:
+        ready = (one for one in reversed(course.flights) if not one.waits and one.row < one.chunk.steps)
+        return next(ready, None)
+
+    chunks = clip(9)
+    expected = frames_of(painted(stream_of(alone, steps=2, stream_batch=False), chunks))
+    monkeypatch.setattr(Course, "next", newest_first)
+    held = threading.Event()
+    made.engine.ring.do(held.wait)
+    threading.Timer(0.5, held.set).start()  # So that several are there to choose from.
+    assert not torch.equal(frames_of(pipelined(made, chunks, steps=2)), expected)

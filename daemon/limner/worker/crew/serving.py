@@ -12,6 +12,7 @@ import torch
 from limner.daemon.sizes import TEST_ENGINES_VARIABLE
 from limner.engine.dit.finish import finisher
 from limner.engine.engine import recorders_of, usable_device
+from limner.engine.fusing import BACKEND
 from limner.engine.pipeline.group import Group, Meeting, join
 from limner.engine.pipeline.member import serve
 from limner.engine.pipeline.part_dit import BlockFiles
@@ -42,14 +43,16 @@ def server_for(welcome: Welcome, *, device: str, threads: int) -> Serve:
         module, function = engine.split(":", 1)
         return cast(Serve, getattr(importlib.import_module(module), function))
     source, where = find_model(engine), usable_device(device)
+    config = config_of(source)
     files = BlockFiles(
-        config_of(source),
+        config,
         weights_of(source),
         device=where,
         dtype=getattr(torch, welcome.dtype),
         on_full=finisher(welcome.weight_kind),
     )
-    stage = Stage(files.dit(is_first=False), recorders_of(where))
+    fused_by = BACKEND if config.compile and where.type == "cuda" else None
+    stage = Stage(files.dit(is_first=False), recorders_of(where), fused_by)
     return lambda channel, group: serve(channel, group, files, stage)
 
 

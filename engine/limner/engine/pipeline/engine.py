@@ -19,7 +19,7 @@ from limner.engine.pipeline import commands as c
 from limner.engine.pipeline.channel import Coordinator
 from limner.engine.pipeline.denoiser import PipelinedDenoiser
 from limner.engine.pipeline.first import FirstRank
-from limner.engine.pipeline.link import Transport
+from limner.engine.pipeline.link import Transport, receiving_queue
 from limner.engine.pipeline.part_dit import BlockFiles
 from limner.engine.pipeline.ring import PipelineError, Ring
 from limner.engine.pipeline.stage import Stage
@@ -37,7 +37,7 @@ class PipelineEngine(Engine):
         """As `Engine`; the weights must be files. Only what rank 0 needs is loaded, and no blocks yet."""
         self._ring: Ring | None = None
         super().__init__(config, weights, **options)
-        self.stage = Stage(self._part, self._recorder_of)
+        self.stage = Stage(self._part, self._recorder_of, self._fused_by)
 
     @property
     def ring(self) -> Ring:
@@ -60,7 +60,8 @@ class PipelineEngine(Engine):
             channel.tell(rank, c.encoded(c.Hold(first=first, end=end)))
         self.stage.hold(self._files.block, range(*split[0]))
         _wait_for_all(channel, transport.size, is_ended)
-        arriving, driving, _ = queues_of(self.device)
+        _, driving, _ = queues_of(self.device)
+        arriving = receiving_queue(self.device)
         rank0 = FirstRank(self.stage, channel, transport, driving)
         self.watch = Watch(rank0, channel, split, self._files.block)
         self._ring = Ring(rank0, driving, arriving, self.watch.look)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from limner.engine.queues import Mark, Queue
+from limner.engine.queues import CudaQueue, HostQueue, Mark, Queue, cuda_stream
 
 ALONG, BACK = 0, 1
 """The ways of lines. Every line, from one rank to a neighbour on one way, is in an order of its own."""
@@ -60,6 +60,11 @@ class Transport(Protocol):
 def line_tag(sender: int, way: int) -> int:
     """The tag of the line that a rank sends on, along the ring or back."""
     return 2 * sender + way
+
+
+def receiving_queue(device: torch.device) -> Queue:
+    """A queue that only waits for transfers: whatever else were on it would wait with it."""
+    return CudaQueue(cuda_stream(device, "receiving")) if device.type == "cuda" else HostQueue()
 
 
 class Buffers:

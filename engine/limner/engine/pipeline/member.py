@@ -19,7 +19,16 @@ from limner.engine.errors import EngineError
 from limner.engine.pipeline import commands as c
 from limner.engine.pipeline.beside import blocks_beside
 from limner.engine.pipeline.channel import Member
-from limner.engine.pipeline.link import ALONG, BACK, Arriving, Buffers, Incoming, Outgoing, Transport
+from limner.engine.pipeline.link import (
+    ALONG,
+    BACK,
+    Arriving,
+    Buffers,
+    Incoming,
+    Outgoing,
+    Transport,
+    receiving_queue,
+)
 from limner.engine.pipeline.packets import (
     FlowPacket,
     VelocityPacket,
@@ -51,7 +60,7 @@ class _Serving:
         self._channel, self._files, self._stage = channel, files, stage
         self._rank, self._is_last = transport.rank, transport.rank == transport.size - 1
         before, after = self._rank - 1, (self._rank + 1) % transport.size
-        hearing, self._queue, _ = queues_of(stage.dit.device)
+        hearing, (_, self._queue, _) = receiving_queue(stage.dit.device), queues_of(stage.dit.device)
         self._buffers = Buffers(stage.dit.device)
         self._from_before = Incoming(transport, before, ALONG, self._buffers, hearing)
         self._from_after = Incoming(transport, after, BACK, self._buffers, hearing)

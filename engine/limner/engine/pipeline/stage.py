@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from limner.engine.dit.model import Block, Flow
+from limner.engine.fusing import fusing
 from limner.engine.graphs import Held, Replayer
 from limner.engine.pipeline.part_dit import PartDiT
 from limner.engine.pipeline.stage_cache import StageCache
@@ -22,8 +23,12 @@ from limner.engine.replayed import RecorderOf, no_recorder
 class Stage:
     """The blocks of one rank at work. For one thread."""
 
-    def __init__(self, dit: PartDiT, recorder_of: RecorderOf = no_recorder) -> None:
+    def __init__(
+        self, dit: PartDiT, recorder_of: RecorderOf = no_recorder, fused_by: str | None = None
+    ) -> None:
+        """`fused_by`: the backend that makes chains of small operations one kernel each, see fusing.py."""
         self.dit = dit
+        self._fused_by = fused_by
         self.layers = dit.held
         """Blocks that it holds."""
         self.caches: dict[int, StageCache] = {}
@@ -69,7 +74,8 @@ class Stage:
         """A chunk on a row through the blocks: tokens [R, N, D]. It is part of the row's history then."""
         cache = self.caches[stream]
         cache.begin(rows=range(row, row + 1), frames=frames)
-        x_RND = self._through(stream, cache, self.texts[text], flow) if self.layers else flow.x_RND
+        with fusing(self._fused_by):
+            x_RND = self._through(stream, cache, self.texts[text], flow) if self.layers else flow.x_RND
         cache.commit()
         return x_RND
 
