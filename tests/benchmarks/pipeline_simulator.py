@@ -2,7 +2,7 @@
 
 A rank has two lanes that share it in slices of `SLICE_MS`, as streams of a GPU do: micro-steps in the order
 in which the first rank sent them on; and decoding, then encoding. A transfer takes its link, not the ranks.
-A chunk of n steps goes round n times; `in_flight` chunks at most are between encoding and decoding.
+A chunk of n steps goes round n times; `in_flight` chunks at most are inside, from encoding to decoding.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from statistics import linear_regression
 
 from limner.engine.blocks import Split, counts_of
 
 STEP, DECODE, ENCODE = 0, 1, 2
-SLICE_MS = 1.0
-WAITING = 2
-"""Encoded chunks that wait, at most, where the source is faster than the pipeline."""
+SLICE_MS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +53,9 @@ class Flow:
     """When the first chunk came out: that much of the busy shares is filling."""
 
     def period_ms(self) -> float:
-        """From chunk to chunk while it flows: neither filling nor draining."""
+        """From chunk to chunk, neither filling nor draining: a slope, for they come in bursts."""
         first, last = len(self.done_ms) // 4, len(self.done_ms) * 3 // 4
-        return (self.done_ms[last] - self.done_ms[first]) / (last - first)
+        return linear_regression(range(first, last), self.done_ms[first:last]).slope
 
     def busy_shares(self) -> list[float]:
         """The part of the time that each rank works; the rest is bubbles."""
@@ -103,50 +103,32 @@ class PipelineSimulator:
         self._links_free_ms = [0.0] * len(pipeline.split)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._now_ms, self._serial = 0.0, 0
-        self._inside = self._encoded = 0
-        self._ready: deque[int] = deque()
+        self._inside = 0
+        self._waiting: deque[int] = deque()
         self._came_ms: dict[int, float] = {}
         self._flow = Flow()
 
     def run(self, chunks: int, *, span_ms: float = 0.0) -> Flow:
         """Send so many chunks through, one each `span_ms`; 0: as fast as they go."""
-        self._left, self._sent = chunks, 0
-        if span_ms:
-            for chunk in range(chunks):
-                self._at(chunk * span_ms, lambda chunk=chunk: self._come(chunk))  # type: ignore[misc]
-        else:
-            self._saturated = True
-            self._feed()
+        for chunk in range(chunks):
+            self._at(chunk * span_ms, lambda chunk=chunk: self._come(chunk))  # type: ignore[misc]
         while self._events:
             self._now_ms, _, then = heapq.heappop(self._events)
             then()
         self._flow.busy_ms = [rank.busy_ms for rank in self._ranks]
         return self._flow
 
-    _saturated = False
-
-    def _feed(self) -> None:
-        while self._saturated and self._sent < self._left and self._encoded < WAITING:
-            self._come(self._sent)
-
     def _come(self, chunk: int) -> None:
-        self._sent += 1
-        self._encoded += 1
         self._came_ms[chunk] = self._now_ms
-        rank, ms = self._pipeline.encode
-        self._do(rank, ENCODE, chunk, ms, lambda: self._enter(chunk))
-
-    def _enter(self, chunk: int) -> None:
-        self._ready.append(chunk)
+        self._waiting.append(chunk)
         self._let_in()
 
     def _let_in(self) -> None:
-        while self._ready and self._inside < self._pipeline.in_flight:
-            chunk = self._ready.popleft()
+        while self._waiting and self._inside < self._pipeline.in_flight:
+            chunk = self._waiting.popleft()
             self._inside += 1
-            self._encoded -= 1
-            self._forward(chunk, step=0, place=0)
-        self._feed()
+            rank, ms = self._pipeline.encode
+            self._do(rank, ENCODE, chunk, ms, partial(self._forward, chunk, step=0, place=0))
 
     def _forward(self, chunk: int, *, step: int, place: int) -> None:
         """Do a micro-step's part at a place of the way round."""
@@ -166,14 +148,14 @@ class PipelineSimulator:
         if step + 1 < self._pipeline.steps:
             self._forward(chunk, step=step + 1, place=0)
             return
-        self._inside -= 1
         rank, ms = self._pipeline.decode
         self._do(rank, DECODE, chunk, ms, lambda: self._out(chunk))
-        self._let_in()
 
     def _out(self, chunk: int) -> None:
+        self._inside -= 1
         self._flow.done_ms.append(self._now_ms)
         self._flow.took_ms.append(self._now_ms - self._came_ms[chunk])
+        self._let_in()
 
     def _send(self, rank: int, then: Callable[[], None]) -> None:
         """A transfer takes its link from when that is free."""
@@ -193,9 +175,7 @@ class PipelineSimulator:
         if rank.is_busy or (lane := rank.next_lane()) is None:
             return
         job = lane[0]
-        ms = min(SLICE_MS, job.left_ms) if all(rank.lanes) else job.left_ms
-        # Alone, a job runs on; but it may get company in the middle of it.
-        ms = min(ms, 8 * SLICE_MS)
+        ms = min(SLICE_MS, job.left_ms)
         rank.is_busy = True
         rank.busy_ms += ms
         job.left_ms -= ms

@@ -110,7 +110,7 @@ def test_wrong_costs_are_named(wrong: dict[str, float]) -> None:
 
 def test_more_chunks_are_in_flight_where_the_way_is_longer() -> None:
     even = [RankCost(1.0)] * 4
-    assert chunks_in_flight(split_of([5] * 4), even) == 6
-    assert chunks_in_flight(split_of([5] * 4), even, hop_ms=5.0) == 10
-    assert chunks_in_flight(split_of([20, 0, 0, 0]), even, hop_ms=5.0) == 3
-    assert chunks_in_flight(split_of([10, 2, 2, 2]), even) == 4
+    assert chunks_in_flight(split_of([5] * 4), even) == 7
+    assert chunks_in_flight(split_of([5] * 4), even, hop_ms=5.0) == 11
+    assert chunks_in_flight(split_of([20, 0, 0, 0]), even, hop_ms=5.0) == 4
+    assert chunks_in_flight(split_of([10, 2, 2, 2]), even) == 5
