@@ -71,7 +71,7 @@ def costs_of(speeds: Sequence[float], vae_ms: float = 0.0) -> list[RankCost]:
     return [RankCost(1 / speed, fixed_ms=vae_ms if rank == 0 else 0.0) for rank, speed in enumerate(speeds)]
 
 
-@settings(deadline=None)
+@settings(deadline=None, derandomize=True)
 @given(speeds=SPEEDS, vae=st.floats(0, 10), data=st.data(), seed=st.integers(0, 99))
 def test_any_bad_start_is_mended_within_five_seconds(
     speeds: list[float], vae: float, data: st.DataObject, seed: int
@@ -87,13 +87,16 @@ def test_any_bad_start_is_mended_within_five_seconds(
     assert ranks.of_best() >= 0.93
 
 
-@settings(deadline=None, max_examples=30)
-@given(speeds=SPEEDS, seed=st.integers(0, 99), noise=st.floats(0, 0.1))
-def test_noise_moves_nothing_to_and_fro(speeds: list[float], seed: int, noise: float) -> None:
-    costs = costs_of(speeds)
-    ranks = Ranks(best_split(30, costs), lambda _: costs, noise=noise, seed=seed)
-    ranks.run(120.0)
-    assert ranks.moved <= 4, "in two minutes"
+def test_noise_moves_nothing_to_and_fro() -> None:
+    moved = []
+    for seed in range(24):
+        chosen = random.Random(seed)
+        costs = costs_of([chosen.uniform(0.3, 3.0) for _ in range(chosen.randint(2, 8))])
+        ranks = Ranks(best_split(30, costs), lambda _, costs=costs: costs, noise=0.1, seed=seed)  # type: ignore[misc]
+        ranks.run(120.0)
+        moved.append(ranks.moved)
+    assert max(moved) <= 4, "in two minutes"
+    assert sum(moved) <= len(moved)
 
 
 @pytest.mark.parametrize("ranks_number", [2, 3, 4, 8])

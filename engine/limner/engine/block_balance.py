@@ -3,9 +3,9 @@
 `balance` takes what is known and one more report, and returns what is known then; `.split` is what the ranks
 should hold. A rank's time for a block is the median of the last seconds or, where that of the last second is
 clearly another one, the latter: noise is averaged away, and a real change (a game starts on one card) is
-answered in about two seconds. A better split must be better at every look for `LASTING_S`, and after a move
-nothing moves for `SETTLE_S`. Against flapping: to go back to a split that was left a short time ago takes
-`TWICE` the gain.
+answered in about two seconds. A better split must be better at every look for `LASTING_S`, longer where it
+is only a little better, and after a move nothing moves for `SETTLE_S`. Against flapping: to go back to a
+split that was left a short time ago takes `TWICE` the gain.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from limner.engine.blocks import LEAST_GAIN, RankCost, Split, counts_of, rebalan
 
 LONG_S = 6.0
 SHORT_S = 1.0
-CHANGED = 0.15
+CHANGED = 0.25
 """The times of the last second count alone where they are more than this share off those of the last six."""
 FEW = 3
 """Reports, less than which say nothing."""
 LASTING_S = 0.75
+SMALL_GAIN, LASTING_FOR_SMALL_S = 0.15, 2.0
+"""A gain that noise could feign must last for longer."""
 SETTLE_S = 1.0
 """The first chunks after a move pay for it."""
 LEFT_S = 30.0
@@ -79,8 +81,9 @@ def balance(state: Balance, report: Report) -> Balance:
         better = rebalanced(state.split, state.costs, state.transfer_ms, least_gain=TWICE * LEAST_GAIN)
     if better is None:
         return replace(state, better_since_s=math.inf)
+    is_small = rebalanced(state.split, state.costs, state.transfer_ms, least_gain=SMALL_GAIN) is None
     since_s = min(state.better_since_s, report.now_s)
-    if report.now_s - since_s < LASTING_S:
+    if report.now_s - since_s < (LASTING_FOR_SMALL_S if is_small else LASTING_S):
         return replace(state, better_since_s=since_s)
     left = (*state.left, (report.now_s, state.split))
     return replace(state, split=better, moved_s=report.now_s, better_since_s=math.inf, left=left)
