@@ -57,17 +57,20 @@ def main() -> int:
     welcome = line.welcome()
     serve = server_for(welcome, device=device, threads=arguments.threads)
     while True:
-        _serve(line, line.order(), serve, arguments.endpoint)
+        _serve(line, line.order(), serve, (arguments.endpoint, device))
 
 
-def _serve(line: RankLine, channel: RankChannel, serve: Serve, endpoint: str) -> None:
-    """One generation, from its gathering to its end, however it ends."""
+def _serve(line: RankLine, channel: RankChannel, serve: Serve, where: tuple[str, str]) -> None:
+    """One generation, from its gathering to its end, however it ends.
+
+    `where`: rank 0's endpoint, and the device that is ours.
+    """
     from limner.engine.errors import EngineError  # noqa: PLC0415
     from limner.engine.pipeline.channel import ChannelClosedError  # noqa: PLC0415
     from limner.worker.crew.serving import joined  # noqa: PLC0415
 
     try:
-        group = joined(channel.gather, endpoint)
+        group = joined(channel.gather, *where)
     except EngineError as error:
         line.fallen(channel, str(error))
         return

@@ -18,7 +18,7 @@ from limner.engine.errors import EngineError
 from limner.engine.loading import Weights
 from limner.engine.pipeline.commands import Times
 from limner.engine.pipeline.engine import PipelineEngine
-from limner.engine.pipeline.group import Alone, Group, Meeting, join, open_store
+from limner.engine.pipeline.group import Alone, Group, Meeting, Transport, join, open_store
 from limner.engine.pipeline.ring import PipelineError, Ring
 from limner.worker.crew.crew import Crew
 from limner.worker.crew.figures import with_times
@@ -179,7 +179,7 @@ class CrewEngine(PipelineEngine):
         raise PipelineError(f"the ranks did not gather in {ATTEMPTS} attempts")
 
     def _form(self) -> None:
-        formation = self._crew.form(self._address, self._store.port)
+        formation = self._crew.form(self._address, self._store.port, self._transport)
         self._formation = formation
         group = self._joined(formation)
         formation.attach(group.abort)
@@ -212,11 +212,16 @@ class CrewEngine(PipelineEngine):
             generation=formation.number,
             rank=0,
             size=formation.size,
-            transport="gloo",
+            transport=self._transport,
             address=self._address,
             device=str(self.device),
         )
         return join(meeting, self._store)
+
+    @property
+    def _transport(self) -> Transport:
+        """Ranks are all GPUs or all processors."""
+        return "nccl" if self.device.type == "cuda" else "gloo"
 
     def _split(self, size: int) -> Split:
         """As if all ranks were alike; what is measured moves blocks later."""

@@ -56,7 +56,7 @@ def server_for(welcome: Welcome, *, device: str, threads: int) -> Serve:
     return lambda channel, group: serve(channel, group, files, stage)
 
 
-def joined(gather: Gather, endpoint: str) -> Group:
+def joined(gather: Gather, endpoint: str, device: str) -> Group:
     """Join the generation; raises EngineError when not all come in time."""
     return join(
         Meeting(
@@ -67,5 +67,6 @@ def joined(gather: Gather, endpoint: str) -> Group:
             size=gather.size,
             transport=gather.transport,
             address=own_address(host_of(endpoint)),
+            device=device,
         )
     )
