@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import deque
@@ -27,7 +28,7 @@ class Switchboard:
         self._outgoing: deque[tuple[bytes, bytes]] = deque()
         self._routers: list[zmq.Socket[bytes]] = []
         self._of_peer: dict[bytes, zmq.Socket[bytes]] = {}
-        self._closed = threading.Lock()
+        self._waking = threading.Lock()
         self.poller = zmq.Poller()
         self.poller.register(self.wake, zmq.POLLIN)
         try:
@@ -72,8 +73,9 @@ class Switchboard:
 
     def wake_up(self) -> None:
         """Let the thread that polls look around."""
-        if self.wake >= 0:
-            os.eventfd_write(self.wake, 1)
+        with self._waking:
+            if self.wake >= 0:
+                os.eventfd_write(self.wake, 1)
 
     def flush(self) -> None:
         """Send what was put."""
@@ -90,6 +92,9 @@ class Switchboard:
 
     def hear(self) -> list[tuple[bytes, bytes, bool]]:
         """What came: (peer, message, whether over the local socket)."""
+        # Until it is read, whoever polls does not sleep.
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.wake)
         heard = []
         for router in self._routers:
             while router.poll(0):
@@ -109,7 +114,8 @@ class Switchboard:
         if self._authenticator is not None:
             self._authenticator.stop()
         self._context.destroy(linger=200)
-        wake, self.wake = self.wake, -1
+        with self._waking:
+            wake, self.wake = self.wake, -1
         os.close(wake)
 
 
