@@ -43,7 +43,7 @@ class FakeDaemon:
     ) -> None:
         ensure_private_dir(folder)
         self.folder, self.invert, self.size, self.heard = folder, invert, size, heard
-        self.answer_hello = answer_hello
+        self.answer_hello, self.answer_sets = answer_hello, True
         self.state, self.sentence = "live", "Live: the fake daemon paints"
         self.settings = FIRST
         self.painted = 0
@@ -136,7 +136,7 @@ class FakeDaemon:
                 self._paint(message)
             case protocol.Free() if message.generation == self._generation and client == self._client:
                 self._free_output.append(message.slot)
-            case protocol.Set():
+            case protocol.Set() if self.answer_sets:
                 self.say(protocol.Accepted(rev=message.rev, session="fake", settings=self.settings))
             case protocol.Bye():
                 self._client = b""

@@ -423,6 +423,39 @@ def test_what_was_mirrored_late_is_not_said_back(start: Callable[..., LinkTool],
         assert heard.wait_change() == protocol.Change(strength=0.9)
 
 
+def _open_as_the_page_is(tool: LinkTool, heard: Heard) -> None:
+    for line in (f"style {FIRST.style}", f"prompt {FIRST.prompt}", f"strength {FIRST.strength}"):
+        tool.say(line)
+    _open(tool, heard)
+
+
+def test_a_style_that_was_lost_with_a_session_brings_nothing_of_the_old_one(
+    start: Callable[..., LinkTool], folder: Path
+) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard) as daemon:
+        tool = start()
+        _open_as_the_page_is(tool, heard)
+        daemon.answer_sets = False
+        tool.say(f"style {STYLES[1]}")
+        assert heard.wait_set().change == protocol.Change(style=STYLES[1])
+        tool.say("source Desk 640 360")
+        assert heard.wait_hello().settings == protocol.Change(style=STYLES[1])
+
+
+def test_what_is_taken_back_before_it_is_answered_is_said(
+    start: Callable[..., LinkTool], folder: Path
+) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard) as daemon:
+        tool = start()
+        _open_as_the_page_is(tool, heard)
+        daemon.answer_sets = False
+        for strength in (0.9, FIRST.strength):
+            tool.say(f"strength {strength}")
+            assert heard.wait_set().change == protocol.Change(strength=strength)
+
+
 def test_bypass_asks_for_no_frames(start: Callable[..., LinkTool], folder: Path) -> None:
     heard = Heard()
     with FakeDaemon(folder, heard=heard) as daemon:

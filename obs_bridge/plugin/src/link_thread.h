@@ -60,6 +60,7 @@ struct link {
 	struct link_wish wish;
 	struct settings known; /* in force at the daemon, as far as we heard; before that, the first wish */
 	struct settings shown; /* what the user saw last, or has said since: what differs is a wish */
+	struct settings heard; /* `shown`, without what was said and is not answered yet */
 	uint64_t mirrors;      /* of the wish that `shown` is of */
 	bool known_valid, hello_without_style;
 	bool wish_after_hello, typing; /* typing: the last wish was other words of the user's own */

@@ -40,7 +40,7 @@ static void note_agreement(struct link *link)
 static void note_mirrored(struct link *link)
 {
 	if (link->wish.mirrors != link->mirrors)
-		link->shown = link->wish.mirrored;
+		link->shown = link->heard = link->wish.mirrored;
 	link->mirrors = link->wish.mirrors;
 }
 
@@ -50,12 +50,16 @@ static bool what_to_say(const struct link *link, struct change *difference)
 	struct change wish = link->wish.change;
 	change_drop_stale(&wish, &link->shown);
 	change_drop_untouched(&wish, &link->shown);
-	return change_from(&wish, &link->known, difference);
+	/* While an answer is awaited, what was said counts: whoever takes it back must be heard. */
+	return change_from(&wish, link->awaited_rev ? &link->shown : &link->known, difference);
 }
 
 void link_first_change(struct link *link, struct change *settings)
 {
 	*settings = link->wish.change;
+	/* What was said last is lost with the session: a style in it is still as new as it was. */
+	if (link->awaited_rev)
+		link->shown = link->heard;
 	if (link->known_valid)
 		change_drop_stale(settings, &link->shown);
 	if (link->hello_without_style)
@@ -123,6 +127,8 @@ void link_send_change(struct link *link, uint64_t now_ns)
 	link->change_due_ns = 0;
 	if (!what_to_say(link, &difference))
 		return;
+	if (!link->awaited_rev)
+		link->heard = link->shown;
 	change_note_said(&difference, &link->shown);
 	link->awaited_rev = ++link->rev;
 	protocol_encode_set(&link->peer.buffer, link->rev, &difference, "");

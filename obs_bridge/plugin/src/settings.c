@@ -100,7 +100,8 @@ struct link_wish settings_wish(obs_data_t *s)
 
 void settings_leave_to_style(obs_data_t *s)
 {
-	static const char *const keys[] = {S_PROMPT, S_STRENGTH, S_STEPS, S_SEED, S_TRANSITION_MS};
+	static const char *const keys[] = {
+		S_PROMPT, S_STRENGTH, S_STEPS, S_SEED, S_TRANSITION_MS, S_STEADINESS};
 	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
 		obs_data_unset_user_value(s, keys[i]);
 }
