@@ -16,11 +16,11 @@ import obsws_python
 import pytest
 from tests.end_to_end.harness import clips
 from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
-from tests.obs_bridge.fake_daemon import FakeDaemon
+from tests.obs_bridge.fake_daemon import STYLES, FakeDaemon
 from tests.support.daemon import RunningDaemon, running_daemon
 
 from limner.daemon.client import Client
-from limner.daemon.protocol import Change, Reset, Settings
+from limner.daemon.protocol import Change, Reset, Set, Settings
 from limner.daemon.wire import Message
 
 pytestmark = [pytest.mark.obs, pytest.mark.timeout(600)]
@@ -222,6 +222,24 @@ def test_the_reset_key_lets_the_daemon_forget_the_past(obs_build: Build, still: 
         assert resets.empty()
         obs.press(KEYS["limner.reset"])
         assert resets.get(timeout=20) == Reset()
+
+
+def test_a_style_by_request_brings_all_of_its_own(obs_build: Build, still: Path) -> None:
+    changes: Queue[Change] = Queue()
+
+    def hear_changes(message: Message) -> None:
+        if isinstance(message, Set):
+            changes.put(message.change)
+
+    old = camera("Cam", still, style=STYLES[0], prompt="rain", strength=0.3, seed=7, steadiness=0.5)
+    with (
+        TemporaryDirectory(prefix="limner-") as folder,
+        FakeDaemon(Path(folder), heard=hear_changes),
+        Obs(obs_build, (old,), runtime_dir=Path(folder)) as obs,
+    ):
+        obs.wait_painted("Cam")
+        assert obs.vendor("SetStyle", style=STYLES[1])["success"]
+        assert changes.get(timeout=20) == Change(style=STYLES[1])
 
 
 @contextmanager
