@@ -7,6 +7,7 @@ Legend: R rows (one), T latent frames of a chunk, C latent channels, H×W latent
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from limner.engine.clock import StageClock
 from limner.engine.dit.context import TextContext
-from limner.engine.dit.model import Block
+from limner.engine.dit.model import Block, Flow
 from limner.engine.dit.sinks import sinks_to_replace
 from limner.engine.dit.window import Window
 from limner.engine.pipeline import commands as c
@@ -110,46 +111,49 @@ class FirstRank:
     def forward(self, course: Course, row: int, x_TCHW: Tensor, told: Tensor, text: TextContext) -> Answer:
         """A chunk on a row through all ranks."""
         dit, cache, frames = self.stage.dit, self.stage.caches[course.number], len(x_TCHW)
-        number, held_from = self._texts[text], cache.held_from(row, frames)
-        is_held = held_from < frames
+        held_from = cache.held_from(row, frames)
         layout = FlowPacket.layout(
-            dit.config, dit.dtype, frames=frames, tokens=cache.tokens, likeness=is_held
+            dit.config, dit.dtype, frames=frames, tokens=cache.tokens, likeness=held_from < frames
         )
-        self.tell(
-            c.Forward(
-                stream=course.number,
-                row=row,
-                text=number,
-                frames=frames,
-                likeness=is_held,
-                size_bytes=layout.size_bytes,
-            )
+        command = c.Forward(
+            stream=course.number,
+            row=row,
+            text=self._texts[text],
+            frames=frames,
+            likeness=held_from < frames,
+            size_bytes=layout.size_bytes,
         )
+        self.tell(command)
+        flow = self._own_blocks(command, course, x_TCHW[None], told.reshape(1))
+        likeness = cache.likeness(row, frames) if command.likeness and self.stage.layers else None
         answer = VelocityPacket.layout(
-            dit.config, dit.dtype, frames=frames, grid=cache.grid, likeness=is_held
+            dit.config, dit.dtype, frames=frames, grid=cache.grid, likeness=command.likeness
         )
-        x_RTCHW, told_R = x_TCHW[None], told.reshape(1)
+        if self.size == 1:
+            velocity = VelocityPacket(dit.left(flow.x_RND, flow.time_RTD, cache.grid), likeness)
+            return Answer(answer, None, velocity, held_from)
+        self._send(layout, flow, likeness)
+        return Answer(answer, self._from_last.expect(answer.size_bytes), None, held_from)
+
+    def _own_blocks(self, command: c.Forward, course: Course, x_RTCHW: Tensor, told_R: Tensor) -> Flow:
+        """Rank 0's part of a forward: what it leaves to the next rank."""
+        dit, row = self.stage.dit, command.row
         clock = StageClock(dit.device)
-        flow = dit.entered(x_RTCHW.to(dit.dtype), told_R[:, None].expand(-1, frames))
-        x_RND = self.stage.forward(course.number, row, number, frames, flow)
+        flow = dit.entered(x_RTCHW.to(dit.dtype), told_R[:, None].expand(-1, command.frames))
+        x_RND = self.stage.forward(command.stream, row, command.text, command.frames, flow)
         course.window.keep(range(row, row + 1), x_RTCHW, told_R)
         self.times.computed(clock.lap())
-        likeness = cache.likeness(row, frames) if is_held and self.stage.layers else None
-        if self.size == 1:
-            velocity = VelocityPacket(dit.left(x_RND, flow.time_RTD, cache.grid), likeness)
-            return Answer(answer, None, velocity, held_from)
+        return dataclasses.replace(flow, x_RND=x_RND)
+
+    def _send(self, layout: Layout, flow: Flow, likeness: Tensor | None) -> None:
         packet_B = self.buffers.take(layout.size_bytes, self._queue)
         packet = FlowPacket.over(layout, packet_B)
-        for part, value in (
-            (packet.flow.x_RND, x_RND),
-            (packet.flow.time_RT6D, flow.time_RT6D),
-            (packet.flow.time_RTD, flow.time_RTD),
-        ):
-            part.copy_(value)
+        packet.flow.x_RND.copy_(flow.x_RND)
+        packet.flow.time_RT6D.copy_(flow.time_RT6D)
+        packet.flow.time_RTD.copy_(flow.time_RTD)
         if packet.likeness_TX2L is not None and likeness is not None:
             packet.likeness_TX2L[..., self.stage.layers] = likeness
         self._to_next.send(packet_B)
-        return Answer(answer, self._from_last.expect(answer.size_bytes), None, held_from)
 
     def replace_sinks(self, course: Course, row: int, likeness_TX2L: Tensor, held_from: int) -> None:
         """Decide which sinks the frames of a row's last chunk replace, here and on all ranks."""
