@@ -28,8 +28,9 @@ def test_devices_are_those_of_all_ranks_the_worker_first() -> None:
     [
         (-1, "", "", "", "1 to 16 ranks"),
         (3, "cuda:0,cuda:1", "", "", "3 ranks have 3 devices"),
-        (0, "cuda:0,gpu1", "", "", "'gpu1'"),
-        (0, "cuda:0,auto", "", "", "'auto'"),
+        (0, "gpu0,gpu1", "", "", "'gpu1'"),
+        (0, "cuda:0,cpu", "", "", "all are processors"),
+        (0, "cuda:0,cuda:0", "", "", "a card of its own"),
         (0, "", "10.0.0.2", "/k", "HOST:PORT"),
         (0, "", "10.0.0.2:99999", "/k", "HOST:PORT"),
         (0, "", "0.0.0.0:7788", "/k", "one address"),

@@ -46,6 +46,11 @@ def checked(options: RankOptions) -> RankOptions:
     return options
 
 
+def kind_of(device: str) -> str:
+    """The kind of a device: "cpu", "cuda" or "auto"."""
+    return device.partition(":")[0]
+
+
 def rank_options(device: str, ranks: int, devices: str, listen: str, key: str) -> tuple[str, RankOptions]:
     """Return the worker's own device and the other ranks, from what a user wrote.
 
@@ -61,5 +66,12 @@ def rank_options(device: str, ranks: int, devices: str, listen: str, key: str) -
         if device not in ("cpu", "auto"):
             raise ValueError(f"say which devices the {ranks} ranks have, such as cuda:0,cuda:1")
         named = ("cpu",) * ranks
+    options = checked(RankOptions(devices=named[1:], listen=listen, key=key))
+    checked(RankOptions(devices=named[:1]))
+    if len({kind_of(one) for one in named}) > 1:
+        raise ValueError(f"all ranks are cards, or all are processors, not {devices}")
+    cards = [one for one in named if one != "cpu"]
+    if len(set(cards)) < len(cards):
+        raise ValueError(f"each rank has a card of its own, unlike {devices}")
     own = named[0] if named else device
-    return own, checked(RankOptions(devices=named[1:], listen=listen, key=key))
+    return own, options

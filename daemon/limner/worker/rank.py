@@ -12,18 +12,20 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limner.daemon.rank_keys import read_keys
 from limner.worker.card import see_only
-from limner.worker.crew.messages import Hello
+from limner.worker.crew.messages import Gather, Hello
 from limner.worker.crew.rank_channel import RankChannel
 from limner.worker.crew.rank_line import RankLine
 from limner.worker.link import EXIT_ORPHAN
 
 if TYPE_CHECKING:
+    from limner.engine.pipeline.group import Group
     from limner.worker.crew.serving import Serve
 
 log = logging.getLogger("limner.worker")
@@ -42,7 +44,7 @@ def main() -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     os.nice(NICENESS)
     device = see_only(arguments.device)
-    from limner.worker.crew.serving import device_name, server_for  # noqa: PLC0415  (torch, seconds)
+    from limner.worker.crew.serving import device_name, joined, server_for  # noqa: PLC0415  (torch, seconds)
 
     hello = Hello(
         seat=arguments.seat,
@@ -57,20 +59,16 @@ def main() -> int:
     welcome = line.welcome()
     serve = server_for(welcome, device=device, threads=arguments.threads)
     while True:
-        _serve(line, line.order(), serve, (arguments.endpoint, device))
+        _serve(line, line.order(), serve, partial(joined, endpoint=arguments.endpoint, device=device))
 
 
-def _serve(line: RankLine, channel: RankChannel, serve: Serve, where: tuple[str, str]) -> None:
-    """One generation, from its gathering to its end, however it ends.
-
-    `where`: rank 0's endpoint, and the device that is ours.
-    """
+def _serve(line: RankLine, channel: RankChannel, serve: Serve, join: Callable[[Gather], Group]) -> None:
+    """One generation, from its gathering to its end, however it ends."""
     from limner.engine.errors import EngineError  # noqa: PLC0415
     from limner.engine.pipeline.channel import ChannelClosedError  # noqa: PLC0415
-    from limner.worker.crew.serving import joined  # noqa: PLC0415
 
     try:
-        group = joined(channel.gather, *where)
+        group = join(channel.gather)
     except EngineError as error:
         line.fallen(channel, str(error))
         return

@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import zmq
 
 from limner.daemon.rank_keys import Keys
+from limner.daemon.rank_options import kind_of
 from limner.daemon.rank_trace import TraceWanted
 from limner.daemon.wire import Message, WireError
 from limner.worker.crew.clocks import ClockOffset
@@ -63,6 +65,8 @@ class CrewConfig:
     """ZeroMQ address of this machine's ranks, in a folder that only the user can enter."""
     engine: str
     """What they paint with."""
+    kind: str = "cpu"
+    """Of device that rank 0 has, "cpu" or "cuda"; the others have to have the like."""
     dtype: str = "float32"
     """What they compute in, as torch calls it."""
     devices: Sequence[str]
@@ -166,7 +170,7 @@ class Crew:
                 self._lock.wait(0.1)
             return len(self._fit())
 
-    def form(self, host: str, port: int, transport: str = "gloo") -> Formation:
+    def form(self, host: str, port: int, transport: Literal["gloo", "nccl"] = "gloo") -> Formation:
         """End the generation of now and tell all who are fit to gather into the next one.
 
         Waits until those who were in the last one let go of it, or are given up: 2 s at most. The caller has
@@ -188,7 +192,7 @@ class Crew:
                     size=formation.size,
                     host=host,
                     port=port,
-                    transport="nccl" if transport == "nccl" else "gloo",
+                    transport=transport,
                 )
                 self._board.put(rank.peer, gather)
         return formation
@@ -359,6 +363,9 @@ class Crew:
         if is_local and not self._seats.said_hello(hello.seat, hello.pid, now_s):
             self._board.put(name, Dismiss(why="another process has this place"))
             return
+        if kind_of(hello.device) != self.config.kind:
+            self._refuse(name, hello)
+            return
         for other, peer in list(self._peers.items()):
             if (peer.rank.hello.machine, peer.rank.hello.pid) == (hello.machine, hello.pid):
                 self._lose(other, "came back under another name", may_return=True)
@@ -372,6 +379,11 @@ class Crew:
         welcome = Welcome(engine=config.engine, dtype=config.dtype, weight_kind=config.weight_kind)
         self._board.put(name, welcome)
         self._board.put(name, Pulse(clock_ns=time.monotonic_ns()))
+
+    def _refuse(self, name: bytes, hello: Hello) -> None:
+        why = f"{hello.device} cannot paint with {self.config.kind}: all ranks are cards, or all processors"
+        log.error("rank process %d on %s: %s", hello.pid, hello.machine, why)
+        self._board.put(name, Dismiss(why=why))
 
     def _heard(self, name: bytes, message: Message, now_s: float) -> None:
         peer = self._peers[name]

@@ -220,7 +220,7 @@ class CrewEngine(PipelineEngine):
 
     @property
     def _transport(self) -> Transport:
-        """Ranks are all GPUs or all processors."""
+        """Cards send to one another by NCCL; a crew is all of cards, or all of processors."""
         return "nccl" if self.device.type == "cuda" else "gloo"
 
     def _split(self, size: int) -> Split:

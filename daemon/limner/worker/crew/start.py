@@ -9,7 +9,7 @@ from typing import Any
 
 from limner.daemon.paths import RANKS_SOCKET
 from limner.daemon.rank_keys import read_keys
-from limner.daemon.rank_options import RankOptions
+from limner.daemon.rank_options import RankOptions, kind_of
 from limner.engine.config import ModelConfig
 from limner.engine.engine import fast_dtype, usable_device
 from limner.engine.loading import Weights
@@ -58,6 +58,7 @@ def crew_engine(
         CrewConfig(
             endpoint=f"ipc://{plan.folder / RANKS_SOCKET}",
             engine=name,
+            kind=kind_of(device),
             dtype=str(dtype).removeprefix("torch."),
             weight_kind=options.get("weight_kind", "bf16"),
             devices=ranks.devices,

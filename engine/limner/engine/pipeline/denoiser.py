@@ -27,7 +27,7 @@ from limner.engine.types import CleanChunk, NoisedChunk
 class PipelinedDenoiser:
     """One stream's way through the ring. Implements `AnyDenoiser`; for one thread at a time.
 
-    Where the ranks fail and others take over, it goes on there with a new context.
+    Where the ranks fail and others take over, it goes on there, see `Ring.open`.
     """
 
     def __init__(
@@ -60,8 +60,12 @@ class PipelinedDenoiser:
     def reset(self) -> None:
         """Forget the history; after the chunks on their way."""
         self.flush()
-        if self._ring is not None and self._course is not None and self._ring.fault is None:
+        if self._ring is None or self._course is None:
+            return
+        if self._ring.fault is None:
             self._ring.reset(self._course).result()
+        else:
+            self._course = None  # The next ring has nothing to remember.
 
     def pushing(self, chunk: NoisedChunk) -> Generator[Rows, Tensor, list[CleanChunk]]:
         """As `push`: it shares no forwards."""
@@ -80,7 +84,11 @@ class PipelinedDenoiser:
         ring = self._ring_of()
         if ring is not self._ring or self._course is None:
             self._over()
-            course = ring.open(self._noise, steps=self._steps, latent_size=self._latent_size)
+            past = self._course
+            steps, size = self._steps, self._latent_size
+            if past is not None:
+                steps, size = past.window.rows, past.window.latent_size
+            course = ring.open(self._noise, steps=steps, latent_size=size, past=past)
             self._ring, self._course = ring, course
             self._over = weakref.finalize(self, ring.shut, course)
         return ring, self._course

@@ -75,9 +75,15 @@ class Ring:
         self._inbox.put(lambda: _settle(done, work))
         return done
 
-    def open(self, noise: NoiseSource, *, steps: int, latent_size: tuple[int, int]) -> Course:
-        """A new stream. PipelineError where the ranks cannot go on."""
-        return self.do(lambda: self._open(noise, steps, latent_size)).result()
+    def open(
+        self, noise: NoiseSource, *, steps: int, latent_size: tuple[int, int], past: Course | None = None
+    ) -> Course:
+        """A new stream. PipelineError where the ranks cannot go on.
+
+        `past`: what it was in a ring that is over. It goes on with the context of that, made again from the
+        chunks that rank 0 remembers: the look does not change, and the next chunk takes longer.
+        """
+        return self.do(lambda: self._open(noise, steps, latent_size, past)).result()
 
     def shut(self, course: Course) -> None:
         """A stream is over, as soon as its chunks are."""
@@ -240,12 +246,26 @@ class Ring:
             self._driving.use(tensors_in(flight.chunk, but=course.text))
         course.flights.append(flight)
 
-    def _open(self, noise: NoiseSource, steps: int, latent_size: tuple[int, int]) -> Course:
+    def _open(
+        self, noise: NoiseSource, steps: int, latent_size: tuple[int, int], past: Course | None
+    ) -> Course:
         self._check()
         number = next(self._numbers)
         course = Course(number, noise, self.first.window(number, steps, latent_size))
         self._courses[number] = course
+        if past is not None and past.text is not None:
+            self._remember(course, past, past.text)
         return course
+
+    def _remember(self, course: Course, past: Course, text: TextContext) -> None:
+        """Make the context of a stream again. A change of steps or size begins anew as ever."""
+        if (past.window.rows, past.window.latent_size) != (course.window.rows, course.window.latent_size):
+            return
+        course.text = text
+        self.first.know(text, self._needed_texts)
+        for row in range(past.window.rows):
+            for x_TCHW, told in past.window.inputs(row):
+                self._forward(course, row, (x_TCHW, told, text), None)
 
     def _shut(self, course: Course) -> None:
         course.is_closing = True
