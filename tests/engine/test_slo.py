@@ -334,3 +334,22 @@ def test_what_a_slow_stream_leaves_is_the_others() -> None:
     small, large = rooms(streams)
     assert small.share < 0.25
     assert large.share > 0.75
+
+
+def test_ranks_of_a_pipeline_paint_more_and_no_sooner() -> None:
+    """A chunk goes through all of them, and meanwhile others do."""
+    one, three = Profile(overlaps=True), Profile(overlaps=True, abreast=3)
+    plan = ladder(CAMERA)[0][0]
+    assert three.chunk_ms(plan) == one.chunk_ms(plan)
+    assert three.busy_share(plan) < one.busy_share(plan)
+    # The autoencoder's lane stays one.
+    stages = three.stages_ms(plan)
+    assert three.busy_share(plan) >= 1 - stages["denoise"] / sum(stages.values())
+    heavy = replace(CAMERA, steps=4, least_steps=1, latency_ms=2000, mode="latency", sizes=SIZES[:1])
+    states = [begin(heavy, profile) for profile in (one, three)]
+    for number in range(12):
+        for index, state in enumerate(states):
+            stages = {name: 1.2 * ms for name, ms in one.stages_ms(state.plan).items()}
+            chunk = Chunk(now_s=0.1333 * number, stages_ms=stages, delay_ms=300)
+            states[index] = control(state, heavy, chunk)
+    assert states[0].plan.steps < states[1].plan.steps == 4

@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 OPAQUE = 255
 
 
+def _ranks_of(crew: CrewEngine | None) -> int:
+    """Return how many ranks paint as it begins, with this one. What a lost one costs is measured, later."""
+    formation = None if crew is None else crew.formation
+    return 1 if formation is None else 1 + len(formation.ranks)
+
+
 class TorchPaintEngine:
     """An Engine for the loop."""
 
@@ -58,7 +64,7 @@ class TorchPaintEngine:
             default_chunk=config.latent_frames_per_chunk,
             # A plan is for chunks as the model has them; longer ones take more while they are worked on.
             most_chunk=config.latent_frames_per_chunk if caps else most_chunk,
-            profile=Profile(overlaps=True),
+            profile=Profile(overlaps=True, abreast=_ranks_of(crew)),
             caps=caps or MemoryCaps(),
         )
 

@@ -44,6 +44,8 @@ class Profile:
     """A video frame, in and out of shared memory; at full size whatever the plan's."""
     overlaps: bool = False
     """While one chunk is denoised, others are encoded and decoded (`limner.engine.overlap`)."""
+    abreast: int = 1
+    """Chunks that are denoised at a time, 1 or more: ranks of a pipeline, all as busy as the others."""
 
     def stages_ms(self, plan: Plan) -> dict[Stage, float]:
         """Return what a chunk costs, stage by stage."""
@@ -68,7 +70,7 @@ class Profile:
             return 1.0
         stages = self.stages_ms(plan)
         whole = sum(stages.values())
-        return max(stages["denoise"], whole - stages["denoise"]) / whole
+        return max(stages["denoise"] / self.abreast, whole - stages["denoise"]) / whole
 
     def learn(self, plan: Plan, measured_ms: Mapping[Stage, float], *, rate: float) -> Profile:
         """Move the ratios between stages towards what was measured; what `plan` costs in all stays.
