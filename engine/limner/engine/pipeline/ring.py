@@ -57,6 +57,8 @@ class Ring:
         """Forwards that have not come round yet."""
         self._fault: BaseException | None = None
         self._is_over = False
+        # What is collected as garbage meanwhile may be a stream, which is shut through the same entry.
+        self._entry = threading.RLock()
         self._threads = [
             threading.Thread(target=self._drive, name="limner-driving", daemon=True),
             threading.Thread(target=self._wait, name="limner-arriving", daemon=True),
@@ -70,9 +72,13 @@ class Ring:
         return self._fault
 
     def do(self, work: Callable[[], Result]) -> Future[Result]:
-        """Do something between two forwards, on the thread that drives."""
+        """Do something between two forwards, on the thread that drives. PipelineError once it has ended."""
         done: Future[Result] = Future()
-        self._inbox.put(lambda: _settle(done, work))
+        with self._entry:
+            if not self._is_over:
+                self._inbox.put(lambda: _settle(done, work))
+                return done
+        done.set_exception(PipelineError("the ranks of the pipeline cannot go on: it is closed"))
         return done
 
     def open(
@@ -132,6 +138,8 @@ class Ring:
                     self._step()
                 except BaseException as fault:  # The ranks may no longer agree on what comes next.
                     self._break(fault)
+            while not self._inbox.empty():  # Whoever waits for a job is told how it ended.
+                self._inbox.get()()
 
     def _step(self) -> None:
         """Do what has come, or let a flight go on; else wait."""
@@ -296,7 +304,8 @@ class Ring:
             course.flights.clear()
 
     def _end(self) -> None:
-        self._is_over = True
+        with self._entry:
+            self._is_over = True
         self._answers.put(None)
 
 

@@ -1,0 +1,69 @@
+"""A ring that ends while others still ask it for something: nobody waits for an answer for ever."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tests.distributed.rings import tiny_of, weights_of
+from tests.engine.streaming import clip, stream_of
+from tests.engine.tiny import random_weights
+
+from limner.engine.pipeline.denoiser import PipelinedDenoiser
+from limner.engine.pipeline.engine import PipelineEngine
+from limner.engine.pipeline.group import Alone
+from limner.engine.pipeline.ring import PipelineError
+
+LAYERS = 2
+PATIENCE_S = 10.0
+
+
+class Nobody:
+    """The channel of a worker that paints alone."""
+
+    def tell(self, rank: int, message: bytes) -> None:
+        raise AssertionError("there is nobody")
+
+    def heard(self) -> list[tuple[int, bytes]]:
+        return []
+
+    def lost(self) -> frozenset[int]:
+        return frozenset()
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> PipelineEngine:
+    """Its ring is for the test to close."""
+    config = tiny_of(LAYERS)
+    engine = PipelineEngine(config, weights_of(random_weights(config), tmp_path))
+    engine.join(Nobody(), Alone(), ((0, LAYERS),))
+    return engine
+
+
+def test_who_comes_after_the_end_is_told_so(engine: PipelineEngine) -> None:
+    stream = stream_of(engine)
+    stream.push(clip(1)[0])
+    denoiser = stream.denoiser
+    assert isinstance(denoiser, PipelinedDenoiser)
+    engine.ring.close()
+    with pytest.raises(PipelineError, match="closed"):
+        denoiser.begin(stream.encode(clip(1)[0])).result(PATIENCE_S)
+    with pytest.raises(PipelineError, match="closed"):
+        engine.ring.do(lambda: None).result(PATIENCE_S)
+
+
+def test_who_comes_while_it_ends_is_answered(engine: PipelineEngine) -> None:
+    ring, held = engine.ring, threading.Event()
+    busy = ring.do(held.wait)
+    while not busy.done() and ring._inbox.qsize():
+        time.sleep(0.001)
+    closing = threading.Thread(target=ring.close)
+    closing.start()
+    while ring._inbox.qsize() < 2:  # The end is on its way.
+        time.sleep(0.001)
+    late = ring.do(lambda: "done")
+    held.set()
+    assert late.result(PATIENCE_S) == "done"
+    closing.join()
