@@ -102,3 +102,28 @@ def test_a_worker_that_was_away_gives_nobody_up() -> None:
         time.sleep(0.5)
         assert crew.goes_round() == 1.0
         assert crew.formation.lost() == frozenset()
+
+
+def test_who_waits_for_data_when_a_generation_ends_is_not_to_blame() -> None:
+    with room(2) as crew:
+        crew.gather()
+        pids = [crew.pid(1), crew.pid(2)]
+        for _ in range(3):
+            # Rank 2 waits for what rank 1 does not send: its connection breaks in the middle of that.
+            crew.formation.tell(2, dummy.WORK)
+            crew.until(lambda: waits(crew, 2), "the waiting")
+            crew.crew.disband()
+            assert crew.crew.wait_for(2, 60.0) == 2
+            crew.gather()
+            assert [crew.pid(1), crew.pid(2)] == pids
+        assert crew.goes_round() == 2.0
+
+
+def waits(crew: Room, rank: int) -> bool:
+    """A rank has not reported for longer than it ever does on its own, and nothing is held against it."""
+    heard: list[int] = []
+    end_s = time.monotonic() + 0.5
+    while time.monotonic() < end_s:
+        heard += [who for who, _ in crew.formation.heard()]
+        time.sleep(0.01)
+    return rank not in heard

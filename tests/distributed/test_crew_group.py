@@ -126,3 +126,8 @@ def test_the_store_listens_to_its_own_address_only() -> None:
     store = open_store("127.0.0.2")
     with pytest.raises(EngineError, match="cannot join"):
         join(Meeting(**{**vars(meeting(store.port, 1)), "host": "127.0.0.3"}))
+
+
+@pytest.mark.parametrize(("device", "card"), [("cuda", 0), ("cuda:0", 0), ("cuda:3", 3)])
+def test_a_rank_that_sees_one_card_only_has_that(device: str, card: int) -> None:
+    assert groups._card(device) == card

@@ -59,17 +59,18 @@ def main() -> int:
     welcome = line.welcome()
     serve = server_for(welcome, device=device, threads=arguments.threads)
     while True:
-        _serve(line, line.order(), serve, partial(joined, endpoint=arguments.endpoint, device=device))
+        _serve(line, line.order(), serve, partial(joined, device=device))
 
 
 def _serve(line: RankLine, channel: RankChannel, serve: Serve, join: Callable[[Gather], Group]) -> None:
     """One generation, from its gathering to its end, however it ends."""
     from limner.engine.errors import EngineError  # noqa: PLC0415
     from limner.engine.pipeline.channel import ChannelClosedError  # noqa: PLC0415
+    from limner.engine.pipeline.group import GroupBrokenError  # noqa: PLC0415
 
     try:
         group = join(channel.gather)
-    except EngineError as error:
+    except (EngineError, OSError) as error:  # OSError: there is no way to rank 0 now.
         line.fallen(channel, str(error))
         return
     channel.attach(group.abort, lambda: group.is_waited_for)
@@ -77,6 +78,10 @@ def _serve(line: RankLine, channel: RankChannel, serve: Serve, join: Callable[[G
         serve(channel, group)
     except ChannelClosedError:
         log.info("generation %d is over", channel.gather.generation)
+    except GroupBrokenError as error:
+        # Another rank is gone, or the worker has ended the generation while we waited for data.
+        log.info("generation %d broke: %s", channel.gather.generation, error)
+        line.fallen(channel, str(error), is_own=False)
     except Exception as error:
         # The top of the rank: whatever it was, the next generation begins anew.
         log.exception("generation %d failed", channel.gather.generation)

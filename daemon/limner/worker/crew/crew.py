@@ -399,11 +399,18 @@ class Crew:
                 if formation is not None and not formation.said(name, message):
                     self._lose(name, "lost a message on the way", may_return=not peer.is_local)
             case Fallen() if formation is not None and message.generation == formation.number:
-                log.error("rank process %d (%s): %s", peer.rank.hello.pid, peer.rank.words, message.why)
-                self._lose_rank(name, f"cannot go on: {message.why}")
-                if peer.fell_s is not None and now_s - peer.fell_s < FALLS_S:
-                    self._lose(name, f"failed again: {message.why}")
-                peer.fell_s = now_s
+                self._fell(name, peer, message, now_s)
+
+    def _fell(self, name: bytes, peer: _Peer, message: Fallen, now_s: float) -> None:
+        """A process cannot go on; the generation is over, whoever's fault it was."""
+        if not message.is_own:
+            self._lose_rank(name, f"lost touch with another one: {message.why}")
+            return
+        log.error("rank process %d (%s): %s", peer.rank.hello.pid, peer.rank.words, message.why)
+        self._lose_rank(name, f"cannot go on: {message.why}")
+        if peer.fell_s is not None and now_s - peer.fell_s < FALLS_S:
+            self._lose(name, f"failed again: {message.why}")
+        peer.fell_s = now_s
 
     def _leave(self) -> None:
         with self._lock:

@@ -69,6 +69,8 @@ class Fallen(Message, frozen=True, kw_only=True):
 
     generation: Count
     why: str
+    is_own: bool = True
+    """The fault; else it is another rank that is gone."""
 
 
 # ---- worker → rank

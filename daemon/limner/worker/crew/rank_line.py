@@ -88,9 +88,9 @@ class RankLine:
                 return channel
         raise ChannelClosedError("the worker has ended")
 
-    def fallen(self, channel: RankChannel, why: str) -> None:
-        """Say that this rank cannot go on in a generation."""
-        self._send(Fallen(generation=channel.gather.generation, why=why[:500]))
+    def fallen(self, channel: RankChannel, why: str, *, is_own: bool = True) -> None:
+        """Say that this rank cannot go on in a generation; `is_own`: for a fault of its own."""
+        self._send(Fallen(generation=channel.gather.generation, why=why[:500], is_own=is_own))
 
     def close(self) -> None:
         """End the thread."""

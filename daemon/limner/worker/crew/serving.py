@@ -17,7 +17,7 @@ from limner.engine.pipeline.group import Group, Meeting, join
 from limner.engine.pipeline.member import serve
 from limner.engine.pipeline.part_dit import BlockFiles
 from limner.engine.pipeline.stage import Stage
-from limner.worker.crew.addresses import host_of, own_address
+from limner.worker.crew.addresses import own_address
 from limner.worker.crew.messages import Gather, Welcome
 from limner.worker.crew.rank_channel import RankChannel
 from limner.worker.model_loading import config_of, weights_of
@@ -56,8 +56,11 @@ def server_for(welcome: Welcome, *, device: str, threads: int) -> Serve:
     return lambda channel, group: serve(channel, group, files, stage)
 
 
-def joined(gather: Gather, endpoint: str, device: str) -> Group:
-    """Join the generation; raises EngineError when not all come in time."""
+def joined(gather: Gather, device: str) -> Group:
+    """Join the generation; EngineError when not all come in time, OSError when there is no way to rank 0.
+
+    The others reach us where rank 0 is reached from: also on its own machine, for they may be on another one.
+    """
     return join(
         Meeting(
             host=gather.host,
@@ -66,7 +69,7 @@ def joined(gather: Gather, endpoint: str, device: str) -> Group:
             rank=gather.rank,
             size=gather.size,
             transport=gather.transport,
-            address=own_address(host_of(endpoint)),
+            address=own_address(gather.host),
             device=device,
         )
     )

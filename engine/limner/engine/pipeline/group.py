@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -70,6 +70,10 @@ class Backend(Protocol):
         ...
 
 
+class GroupBrokenError(EngineError, RuntimeError):
+    """A transfer that will never end: a peer is gone, or the group was aborted. Not the own rank's fault."""
+
+
 class Transfer:
     """A transfer under way."""
 
@@ -78,10 +82,12 @@ class Transfer:
         self._work, self._waits = work, waits
 
     def wait(self, timeout: timedelta = AGES) -> None:
-        """Wait until it is done; on CUDA, let the current stream wait. RuntimeError: the group is broken."""
+        """Wait until it is done; on CUDA, let the current stream wait. GroupBrokenError: it never will."""
         self._waits.append(self)
         try:
             self._work.wait(timeout)
+        except RuntimeError as error:
+            raise GroupBrokenError(str(error).splitlines()[0]) from error
         finally:
             self._waits.remove(self)
 
@@ -99,12 +105,12 @@ class Group:
         self._waits: list[Transfer] = []
 
     def isend(self, tensor: Tensor, to: int, tag: int = 0) -> Transfer:
-        """Begin to send; the tensor must stay as it is until that is done. EngineError after `abort`."""
-        return Transfer(self._alive.send([tensor], to, tag), self._waits)
+        """Begin to send; the tensor must stay as it is until then. GroupBrokenError after `abort`."""
+        return self._begun(lambda backend: backend.send([tensor], to, tag))
 
     def irecv(self, tensor: Tensor, of: int, tag: int = 0) -> Transfer:
-        """Begin to receive into a tensor of exactly what is sent. EngineError after `abort`."""
-        return Transfer(self._alive.recv([tensor], of, tag), self._waits)
+        """Begin to receive into a tensor of exactly what is sent. GroupBrokenError after `abort`."""
+        return self._begun(lambda backend: backend.recv([tensor], of, tag))
 
     @property
     def is_waited_for(self) -> bool:
@@ -124,10 +130,19 @@ class Group:
             if open_now.get(descriptor) == inode:
                 _hang_up(descriptor)
 
+    def _begun(self, begin: Callable[[Backend], Work]) -> Transfer:
+        backend = self._alive
+        try:
+            return Transfer(begin(backend), self._waits)
+        except RuntimeError as error:
+            if not self.is_host_only:  # A card may have faults of its own.
+                raise
+            raise GroupBrokenError(str(error).splitlines()[0]) from error
+
     @property
     def _alive(self) -> Backend:
         if self._backend is None:
-            raise EngineError(f"generation {self.generation} of the pipeline's group is over")
+            raise GroupBrokenError(f"generation {self.generation} of the pipeline's group is over")
         return self._backend
 
 
@@ -204,12 +219,17 @@ def _nccl(store: Store, meeting: Meeting) -> Backend:
 
     options = ProcessGroupNCCL.Options()
     options._timeout = AGES
-    torch.cuda.set_device(meeting.device)
+    torch.cuda.set_device(_card(meeting.device))
 
     def line(tag: int) -> Any:
         return ProcessGroupNCCL(PrefixStore(f"line-{tag}", store), meeting.rank, meeting.size, options)
 
     return cast(Backend, NcclLines(line))
+
+
+def _card(device: str) -> int:
+    """The number of a card, as set_device wants one; "cuda" is the first of those that are seen."""
+    return torch.device(device).index or 0
 
 
 def _sockets() -> dict[int, int]:
