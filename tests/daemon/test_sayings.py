@@ -16,9 +16,10 @@ from limner.daemon.style_file import load
 from limner.daemon.styles import Styles
 from limner.daemon.supervisor import how_it_ended
 from limner.daemon.worker_view import HANG_NS, MUTE_NS, WorkerView
+from limner.engine.slo_admit import Offer, Refused
 from limner.engine.slo_plan import Limits
 from limner.engine.types import WAITS, WAITS_FIRST
-from limner.worker import blank, loop
+from limner.worker import blank, loop, room
 from limner.worker.memory import MemoryCaps
 from limner.worker.memory import words as memory_words
 from limner.worker.model_terms import note_of
@@ -82,6 +83,18 @@ def test_what_the_daemon_says_of_the_worker_is_known() -> None:
     view.report(w.Report(chunks=0, busy=True, memory_bytes=0), 0)
     view.heard(HANG_NS)
     assert codes(view.stuck(HANG_NS + 1)) == ["hung"]
+
+
+def test_why_a_session_is_not_painted_is_known() -> None:
+    offer = Offer(steps=1, size=(256, 144), fps=15, latency_ms=400)
+    texts = {
+        Refused(streams=3, need=1.4, offer=offer).sentence: ["no_place", "would_fit"],
+        Refused(streams=20, need=0.9, for_all=offer).sentence: ["no_place_in_time", "would_fit_all"],
+        Refused(streams=2, need=3.0).sentence: ["no_place", "end_another"],
+        room.ADVICE: ["no_memory_at_all"],
+        blank.ADVICE: ["comes_out_blank"],
+    }
+    assert {text: codes(text) for text in texts} == texts
 
 
 def test_notes_on_a_change_are_known() -> None:

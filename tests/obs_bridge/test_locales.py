@@ -16,8 +16,8 @@ PLACE = re.compile(r"\{\w+\}")
 # What the daemon says, by its code; why it would not have the filter, by the code of its error;
 # why it could not be started.
 SAYING, REFUSAL, LAUNCH = "Say_", "Refused_", "Launch_"
-# What only a technician would miss: which part of a model is being loaded.
-MAY_BE_LEFT_OUT = {"{part}"}
+# What only a technician would miss: which part of a model is being loaded, a number in words besides it.
+MAY_BE_LEFT_OUT = {"{part}", "{which}"}
 # The same word in both languages.
 SAME = {"Style", "Transition", "Mode", "Mix", "Prompt", "Change"}
 

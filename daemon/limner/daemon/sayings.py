@@ -53,6 +53,20 @@ TEMPLATES = {
     "no_memory": "Not enough memory for {model} as planned: {reason}",
     "not_loaded": "Cannot load {model}: {reason}",
     "failed": "Painting failed: {reason}",
+    # Why one session is not painted: engine/slo_admit.py, worker/room.py, worker/blank.py.
+    "no_place": "{which} stream does not fit: all {streams} would take {percent} % of this machine",
+    "no_place_in_time": "{which} stream does not fit: the streams would hold each other up for too long",
+    "would_fit": "it would with {offer}, or when another one ends",
+    "would_fit_all": "it would if all had {offer}, or when another one ends",
+    "end_another": "end another one first",
+    "no_memory_at_all": (
+        "not enough memory even for the smallest picture; close what else uses the device, or "
+        "choose a smaller model"
+    ),
+    "comes_out_blank": (
+        "the picture comes out blank: check the model's files (limner models verify), or choose "
+        "bf16 weights (limner daemon --weights bf16)"
+    ),
     "ranks_go_on": "painting goes on with the others",
     "rank_lost": "A rank is lost",
     "rank_joins": "A device joins: painting goes on with it",
