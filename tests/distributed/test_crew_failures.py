@@ -119,6 +119,29 @@ def test_who_waits_for_data_when_a_generation_ends_is_not_to_blame() -> None:
         assert crew.goes_round() == 2.0
 
 
+def test_who_fails_whenever_it_is_taken_in_no_longer_interrupts_the_others() -> None:
+    with room(2) as crew:
+        for _ in range(2):
+            assert crew.crew.wait_for(2, 60.0) == 2
+            crew.gather()
+            assert crew.goes_round() == 2.0
+            first = crew.pid(1)
+            crew.formation.tell(1, dummy.FAULT)
+            crew.until(crew.formation.lost, "the failure")
+            crew.crew.disband()
+        crew.until(lambda: both_wait_without(crew, first), "a fresh process")
+        assert crew.crew.wait_for(2, 1.0) == 1
+        assert crew.gather().size == 2
+
+
+def both_wait_without(crew: Room, pid: int) -> bool:
+    """Two processes are there that could be gathered, and none of them is this one."""
+    there = crew.crew.waiting()
+    beats = [crew.crew.beat_of(one.peer) for one in there]
+    pids = [one.hello.pid for one in there]
+    return len(there) == 2 and pid not in pids and all(beat is not None and beat.waits for beat in beats)
+
+
 def waits(crew: Room, rank: int) -> bool:
     """A rank has not reported for longer than it ever does on its own, and nothing is held against it."""
     heard: list[int] = []

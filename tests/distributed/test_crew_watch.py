@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from limner.worker.crew.clocks import ClockOffset
+from limner.worker.crew.falls import FORGIVEN_S, WAITS_S, Falls
 from limner.worker.crew.messages import Beat
 from limner.worker.crew.watch import (
+    FIRST_REPORTS,
     HANG_S,
     LOADING_SILENCE_S,
     SILENCE_S,
@@ -69,8 +71,15 @@ def test_a_rank_whose_libraries_still_compile_may_take_long() -> None:
 def test_what_a_rank_did_in_other_generations_counts() -> None:
     watch = both(0.0)
     watch.heard(A, 0.1, beat(WARM_REPORTS))
-    watch.heard(A, 0.2, beat(0, silent_s=HANG_S + 1, generation=2))
+    watch.heard(A, 0.2, beat(FIRST_REPORTS, silent_s=HANG_S + 1, generation=2))
     assert set(watch.look(0.3)) == {A}
+
+
+def test_a_warm_rank_may_load_the_blocks_of_one_that_was_lost() -> None:
+    watch = both(0.0)
+    watch.heard(A, 0.1, beat(WARM_REPORTS))
+    watch.heard(A, 0.2, beat(FIRST_REPORTS - 1, silent_s=HANG_S + 8, generation=2))
+    assert watch.look(0.3) == {}
 
 
 def test_who_looks_late_was_away_itself() -> None:
@@ -89,3 +98,24 @@ def test_the_shortest_round_trip_tells_the_clock() -> None:
     clock.answered(sent_ns=20_000, its_clock_ns=79_000, now_ns=29_000)
     assert clock.offset_ns == 50_000
     assert clock.uncertainty_ns == 50
+
+
+def test_who_fails_again_and_again_is_left_out_for_longer_each_time() -> None:
+    falls, now_s = Falls(), 100.0
+    assert falls.may_join("card", now_s)
+    assert falls.fell("card", now_s) == 0.0
+    assert falls.may_join("card", now_s)
+    waits = []
+    for _ in range(5):
+        waits.append(falls.fell("card", now_s))
+        assert not falls.may_join("card", now_s + waits[-1] - 0.1)
+        now_s += waits[-1]
+        assert falls.may_join("card", now_s)
+    assert waits == [*WAITS_S[1:], WAITS_S[-1]]
+    assert falls.may_join("another card", now_s)
+
+
+def test_a_failure_long_ago_is_forgiven() -> None:
+    falls = Falls()
+    assert [falls.fell("card", now_s) for now_s in (0.0, 1.0)] == [0.0, WAITS_S[1]]
+    assert falls.fell("card", WAITS_S[1] + FORGIVEN_S + 2.0) == 0.0

@@ -67,3 +67,13 @@ def test_who_comes_while_it_ends_is_answered(engine: PipelineEngine) -> None:
     held.set()
     assert late.result(PATIENCE_S) == "done"
     closing.join()
+
+
+def test_what_streams_remembered_is_free_before_other_ranks_take_over(engine: PipelineEngine) -> None:
+    stream = stream_of(engine)
+    stream.push(clip(1)[0])
+    (cache,) = engine.stage.caches.values()
+    assert cache.layers == list(range(LAYERS))
+    engine.ring.close()
+    engine.stage.clear()
+    assert cache.layers == []

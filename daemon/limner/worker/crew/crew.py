@@ -22,6 +22,7 @@ from limner.daemon.rank_options import kind_of
 from limner.daemon.rank_trace import TraceWanted
 from limner.daemon.wire import Message, WireError
 from limner.worker.crew.clocks import ClockOffset
+from limner.worker.crew.falls import Falls
 from limner.worker.crew.formation import Formation, RankProcess
 from limner.worker.crew.messages import (
     BEAT_S,
@@ -92,6 +93,12 @@ class _Peer:
     fell_s: float | None = None
     """When it last could not go on."""
 
+    @property
+    def place(self) -> tuple[str, int, str]:
+        """Its device, whichever process is on it."""
+        hello = self.rank.hello
+        return hello.machine, hello.seat, hello.device
+
 
 class Crew:
     """For any thread but where it says otherwise. Close it."""
@@ -115,6 +122,7 @@ class Crew:
         self._lock = threading.Condition()
         self._peers: dict[bytes, _Peer] = {}
         self._watch = Watch()
+        self._falls = Falls()
         self._formation: Formation | None = None
         self._generation = 0
         self._closing = False
@@ -224,7 +232,8 @@ class Crew:
         """It lives, has what it needs, and is in no generation (any more)."""
         beat = self._watch.last_beat(peer.rank.peer)
         waits = beat is not None and beat.waits and peer.drop_due_s is None
-        return waits and time.monotonic() - peer.heard_s < FRESH_S
+        now_s = time.monotonic()
+        return waits and now_s - peer.heard_s < FRESH_S and self._falls.may_join(peer.place, now_s)
 
     def _seats_hopeless(self, count: int) -> bool:
         if self.config.listen:
@@ -399,18 +408,22 @@ class Crew:
                 if formation is not None and not formation.said(name, message):
                     self._lose(name, "lost a message on the way", may_return=not peer.is_local)
             case Fallen() if formation is not None and message.generation == formation.number:
-                self._fell(name, peer, message, now_s)
+                # What comes after another one's fall comes of it, such as a meeting that fails.
+                is_own = message.is_own and not formation.lost()
+                self._fell(name, peer, message.why, now_s, is_own=is_own)
 
-    def _fell(self, name: bytes, peer: _Peer, message: Fallen, now_s: float) -> None:
+    def _fell(self, name: bytes, peer: _Peer, why: str, now_s: float, *, is_own: bool) -> None:
         """A process cannot go on; the generation is over, whoever's fault it was."""
-        if not message.is_own:
-            self._lose_rank(name, f"lost touch with another one: {message.why}")
+        if not is_own:
+            self._lose_rank(name, f"lost touch with another one: {why}")
             return
-        log.error("rank process %d (%s): %s", peer.rank.hello.pid, peer.rank.words, message.why)
-        self._lose_rank(name, f"cannot go on: {message.why}")
+        log.error("rank process %d (%s): %s", peer.rank.hello.pid, peer.rank.words, why)
+        self._lose_rank(name, f"cannot go on: {why}")
         if peer.fell_s is not None and now_s - peer.fell_s < FALLS_S:
-            self._lose(name, f"failed again: {message.why}")
+            self._lose(name, f"failed again: {why}")
         peer.fell_s = now_s
+        if (wait_s := self._falls.fell(peer.place, now_s)) > 0:
+            log.error("%s is left out for %.0f s, since it failed again", peer.rank.words, wait_s)
 
     def _leave(self) -> None:
         with self._lock:

@@ -14,6 +14,9 @@ WARM_HANG_S = 60.0
 """The same while it loads blocks and its libraries still compile and choose."""
 WARM_REPORTS = 40
 """Signs of life until then; a pipeline's rank gives four a second."""
+FIRST_REPORTS = 2
+"""Until then a rank meets the others of its generation, and loads the blocks that it lacks: seconds, even of
+one that is warm, when another one is lost and leaves it many."""
 LOADING_SILENCE_S = 30.0
 """Imports and the reading of weights hold a process's threads up."""
 AWAY_S = 0.6
@@ -95,7 +98,8 @@ class Watch:
             seen = self._seen.get(who)
             if seen is None or seen.beat is None:
                 continue
-            limit_s = HANG_S if seen.reports >= WARM_REPORTS else WARM_HANG_S
+            is_warm = seen.reports >= WARM_REPORTS and seen.beat.reports >= FIRST_REPORTS
+            limit_s = HANG_S if is_warm else WARM_HANG_S
             if (silent_s := seen.beat.silent_ms / 1000) > limit_s:
                 found[who] = Fault(f"hangs: it got on with nothing for {silent_s:.1f} s")
         return found

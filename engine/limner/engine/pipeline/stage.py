@@ -58,6 +58,9 @@ class Stage:
 
     def clear(self) -> None:
         """Forget all streams and texts; the blocks stay."""
+        for cache in self.caches.values():
+            # Streams hold on to their window, to begin anew with what went in: not to what was made of it.
+            cache.drop(cache.layers)
         for state in (self.caches, self.texts, self._replayers, self._held):
             state.clear()
 
