@@ -113,6 +113,10 @@ def test_filters_visibility_and_studio_mode(obs_build: Build, street: Path) -> N
             obs.request("SetStudioModeEnabled", studioModeEnabled=False)
             wait_for("no preview", lambda: (i := daemon.query().obs) is not None and not i.preview, 20)
             assert look() == ("pencil sketch", 0.5, False)
+            obs.show_scene("Empty")
+            wait_for("off air", lambda: not scenes.settings_of(daemon, "Cam").on_air, 20)
+            obs.show_scene("Main")
+            wait_for("on air", lambda: scenes.settings_of(daemon, "Cam").on_air, 20)
 
 
 def in_step(obs: Obs, daemon: RunningDaemon) -> None:

@@ -456,6 +456,27 @@ def test_what_is_taken_back_before_it_is_answered_is_said(
             assert heard.wait_set().change == protocol.Change(strength=strength)
 
 
+def test_who_is_off_air_says_so_after_a_while_and_on_air_at_once(
+    start: Callable[..., LinkTool], folder: Path
+) -> None:
+    heard = Heard()
+    with FakeDaemon(folder, heard=heard):
+        tool = start()
+        assert _open(tool, heard).settings.on_air is None, "it is, until it is said otherwise"
+        tool.say("air 0")
+        tool.say("air 1")
+        tool.say("strength 0.75")
+        assert heard.wait_change() == protocol.Change(strength=0.75), "a moment is not worth a word"
+        tool.say("air 0")
+        assert heard.wait_change() == protocol.Change(on_air=False)
+        tool.say("air 1")
+        assert heard.wait_change() == protocol.Change(on_air=True)
+        tool.say("air 0")
+        assert heard.wait_change() == protocol.Change(on_air=False)
+    with FakeDaemon(folder, heard=heard):
+        assert heard.wait_hello().settings.on_air is False
+
+
 def test_bypass_asks_for_no_frames(start: Callable[..., LinkTool], folder: Path) -> None:
     heard = Heard()
     with FakeDaemon(folder, heard=heard) as daemon:

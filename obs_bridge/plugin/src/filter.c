@@ -214,8 +214,11 @@ static void filter_tick(void *data, float seconds)
 	f->new_frame = true;
 	f->source_texture = NULL;
 	follow_sound(f);
-	if (obs_filter_get_parent(f->context))
-		hotkeys_register_soon(f);
+	obs_source_t *parent = obs_filter_get_parent(f->context);
+	if (!parent)
+		return;
+	hotkeys_register_soon(f);
+	link_set_on_air(f->link, obs_source_active(parent));
 }
 
 static void count_frame(struct filter *f, bool new_painted)

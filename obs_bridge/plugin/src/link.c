@@ -187,6 +187,12 @@ void link_ask_bypass(struct link *link, bool bypass)
 	link_wake(link);
 }
 
+void link_set_on_air(struct link *link, bool on_air)
+{
+	/* Said with whatever wakes the thread next: it need not be at once. */
+	atomic_store(&link->off_air, !on_air);
+}
+
 void link_ask_reset(struct link *link)
 {
 	atomic_store(&link->reset_asked, true);

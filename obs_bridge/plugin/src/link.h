@@ -107,6 +107,8 @@ bool link_is_bypassed(const struct link *link);
 
 /* Show the source, or paint again: at once here, and with the next message at the daemon. */
 void link_ask_bypass(struct link *link, bool bypass);
+/* Do the viewers see the source? (not: only the preview does) Taken so until it is said otherwise. */
+void link_set_on_air(struct link *link, bool on_air);
 /* Let the engine forget what it painted. */
 void link_ask_reset(struct link *link);
 

@@ -106,8 +106,11 @@ static void on_accepted(struct link *link, const struct accepted *accepted)
 	char english[sizeof(receipt.note)];
 	words_join(receipt.note, sizeof(receipt.note), &accepted->sayings, link->hooks.words);
 	words_join(english, sizeof(english), &accepted->sayings, NULL);
-	hand_receipt(link, &receipt);
-	link_publish_accepted(link, &receipt);
+	/* Whether it is on air is nobody's change. */
+	if (accepted->rev != link->air_rev || !accepted->rev) {
+		hand_receipt(link, &receipt);
+		link_publish_accepted(link, &receipt);
+	}
 	if (accepted->rev >= link->awaited_rev)
 		link->awaited_rev = 0;
 	if (accepted->rev >= link->bypass_rev)
@@ -124,6 +127,8 @@ static void on_applied(struct link *link, const struct applied *applied)
 		.chunk = applied->chunk,
 		.pts_ns = applied->pts_ns,
 		.settings = link->known};
+	if (applied->rev == link->air_rev && applied->rev)
+		return;
 	hand_receipt(link, &receipt);
 	link_publish_applied(link, &receipt);
 	log_line(LEVEL_INFO, "%s: settings %llu are in the picture", link->source.name,

@@ -38,7 +38,7 @@ struct link {
 	/* Mailboxes: the newest wins, whoever takes it out frees it. */
 	_Atomic(struct link_source *) source_box;
 	_Atomic(struct link_wish *) wish_box;
-	atomic_bool stop, open, painting, reset_asked, refresh_asked;
+	atomic_bool stop, open, painting, reset_asked, refresh_asked, off_air;
 	atomic_int bypass;
 	_Atomic(const char *) fault; /* a key of words; NULL: none */
 
@@ -69,6 +69,9 @@ struct link {
 	uint64_t rev, awaited_rev;     /* awaited 0: nothing is awaited */
 	uint64_t bypass_rev; /* until this (or a hello) is accepted, what the daemon says of it is old; 0:
 				none */
+	bool told_off_air;
+	uint64_t off_air_since_ns; /* 0: it is on air, or the daemon knows */
+	uint64_t air_rev;          /* of what was said last of it; no user made that change */
 	uint64_t stats_due_ns, log_due_ns;
 	const char *told_fault;
 	bool news_told;

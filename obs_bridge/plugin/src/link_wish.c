@@ -12,6 +12,9 @@
 #define SEND_EVERY_MS 100
 #define TYPING_RESTS_MS 350
 
+/* A cut to another scene and back is not worth a word. */
+#define OFF_AIR_RESTS_MS 1000
+
 /* What bypass is to be, as BYPASS_ bits; from now on it is not asked for any more. */
 static int take_bypass(struct link *link)
 {
@@ -71,6 +74,9 @@ void link_first_change(struct link *link, struct change *settings)
 	if (bypass & BYPASS_ASKED)
 		link->bypass_rev = ++link->rev;
 	settings->has_bypass = settings->bypass || link->bypass_rev != 0;
+	link->told_off_air = settings->has_on_air = atomic_load(&link->off_air);
+	settings->on_air = false;
+	link->air_rev = 0;
 	link->wish_after_hello = false;
 	link->change_due_ns = 0;
 	link->awaited_rev = 0;
@@ -136,6 +142,30 @@ void link_send_change(struct link *link, uint64_t now_ns)
 		link_lose(link, "it no longer reads what it is sent", true, now_ns);
 }
 
+/* On air is said at once, off air after a while. */
+static bool is_air_due(struct link *link, uint64_t now_ns)
+{
+	const bool off_air = atomic_load(&link->off_air);
+	if (!off_air || link->told_off_air)
+		link->off_air_since_ns = 0;
+	else if (link->off_air_since_ns == 0)
+		link->off_air_since_ns = now_ns;
+	if (off_air == link->told_off_air)
+		return false;
+	return !off_air || now_ns >= link->off_air_since_ns + OFF_AIR_RESTS_MS * NS_PER_MS;
+}
+
+static bool send_air(struct link *link, uint64_t now_ns)
+{
+	if (link->phase != PHASE_OPEN || !is_air_due(link, now_ns))
+		return true;
+	link->told_off_air = !link->told_off_air;
+	const struct change change = {.has_on_air = true, .on_air = !link->told_off_air};
+	link->air_rev = ++link->rev;
+	protocol_encode_set(&link->peer.buffer, link->rev, &change, "");
+	return peer_send(&link->peer, now_ns);
+}
+
 void link_send_asked(struct link *link, uint64_t now_ns)
 {
 	const int bypass = take_bypass(link);
@@ -146,6 +176,7 @@ void link_send_asked(struct link *link, uint64_t now_ns)
 		protocol_encode_set(&link->peer.buffer, link->rev, &change, "");
 		sent = peer_send(&link->peer, now_ns);
 	}
+	sent = sent && send_air(link, now_ns);
 	if (sent && atomic_exchange(&link->reset_asked, false)) {
 		protocol_encode_bare(&link->peer.buffer, "reset");
 		sent = peer_send(&link->peer, now_ns);

@@ -54,7 +54,7 @@ static void pack_change(msgpack_packer *pk, const char *key, const struct change
 	msgpack_pack_map(pk, (size_t)c->has_style + c->has_prompt + c->has_mode + c->has_strength +
 				     c->has_steps + c->has_seed + c->has_transition_ms + c->has_motion_aware +
 				     c->has_motion_low + c->has_motion_high + c->has_steadiness +
-				     c->has_bypass);
+				     c->has_bypass + c->has_on_air);
 	if (c->has_style)
 		pack_string(pk, "style", c->style);
 	if (c->has_prompt)
@@ -79,6 +79,8 @@ static void pack_change(msgpack_packer *pk, const char *key, const struct change
 		pack_real(pk, "steadiness", c->steadiness);
 	if (c->has_bypass)
 		pack_flag(pk, "bypass", c->bypass);
+	if (c->has_on_air)
+		pack_flag(pk, "on_air", c->on_air);
 }
 
 void protocol_encode_hello(msgpack_sbuffer *out, const struct hello *hello)

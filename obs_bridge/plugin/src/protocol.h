@@ -31,7 +31,7 @@
 /* Settings to change: what is not `has` stays as it is. */
 struct change {
 	bool has_style, has_prompt, has_mode, has_strength, has_steps, has_seed, has_transition_ms,
-		has_motion_aware, has_motion_low, has_motion_high, has_steadiness, has_bypass;
+		has_motion_aware, has_motion_low, has_motion_high, has_steadiness, has_bypass, has_on_air;
 	char style[NAME_BYTES];
 	char prompt[PROMPT_BYTES];
 	char mode[MODE_BYTES];
@@ -44,6 +44,7 @@ struct change {
 	double motion_high; /* 1..1.5 */
 	double steadiness;  /* 0..0.95 */
 	bool bypass;
+	bool on_air; /* seen by the viewers; who is not gives way */
 };
 
 /* All settings of a session, as they are in force. */

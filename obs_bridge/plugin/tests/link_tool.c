@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The link without OBS: standard input plays the graphics thread and the user, a command a line:
  *   source NAME WIDTH HEIGHT | style NAME | steer NAME | prompt TEXT | strength VALUE | may-start | bypass 1
- * | hold | adopt | reset | frame VALUE PTS | painted | status | receipt | fault FaultGraphics | well | quit
- * "style" leaves the other settings as they are, as the page does; "steer" clears them, as a hotkey does.
- * Events and answers are lines on standard output. */
+ * | hold | adopt | air 0 | reset | frame VALUE PTS | painted | status | receipt | fault FaultGraphics | well
+ * | quit "style" leaves the other settings as they are, as the page does; "steer" clears them, as a hotkey
+ * does. Events and answers are lines on standard output. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,6 +181,8 @@ static void command(struct link *link, char *line)
 		pthread_mutex_unlock(&output);
 	} else if (strcmp(line, "adopt") == 0) {
 		adopt(link);
+	} else if (sscanf(line, "air %d", &value) == 1) {
+		link_set_on_air(link, value != 0);
 	} else if (strcmp(line, "reset") == 0) {
 		link_ask_reset(link);
 	} else if (strcmp(line, "refresh") == 0) {
