@@ -443,6 +443,23 @@ def test_a_style_that_was_lost_with_a_session_brings_nothing_of_the_old_one(
         assert heard.wait_hello().settings == protocol.Change(style=STYLES[1])
 
 
+def test_words_of_ones_own_come_back_with_all_that_was_set(
+    start: Callable[..., LinkTool], folder: Path
+) -> None:
+    """A look of one's own brings nothing: a daemon that is new knows no strength but a style's."""
+    heard, later = Heard(), Heard()
+    with FakeDaemon(folder, heard=heard):
+        tool = start()
+        _open_as_the_page_is(tool, heard)
+    tool.wait_line("log", "it hung up")
+    tool.say("style custom")
+    tool.say("prompt my own words")
+    tool.wait_answer("status", "StateWaiting")
+    with FakeDaemon(folder, heard=later):
+        wanted = protocol.Change(style="custom", prompt="my own words", strength=FIRST.strength)
+        assert later.wait_hello().settings == wanted
+
+
 def test_what_is_taken_back_before_it_is_answered_is_said(
     start: Callable[..., LinkTool], folder: Path
 ) -> None:

@@ -57,13 +57,19 @@ static bool what_to_say(const struct link *link, struct change *difference)
 	return change_from(&wish, link->awaited_rev ? &link->shown : &link->known, difference);
 }
 
+static bool is_custom(const struct change *wish)
+{
+	return strcmp(wish->style, "custom") == 0;
+}
+
 void link_first_change(struct link *link, struct change *settings)
 {
 	*settings = link->wish.change;
 	/* What was said last is lost with the session: a style in it is still as new as it was. */
 	if (link->awaited_rev)
 		link->shown = link->heard;
-	if (link->known_valid)
+	/* Words of the user's own bring nothing with them, and a new session knows nothing of the old one. */
+	if (link->known_valid && !is_custom(settings))
 		change_drop_stale(settings, &link->shown);
 	if (link->hello_without_style)
 		settings->has_style = false;
@@ -105,7 +111,7 @@ void link_take_wish(struct link *link, uint64_t now_ns)
 	if (restyled)
 		link->hello_without_style = false;
 	/* A style brings words of its own; whoever edits them has the look "custom" from then on. */
-	link->typing = typing && (!restyled || strcmp(wish->change.style, "custom") == 0);
+	link->typing = typing && (!restyled || is_custom(&wish->change));
 	link->wished_ns = now_ns;
 	link->wish = *wish;
 	link->wish_after_hello = true;
