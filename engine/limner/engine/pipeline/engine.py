@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+
 from limner.engine.blocks import Split
 from limner.engine.config import ModelConfig
 from limner.engine.dit.finish import Finish
@@ -59,6 +61,8 @@ class PipelineEngine(Engine):
             first, end = split[rank]
             channel.tell(rank, c.encoded(c.Hold(first=first, end=end)))
         self.stage.hold(self._files.block, range(*split[0]))
+        if self.device.type == "cuda":  # The ring computes on another stream.
+            torch.cuda.current_stream(self.device).synchronize()
         _wait_for_all(channel, transport.size, is_ended)
         _, driving, _ = queues_of(self.device)
         arriving = receiving_queue(self.device)

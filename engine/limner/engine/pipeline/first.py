@@ -198,11 +198,11 @@ class FirstRank:
             packet_B = self._from_next.expect(size_bytes).wait()
             stage.put(blocks)
             copied(layout.views(packet_B), stage.moving(layers))
-            self.buffers.give(packet_B, self._queue)
+            self._queue.use([packet_B])  # It is freed: all that streams remember in blocks, so it may be GBs.
         elif source == 0:
             packet_B = self.buffers.take(size_bytes, self._queue)
             copied(stage.moving(layers), layout.views(packet_B))
-            self._to_next.send(packet_B)
+            self._to_next.send(packet_B, again=False)
             stage.drop(layers)
 
     def _share(self, command: c.Command, layout: Layout, tensors: list[Tensor]) -> None:

@@ -89,6 +89,7 @@ class Buffers:
 
     def give(self, buffer_B: Tensor, queue: Queue) -> None:
         """A buffer that nothing needs which comes next on the queue."""
+        queue.use([buffer_B])  # Should it be too many, its memory is not given away before that.
         with self._lock:
             self._idle.append((buffer_B, queue.mark()))
             if len(self._idle) > _MOST_IDLE:
@@ -101,15 +102,16 @@ class Outgoing:
     def __init__(self, transport: Transport, to: int, way: int, buffers: Buffers, queue: Queue) -> None:
         self._transport, self._to, self._tag = transport, to, line_tag(transport.rank, way)
         self._buffers, self._queue = buffers, queue
-        self._sent: deque[tuple[Work, Tensor]] = deque()
+        self._sent: deque[tuple[Work, Tensor, bool]] = deque()
 
-    def send(self, buffer_B: Tensor) -> None:
-        """Begin to send a buffer; it goes back to the others when it is sent."""
-        self._sent.append((self._transport.isend(buffer_B, self._to, self._tag), buffer_B))
+    def send(self, buffer_B: Tensor, *, again: bool = True) -> None:
+        """Begin to send a buffer. When it is sent it goes back to the others, or is freed: not `again`."""
+        self._sent.append((self._transport.isend(buffer_B, self._to, self._tag), buffer_B, again))
         if len(self._sent) > _MOST_SENT:
-            work, oldest_B = self._sent.popleft()
+            work, oldest_B, is_kept = self._sent.popleft()
             work.wait(_AGES)
-            self._buffers.give(oldest_B, self._queue)
+            if is_kept:
+                self._buffers.give(oldest_B, self._queue)
 
 
 class Arriving:

@@ -203,11 +203,11 @@ class _Serving:
         if packet_B is not None:
             stage.put(self._prepared(command))
             copied(layout.views(packet_B), stage.moving(layers))
-            self._buffers.give(packet_B, self._queue)
+            self._queue.use([packet_B])  # It is freed, see `FirstRank.move`.
             return
         packet_B = self._buffers.take(command.size_bytes, self._queue)
         copied(stage.moving(layers), layout.views(packet_B))
-        (self._to_after if command.target > self._rank else self._to_before).send(packet_B)
+        (self._to_after if command.target > self._rank else self._to_before).send(packet_B, again=False)
         stage.drop(layers)
 
     def _prepared(self, command: c.Move) -> dict[int, Block]:
