@@ -24,7 +24,7 @@ from limner.worker.engines import Abilities, FatalEngineError, Painted, PaintStr
 from limner.worker.frames_in import MOST_CHUNK_LATENTS, FramesIn, frames_into
 from limner.worker.loras import LoraDesk
 from limner.worker.memory import MemoryCaps
-from limner.worker.model_terms import for_engine, memory_errors_named, note_of
+from limner.worker.model_terms import fault_named, for_engine, memory_errors_named, note_of
 from limner.worker.stats import RanksNow
 
 if TYPE_CHECKING:
@@ -234,6 +234,9 @@ class _TorchStream:
                         raise FatalEngineError(str(fatal)) from error
                     self._taking_ms.popleft()
                     self._watch.lost()
+                    if (named := fault_named(str(error))) is not None:
+                        # It was our own rank's: the next chunk would be lost as well.
+                        raise named from error
                 if not self._overlapped.is_ready:
                     return ready
 

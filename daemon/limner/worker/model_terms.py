@@ -52,15 +52,21 @@ def for_engine(settings: Settings, rev: int, fps: float, plan: Plan) -> StreamSe
     )
 
 
+def fault_named(text: str) -> MemoryError | FatalEngineError | None:
+    """Return the fault that torch's words stand for; None: any other."""
+    if any(words in text for words in NO_MEMORY):
+        return MemoryError(text.splitlines()[0])
+    if "CUDA error" in text:
+        return FatalEngineError(text.splitlines()[0])
+    return None
+
+
 @contextmanager
 def memory_errors_named() -> Iterator[None]:
     """Torch says "not enough memory" in many ways, and a broken device stays broken."""
     try:
         yield
     except RuntimeError as error:
-        text = str(error)
-        if any(words in text for words in NO_MEMORY):
-            raise MemoryError(text.splitlines()[0]) from error
-        if "CUDA error" in text:
-            raise FatalEngineError(text.splitlines()[0]) from error
+        if (named := fault_named(str(error))) is not None:
+            raise named from error
         raise
