@@ -129,6 +129,8 @@ class Prepared(_Message, frozen=True, kw_only=True):
 
     first: int
     end: int
+    fault: str = ""
+    """Why they are not, for want of memory most likely; empty: they are."""
 
 
 class Times(_Message, frozen=True, kw_only=True):

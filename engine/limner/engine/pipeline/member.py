@@ -225,6 +225,8 @@ class _Serving:
         if times is not None:
             self._channel.report(c.encoded(times))
         if self._prepare is not None and self._loading is not None and self._loading.done():
-            self._loading.result()
-            self._channel.report(c.encoded(c.Prepared(first=self._prepare.first, end=self._prepare.end)))
-            self._prepare = None
+            prepare, fault, self._prepare = self._prepare, self._loading.exception(), None
+            if fault is not None:
+                self._loading = None
+            words = "" if fault is None else f"{type(fault).__name__}: {fault}"[:500]
+            self._channel.report(c.encoded(c.Prepared(first=prepare.first, end=prepare.end, fault=words)))

@@ -73,13 +73,21 @@ class Mover:
         if move is not None and (rank, (report.first, report.end)) == (move.target, move.blocks):
             self._hand_over(move, {})
 
-    def look(self) -> None:
-        """Go on, if there is anything to go on with."""
+    def give_up(self) -> None:
+        """What was to be moved stays where it is."""
+        self._planned.clear()
+        self._preparing = self._loading = None
+
+    def look(self) -> bool:
+        """Go on, if there is anything to go on with; False: rank 0 could not load what it was to get."""
         if self._loading is not None and self._loading.done() and self._preparing is not None:
             loading, self._loading = self._loading, None
+            if loading.exception() is not None:
+                return False
             self._hand_over(self._preparing, loading.result())
         if self._preparing is None and self._planned:
             self._prepare(self._planned.popleft())
+        return True
 
     def _prepare(self, move: Move) -> None:
         self._preparing = move

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from limner.engine.block_balance import Balance, Report, balance, begin
 from limner.engine.blocks import RankCost, Split
@@ -14,6 +16,7 @@ from limner.engine.pipeline.first import FirstRank
 from limner.engine.pipeline.moving import Mover
 from limner.engine.pipeline.ring import POLL_S, PipelineError
 
+log = logging.getLogger(__name__)
 _GUESSED_MS = 1.0
 """Of a block, before anything is measured: only the ratio of ranks counts, and all are taken for alike."""
 
@@ -57,16 +60,29 @@ class Watch:
         if own is not None:
             self._note(own)
         self._weigh(now_s)
-        self.mover.look()
+        if not self.mover.look():
+            self._has_no_room(0)
 
     def _hear(self, rank: int, report: c.Report) -> None:
         match report:
             case c.Times():
                 self._note(report)
-            case c.Prepared():
+            case c.Prepared(fault=""):
                 self.mover.prepared(rank, report)
+            case c.Prepared():
+                self._has_no_room(rank)
             case c.Fault(reason=reason):
                 raise PipelineError(f"rank {rank} failed: {reason}")
+
+    def _has_no_room(self, rank: int) -> None:
+        """It could not load what it was to get: it keeps what it has, and is given no more than that."""
+        self.mover.give_up()
+        costs = list(self.costs if self._balance is None else self._balance.costs)
+        first, end = self.mover.split[rank]
+        log.warning("rank %d could not load more blocks: it keeps %d", rank, end - first)
+        costs[rank] = replace(costs[rank], most_blocks=end - first)
+        self.costs = tuple(costs)
+        self._balance = begin(self.mover.split, self.costs)
 
     def _note(self, times: c.Times) -> None:
         self._times[times.rank] = times
