@@ -162,6 +162,7 @@ class CrewEngine(PipelineEngine):
         with self._state:
             self._is_whole = False
         self._end_ring()
+        why = ""
         for _ in range(ATTEMPTS):
             if self._closing.is_set():
                 return
@@ -170,13 +171,14 @@ class CrewEngine(PipelineEngine):
             except (EngineError, RuntimeError) as error:
                 log.error("a generation of ranks did not come about: %s", error)
                 self._crew.disband()
+                why = str(error).partition("\n")[0]
                 continue
-            self._since_s, self.news = time.monotonic(), ""
+            self._since_s, self.news, self.fatal = time.monotonic(), "", None
             with self._state:
                 self._is_whole = True
                 self._state.notify_all()
             return
-        raise PipelineError(f"the ranks did not gather in {ATTEMPTS} attempts")
+        raise PipelineError(f"the ranks did not gather in {ATTEMPTS} attempts: {why}")
 
     def _form(self) -> None:
         formation = self._crew.form(self._address, self._store.port, self._transport)

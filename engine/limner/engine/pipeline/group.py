@@ -87,7 +87,7 @@ class Transfer:
         try:
             self._work.wait(timeout)
         except RuntimeError as error:
-            raise GroupBrokenError(str(error).splitlines()[0]) from error
+            raise GroupBrokenError(str(error).partition("\n")[0]) from error
         finally:
             self._waits.remove(self)
 
@@ -137,7 +137,7 @@ class Group:
         except RuntimeError as error:
             if not self.is_host_only:  # A card may have faults of its own.
                 raise
-            raise GroupBrokenError(str(error).splitlines()[0]) from error
+            raise GroupBrokenError(str(error).partition("\n")[0]) from error
 
     @property
     def _alive(self) -> Backend:
