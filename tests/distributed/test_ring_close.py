@@ -14,7 +14,7 @@ from tests.engine.tiny import random_weights
 from limner.engine.pipeline.denoiser import PipelinedDenoiser
 from limner.engine.pipeline.engine import PipelineEngine
 from limner.engine.pipeline.group import Alone
-from limner.engine.pipeline.ring import PipelineError
+from limner.engine.pipeline.ring import PipelineError, Ring
 
 LAYERS = 2
 PATIENCE_S = 10.0
@@ -52,6 +52,16 @@ def test_who_comes_after_the_end_is_told_so(engine: PipelineEngine) -> None:
         denoiser.begin(stream.encode(clip(1)[0])).result(PATIENCE_S)
     with pytest.raises(PipelineError, match="closed"):
         engine.ring.do(lambda: None).result(PATIENCE_S)
+
+
+def test_a_stream_may_begin_anew_while_its_ring_ends(
+    engine: PipelineEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = stream_of(engine)
+    stream.push(clip(1)[0])
+    engine.ring.close()
+    monkeypatch.setattr(Ring, "fault", None)  # As it was when the stream looked.
+    stream.reset()
 
 
 def test_who_comes_while_it_ends_is_answered(engine: PipelineEngine) -> None:

@@ -18,7 +18,7 @@ from limner.engine.errors import StateError
 from limner.engine.flights import Texts
 from limner.engine.noise import NoiseSource
 from limner.engine.pipeline.courses import Course
-from limner.engine.pipeline.ring import Ring
+from limner.engine.pipeline.ring import PipelineError, Ring
 from limner.engine.queues import Mark
 from limner.engine.state import StreamState
 from limner.engine.types import CleanChunk, NoisedChunk
@@ -62,9 +62,9 @@ class PipelinedDenoiser:
         self.flush()
         if self._ring is None or self._course is None:
             return
-        if self._ring.fault is None:
+        try:
             self._ring.reset(self._course).result()
-        else:
+        except PipelineError:
             self._course = None  # The next ring has nothing to remember.
 
     def pushing(self, chunk: NoisedChunk) -> Generator[Rows, Tensor, list[CleanChunk]]:
