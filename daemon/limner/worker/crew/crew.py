@@ -415,7 +415,8 @@ class Crew:
     def _fell(self, name: bytes, peer: _Peer, why: str, now_s: float, *, is_own: bool) -> None:
         """A process cannot go on; the generation is over, whoever's fault it was."""
         if not is_own:
-            self._lose_rank(name, f"lost touch with another one: {why}")
+            log.warning("rank process %d (%s) broke off: %s", peer.rank.hello.pid, peer.rank.words, why)
+            self._lose_rank(name, "lost touch with another one")
             return
         log.error("rank process %d (%s): %s", peer.rank.hello.pid, peer.rank.words, why)
         self._lose_rank(name, f"cannot go on: {why}")
