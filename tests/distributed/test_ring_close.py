@@ -87,3 +87,23 @@ def test_what_streams_remembered_is_free_before_other_ranks_take_over(engine: Pi
     engine.ring.close()
     engine.stage.clear()
     assert cache.layers == []
+
+
+def test_what_a_ring_remembers_for_a_stream_goes_round_as_chunks_do(engine: PipelineEngine) -> None:
+    """No more of it on its way at once than ranks have buffers for."""
+    stream = stream_of(engine)
+    for chunk in clip(3):
+        stream.push(chunk)
+    engine.ring.close()
+    ring = engine.join(Nobody(), Alone(), ((0, LAYERS),))
+    ring.do(lambda: setattr(ring, "_out", ring.first.size + 1)).result(PATIENCE_S)  # All ranks are busy.
+    denoiser = stream.denoiser
+    assert isinstance(denoiser, PipelinedDenoiser)
+    begun = denoiser.begin(stream.encode(clip(1)[0]))
+    (course,) = ring._courses.values()
+    waiting = ring.do(lambda: len(course.past)).result(PATIENCE_S)
+    assert waiting == 3 * stream.settings.steps
+    ring.do(lambda: setattr(ring, "_out", 0)).result(PATIENCE_S)
+    assert len(begun.result(PATIENCE_S)) == 1
+    assert not course.past
+    ring.close()

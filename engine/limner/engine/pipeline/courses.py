@@ -50,6 +50,8 @@ class Course:
         """Rows of which it is not known yet whether their last chunk replaces a sink."""
         self.text: TextContext | None = None
         """Of the newest chunk."""
+        self.past: deque[tuple[int, tuple[Tensor, Tensor, TextContext]]] = deque()
+        """Rows, and chunks that they saw in a ring that is over. Flights wait until they are seen again."""
         self.is_closing = False
         """It is over as soon as its flights are."""
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -144,23 +145,27 @@ class Ring:
     def _step(self) -> None:
         """Do what has come, or let a flight go on; else wait."""
         self._on_pause()
-        flight, began_s = self._next(), time.perf_counter()
+        forward, began_s = self._next(), time.perf_counter()
         try:
-            job = self._inbox.get(block=flight is None, timeout=POLL_S)
+            job = self._inbox.get(block=forward is None, timeout=POLL_S)
             self.first.times.waited(time.perf_counter() - began_s)
         except queue.Empty:
             self.first.times.waited(time.perf_counter() - began_s)
-            if flight is not None:
-                self._take_row(*flight)
+            if forward is not None:
+                forward()
         else:
             job()
 
-    def _next(self) -> tuple[Course, Flight] | None:
+    def _next(self) -> Job | None:
         if self._fault is not None or self._out > self.first.size:
             return None
+        for course in self._courses.values():
+            if course.past:
+                return partial(self._see_again, course)
         ready = [(course, course.next()) for course in self._courses.values()]
         flights = [(course, flight) for course, flight in ready if flight is not None]
-        return min(flights, key=lambda pair: pair[1].number, default=None)
+        oldest = min(flights, key=lambda pair: pair[1].number, default=None)
+        return None if oldest is None else partial(self._take_row, *oldest)
 
     def _take_row(self, course: Course, flight: Flight) -> None:
         """What a chunk does to the history of the row that it enters, and the row itself."""
@@ -272,8 +277,11 @@ class Ring:
         course.text = text
         self.first.know(text, self._needed_texts)
         for row in range(past.window.rows):
-            for x_TCHW, told in past.window.inputs(row):
-                self._forward(course, row, (x_TCHW, told, text), None)
+            # Not all at once: each rank has a buffer ready for whatever is on its way.
+            course.past.extend((row, (x_TCHW, told, text)) for x_TCHW, told in past.window.inputs(row))
+
+    def _see_again(self, course: Course) -> None:
+        self._forward(course, *course.past.popleft(), None)
 
     def _shut(self, course: Course) -> None:
         course.is_closing = True
@@ -282,6 +290,7 @@ class Ring:
 
     def _reset(self, course: Course) -> None:
         self._check()
+        course.past.clear()
         for row in range(course.window.rows):
             self.first.reset_row(course, row)
 
