@@ -21,7 +21,8 @@ from torch._C._distributed_c10d import TCPStore
 
 from limner.daemon.rank_keys import Keys
 from limner.engine.pipeline.group import Group, Meeting, join, open_store
-from limner.worker.crew.crew import Crew, CrewConfig
+from limner.worker.crew.config import CrewConfig
+from limner.worker.crew.crew import Crew
 from limner.worker.crew.formation import Formation
 
 PATIENCE_S = 60.0

@@ -11,17 +11,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Literal
 
 import zmq
 
-from limner.daemon.rank_keys import Keys
 from limner.daemon.rank_options import kind_of
 from limner.daemon.rank_trace import TraceWanted
 from limner.daemon.wire import Message, WireError
-from limner.worker.crew.clocks import ClockOffset
+from limner.worker.crew.config import CrewConfig, CrewError
 from limner.worker.crew.falls import Falls
 from limner.worker.crew.formation import Formation, RankProcess
 from limner.worker.crew.messages import (
@@ -35,10 +33,10 @@ from limner.worker.crew.messages import (
     Hello,
     Pulse,
     Said,
-    WeightKind,
     Welcome,
     from_rank,
 )
+from limner.worker.crew.peers import Peer, in_order, without_seat
 from limner.worker.crew.seats import Seats
 from limner.worker.crew.switchboard import Switchboard
 from limner.worker.crew.trace import TraceBook
@@ -52,52 +50,6 @@ LETTING_GO_S = 1.5
 STOP_S = 1.0
 FALLS_S = 30.0
 """Who fails twice within this time needs a fresh process."""
-
-
-class CrewError(Exception):
-    """The ranks cannot be gathered as configured; the text says why and what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CrewConfig:
-    """What a crew is made of."""
-
-    endpoint: str
-    """ZeroMQ address of this machine's ranks, in a folder that only the user can enter."""
-    engine: str
-    """What they paint with."""
-    kind: str = "cpu"
-    """Of device that rank 0 has, "cpu" or "cuda"; the others have to have the like."""
-    dtype: str = "float32"
-    """What they compute in, as torch calls it."""
-    devices: Sequence[str]
-    """Of the ranks beside the worker's own, on this machine."""
-    threads: int
-    """CPU threads of each."""
-    weight_kind: WeightKind = "bf16"
-    visible_cards: str | None = None
-    """CUDA_VISIBLE_DEVICES as the user set it."""
-    listen: str = ""
-    """HOST:PORT for ranks on other machines; empty: there are none."""
-    keys: Keys | None = None
-
-
-@dataclass
-class _Peer:
-    rank: RankProcess
-    heard_s: float
-    is_local: bool
-    clock: ClockOffset = field(default_factory=ClockOffset)
-    drop_due_s: float | None = None
-    """It has to have left its generation by then."""
-    fell_s: float | None = None
-    """When it last could not go on."""
-
-    @property
-    def place(self) -> tuple[str, int, str]:
-        """Its device, whichever process is on it."""
-        hello = self.rank.hello
-        return hello.machine, hello.seat, hello.device
 
 
 class Crew:
@@ -120,7 +72,7 @@ class Crew:
                 " address of this machine and a free port"
             ) from error
         self._lock = threading.Condition()
-        self._peers: dict[bytes, _Peer] = {}
+        self._peers: dict[bytes, Peer] = {}
         self._watch = Watch()
         self._falls = Falls()
         self._formation: Formation | None = None
@@ -189,7 +141,7 @@ class Crew:
             while any(peer.drop_due_s is not None for peer in self._peers.values()) and not self._closing:
                 self._lock.wait(0.05)
             self._generation += 1
-            ranks = sorted((peer.rank for peer in self._fit()), key=_order)
+            ranks = sorted((peer.rank for peer in self._fit()), key=in_order)
             formation = Formation(self._generation, ranks, self._board.put)
             self._formation = formation
             self._watch.serving = tuple(rank.peer for rank in ranks)
@@ -225,10 +177,10 @@ class Crew:
         formation = self._formation
         return () if formation is None or formation.is_over else self._watch.serving
 
-    def _fit(self) -> list[_Peer]:
+    def _fit(self) -> list[Peer]:
         return [peer for peer in self._peers.values() if self._is_fit(peer)]
 
-    def _is_fit(self, peer: _Peer) -> bool:
+    def _is_fit(self, peer: Peer) -> bool:
         """It lives, has what it needs, and is in no generation (any more)."""
         beat = self._watch.last_beat(peer.rank.peer)
         waits = beat is not None and beat.waits and peer.drop_due_s is None
@@ -380,8 +332,8 @@ class Crew:
                 self._lose(other, "came back under another name", may_return=True)
         # Over the network nobody has a seat, whatever it says.
         seat = hello.seat if is_local else -1
-        rank = RankProcess(name, hello if seat == hello.seat else _without_seat(hello))
-        self._peers[name] = _Peer(rank, now_s, is_local)
+        rank = RankProcess(name, hello if seat == hello.seat else without_seat(hello))
+        self._peers[name] = Peer(rank, now_s, is_local)
         self._watch.came(name, now_s)
         log.info("rank process %d (%s) is there", hello.pid, rank.words)
         config = self.config
@@ -412,7 +364,7 @@ class Crew:
                 is_own = message.is_own and not formation.lost()
                 self._fell(name, peer, message.why, now_s, is_own=is_own)
 
-    def _fell(self, name: bytes, peer: _Peer, why: str, now_s: float, *, is_own: bool) -> None:
+    def _fell(self, name: bytes, peer: Peer, why: str, now_s: float, *, is_own: bool) -> None:
         """A process cannot go on; the generation is over, whoever's fault it was."""
         if not is_own:
             log.warning("rank process %d (%s) broke off: %s", peer.rank.hello.pid, peer.rank.words, why)
@@ -436,20 +388,3 @@ class Crew:
         self._board.flush()
         self._seats.stop(STOP_S)
         self._board.close()
-
-
-def _order(rank: RankProcess) -> tuple[bool, int, str, int]:
-    """This machine's ranks first, as they are seated: the fewest transfers go over the network."""
-    hello = rank.hello
-    return hello.seat < 0, hello.seat, hello.machine, hello.pid
-
-
-def _without_seat(hello: Hello) -> Hello:
-    return Hello(
-        seat=-1,
-        machine=hello.machine,
-        pid=hello.pid,
-        device=hello.device,
-        device_name=hello.device_name,
-        model=hello.model,
-    )

@@ -14,7 +14,8 @@ from limner.engine.config import ModelConfig
 from limner.engine.engine import fast_dtype, usable_device
 from limner.engine.loading import Weights
 from limner.worker.crew.addresses import LOOPBACK, host_of
-from limner.worker.crew.crew import Crew, CrewConfig
+from limner.worker.crew.config import CrewConfig
+from limner.worker.crew.crew import Crew
 from limner.worker.crew.engine import CrewEngine
 from limner.worker.engines import Progress
 

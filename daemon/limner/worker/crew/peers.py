@@ -1,0 +1,47 @@
+"""Processes that could be ranks, as the crew knows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from limner.worker.crew.clocks import ClockOffset
+from limner.worker.crew.formation import RankProcess
+from limner.worker.crew.messages import Hello
+
+
+@dataclass
+class Peer:
+    """One of them, and how it is."""
+
+    rank: RankProcess
+    heard_s: float
+    is_local: bool
+    clock: ClockOffset = field(default_factory=ClockOffset)
+    drop_due_s: float | None = None
+    """It has to have left its generation by then."""
+    fell_s: float | None = None
+    """When it last could not go on."""
+
+    @property
+    def place(self) -> tuple[str, int, str]:
+        """Its device, whichever process is on it."""
+        hello = self.rank.hello
+        return hello.machine, hello.seat, hello.device
+
+
+def in_order(rank: RankProcess) -> tuple[bool, int, str, int]:
+    """This machine's ranks first, as they are seated: the fewest transfers go over the network."""
+    hello = rank.hello
+    return hello.seat < 0, hello.seat, hello.machine, hello.pid
+
+
+def without_seat(hello: Hello) -> Hello:
+    """The same, from somewhere else than this machine."""
+    return Hello(
+        seat=-1,
+        machine=hello.machine,
+        pid=hello.pid,
+        device=hello.device,
+        device_name=hello.device_name,
+        model=hello.model,
+    )
