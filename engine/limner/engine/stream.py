@@ -52,7 +52,7 @@ class Stream:
     ) -> None:
         """`denoiser_of`: makes the denoising stage where it is not one on this device alone."""
         self.model = model
-        self._denoiser_of = denoiser_of or self._denoiser_here
+        self._denoiser_of = denoiser_of
         self.height, self.width = height, width
         self._device, self._recorder_of, self._fused_by = device, recorder_of, fused_by
         self._encode, self._denoiser, self._decode = self._new_stages(settings)
@@ -204,9 +204,11 @@ class Stream:
         )
         work_height, work_width = encode.working_size
         latent_size = (work_height // SPATIAL_FACTOR, work_width // SPATIAL_FACTOR)
+        # Not kept: a stream that holds itself keeps its memory until the collector comes.
+        denoiser_of = self._denoiser_of or self._denoiser_here
         return (
             encode,
-            self._denoiser_of(noises[1], settings.steps, latent_size),
+            denoiser_of(noises[1], settings.steps, latent_size),
             DecodeStage(
                 model.vae,
                 size=(height, width),

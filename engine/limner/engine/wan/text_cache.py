@@ -108,6 +108,23 @@ def _read(path: Path) -> tuple[Tensor, tuple[str, ...]]:
     """Rows [S, E] and the words that do nothing; an OSError without the file, one of _DAMAGED when wrong."""
     if not path.is_file():
         raise FileNotFoundError(path)
+    before = _file_of(path)
+    try:
+        return _parsed(path)
+    except _DAMAGED:
+        # It is opened twice to be mapped: another process may have put a new one there in between.
+        if _file_of(path) == before:
+            raise
+        return _read(path)
+
+
+def _file_of(path: Path) -> tuple[int, int]:
+    """Which file it is just now."""
+    stat = path.stat()
+    return stat.st_ino, stat.st_mtime_ns
+
+
+def _parsed(path: Path) -> tuple[Tensor, tuple[str, ...]]:
     with safe_open(path, framework="pt") as file:
         facts = file.metadata() or {}
         # A copy: the file is mapped, and may be replaced.
