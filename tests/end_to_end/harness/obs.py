@@ -189,15 +189,25 @@ class Obs:
 
     def stop(self) -> bool:
         """Close OBS as a person does; False when it crashed, or had to be killed."""
-        if self._client is not None:
-            self._client.disconnect()
-            self._client = None
+        self._hang_up()
         if self._process is None:
             return True
         process, self._process = self._process, None
         clean = obs_process.stop_obs(process)
         self.ended = f"code {process.returncode}, {obs_process.tail(self.log, 3)}"
         return clean or (process.returncode == -signal.SIGSEGV and self._crashes_by_itself)
+
+    def _hang_up(self) -> None:
+        """obs-websocket was seen to hang when it was stopped while a client left: wait until it has."""
+        if self._client is None:
+            return
+        left = "has disconnected with code"
+        before = self.log.read_text(errors="replace").count(left)
+        self._client.disconnect()
+        self._client = None
+        deadline = time.monotonic() + 2.0
+        while self.log.read_text(errors="replace").count(left) == before and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     @property
     def _crashes_by_itself(self) -> bool:
