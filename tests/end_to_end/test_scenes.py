@@ -168,3 +168,50 @@ def test_other_collections_other_names_and_scenes_that_go(obs_build: Build, stre
             wait_for("neon", lambda: scenes.settings_of(daemon, "Cam").style == "neon", PATIENCE_S)
             obs.request("RemoveScene", sceneName="Gaming")
             scenes.wait_connected(daemon, "Empty")
+
+
+EVERYTHING = {
+    "style": "neon",
+    "prompt": "neon rain",
+    "strength": 0.65,
+    "steps": 3,
+    "transition_ms": 250,
+    "mix": 0.9,
+    "seed": 77,
+    "steadiness": 0.5,
+    "motion_aware": False,
+    "motion_low": 0.6,
+    "motion_high": 1.2,
+    "mode": "latency",
+    "hold_ms": 900,
+    "fit": "crop",
+    "on_stall": "hold",
+    "sound_in_step": False,
+    "sound_source": "Cam",
+    "bypass": False,
+}
+
+
+def test_a_scene_collection_brings_every_setting_back(obs_build: Build, street: Path) -> None:
+    filter_of = {"sourceName": "Cam", "filterName": "Limner"}
+    with private_runtime_dir() as folder:
+        obs = Obs(obs_build, (camera(street),), runtime_dir=folder / "run")
+        with scenes.ruled_daemon(obs, "", engine="echo") as daemon, obs:
+            obs.wait_painted()
+            obs.request("SetSourceFilterSettings", **filter_of, filterSettings=EVERYTHING)
+
+            def in_force() -> dict[str, object]:
+                now = scenes.settings_of(daemon, "Cam")
+                return {
+                    name: getattr(now, name) for name in EVERYTHING if hasattr(now, name) and name != "mix"
+                }
+
+            wanted = {name: EVERYTHING[name] for name in in_force()}
+            wait_for("the settings", lambda: in_force() == wanted, PATIENCE_S, instead=in_force)
+            obs.request("CreateSceneCollection", sceneCollectionName="Other")
+            wait_for("no session", lambda: not daemon.query().sessions, PATIENCE_S)
+            obs.request("SetCurrentSceneCollection", sceneCollectionName="Test")
+            wait_for("a session", lambda: bool(daemon.query().sessions), PATIENCE_S)
+            wait_for("the settings again", lambda: in_force() == wanted, PATIENCE_S, instead=in_force)
+            kept = obs.request("GetSourceFilter", **filter_of)["filterSettings"]
+            assert {name: kept.get(name) for name in EVERYTHING} == EVERYTHING
