@@ -52,6 +52,17 @@ def test_caps_keep_limits_that_make_sense() -> None:
     assert capped(limits(), MemoryCaps()) == limits() and words(MemoryCaps(), limits()) == ""
 
 
+def test_chunks_longer_than_planned_are_missed_by_who_asked_for_them() -> None:
+    caps = MemoryCaps(chunk_latents=1, steps=4)
+    assert words(caps, limits(), caps) == "", "nobody asked for long ones"
+    assert words(caps, limits(chunk_latents=2), caps) == "memory allows short chunks only"
+    longer = MemoryCaps(chunk_latents=2)
+    assert words(longer, limits(chunk_latents=2), longer) == ""
+    assert words(caps, limits(), longer) == "memory allows short chunks only", (
+        "they were brought down while live"
+    )
+
+
 class NarrowStream(PlannedStream):
     """Has room for so much; says so in the middle of a chunk, before or after it took the frames."""
 

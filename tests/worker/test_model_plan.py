@@ -59,7 +59,7 @@ def test_the_config_is_the_engines_and_as_planned(card: Any, free_gib: float) ->
     assert config.default_size == choice.size
     assert all(w * h <= choice.size[0] * choice.size[1] for w, h in config.sizes)
     assert planned(source(), "cuda", Wishes()).caps == MemoryCaps(
-        steps=choice.steps, area_px=choice.size[0] * choice.size[1]
+        steps=choice.steps, area_px=choice.size[0] * choice.size[1], chunk_latents=1
     )
 
 

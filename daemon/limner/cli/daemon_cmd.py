@@ -8,6 +8,7 @@ import typer
 
 from limner.cli.errors import EXIT_USAGE, CliError
 from limner.cli.memory_options import (
+    MostChunk,
     MostSteps,
     Sessions,
     Size,
@@ -59,6 +60,7 @@ def daemon(
     vae: Vae = None,
     size: Size = None,
     most_steps: MostSteps = None,
+    most_chunk: MostChunk = None,
     window: Window = None,
     text_encoder: TextEncoder = None,
     sessions: Sessions = None,
@@ -84,6 +86,7 @@ def daemon(
             weights=weights,
             vae=vae,
             steps=most_steps,
+            chunk=most_chunk,
             window_frames=window,
             streams=sessions,
         )

@@ -45,6 +45,14 @@ TextEncoder = Annotated[
         help=f"Where prompts are encoded: {', '.join(_TEXTS)}.", metavar="PLACE", rich_help_panel=PANEL
     ),
 ]
+MostChunk = Annotated[
+    int | None,
+    typer.Option(
+        help="Latent frames of a chunk that there is room for: more for `--chunk`.",
+        metavar="1..4",
+        rich_help_panel=PANEL,
+    ),
+]
 Sessions = Annotated[
     int | None, typer.Option(help="Sessions at a time.", metavar="1..8", rich_help_panel=PANEL)
 ]
@@ -75,7 +83,7 @@ def _size(text: str) -> list[int]:
 
 def _named(fault: str) -> str:
     """Return what is wrong, about the option instead of the field."""
-    options = {"steps": "most-steps", "window_frames": "window", "streams": "sessions"}
+    options = {"steps": "most-steps", "window_frames": "window", "streams": "sessions", "chunk": "most-chunk"}
     field, _, what = fault.partition(" ")
     field = field.partition("[")[0]
     return f"--{options.get(field, field)} {what}"

@@ -17,7 +17,7 @@ from limner.models.plan_dit import (
 )
 from limner.models.plan_model import ModelSizes, Size, VaeKind
 from limner.models.plan_small_vae import PocketVaeSizes
-from limner.models.plan_vae import WanVaeSizes
+from limner.models.plan_vae import WanVaeSizes, hastened_parameters
 from limner.models.plan_work import (
     dit_work_bytes,
     frames_bytes,
@@ -59,6 +59,8 @@ class Choice:
     steps: int
     """The most denoising steps: each has a history of its own."""
     text: TextPlace
+    chunk_latents: int = 1
+    """Latent frames of the longest chunk."""
     streams: int = 1
     """Sessions at a time."""
 
@@ -77,12 +79,14 @@ def parts_of(model: ModelSizes, choice: Choice) -> tuple[Part, ...]:
         "denoiser": dit_weight_bytes(model.dit, choice.weights),
         "autoencoder": vae_weight_bytes(model, choice.vae),
         "text encoder": _text_encoder_bytes(model, choice),
+        "LoRAs": model.lora_bytes,
     }
     once = {
         "denoiser at work": dit_work_bytes(
             _window_of(model, choice),
+            choice.weights,
             rows=choice.steps,
-            latents=1,
+            latents=choice.chunk_latents,
             width=choice.size[0],
             height=choice.size[1],
         ),
@@ -107,7 +111,7 @@ def stream_parts(model: ModelSizes, choice: Choice) -> dict[str, int]:
         "history": cache_bytes(dit, **shown) + window_bytes(dit, **shown) + view_bytes(dit, **shown),
         "autoencoder's memory": NUMBER_BYTES * vae_cache_numbers(model, choice.vae, choice.size),
         "prompts": PROMPTS * text_bytes(dit, text_tokens=model.text_tokens),
-        "frames": frames_bytes(width, height),
+        "frames": frames_bytes(width, height, choice.chunk_latents),
     }
 
 
@@ -123,6 +127,8 @@ def vae_weight_bytes(model: ModelSizes, kind: VaeKind) -> int:
     numbers = sum(layer.parameters for layer in model.vae_layers(kind))
     if isinstance(model.vae, PocketVaeSizes):
         numbers += 2 * model.vae.latent_channels
+    if isinstance(model.vae, WanVaeSizes) and kind == "wan":
+        numbers += hastened_parameters(model.vae)
     return NUMBER_BYTES * numbers
 
 

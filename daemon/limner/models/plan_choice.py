@@ -52,6 +52,8 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Latent frames of the window; sinks are half of them, as the reference has it."""
     steps: Annotated[int, Meta(ge=1, le=4)] | None = None
     text: TextPlace | None = None
+    chunk: Annotated[int, Meta(ge=1, le=4)] | None = None
+    """Latent frames of the longest chunk that there is room for; None: as the model has them."""
     streams: Annotated[int, Meta(ge=1, le=8)] = 1
     """Sessions at a time."""
 
@@ -132,6 +134,7 @@ def choices(model: ModelSizes, card: Card, wishes: Wishes) -> Iterator[Choice]:
                 sink_frames=sinks,
                 steps=count,
                 text=text,
+                chunk_latents=max(model.chunk_latents, wishes.chunk or 1),
                 streams=wishes.streams,
             )
 

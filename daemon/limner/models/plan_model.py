@@ -33,6 +33,10 @@ class ModelSizes:
     has_umt5: bool
     sizes: tuple[Size, ...]
     """Working sizes, the best first, of one aspect."""
+    chunk_latents: int = 1
+    """Latent frames of a chunk, as it was made for."""
+    lora_bytes: int = 0
+    """Room for LoRAs: what the largest one on this machine takes."""
 
     @property
     def vaes(self) -> tuple[VaeKind, ...]:
@@ -70,6 +74,7 @@ def model_sizes(entry: Entry) -> ModelSizes:
         text_tokens=int(engine["text"].get("length", 16)),
         has_umt5=engine["text"].get("kind") == "umt5",
         sizes=sizes,
+        chunk_latents=entry.latent_frames_per_chunk,
     )
 
 

@@ -24,6 +24,7 @@ class WanVaeSizes:
     dim_mult: tuple[int, ...] = (1, 2, 4, 4)
     res_blocks: int = 2
     temporal_downsample: tuple[bool, ...] = (False, True, True)
+    fewer_products: bool = False
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> WanVaeSizes:
@@ -103,6 +104,35 @@ def vae_parameters(vae: WanVaeSizes) -> int:
 def vae_cache_numbers(vae: WanVaeSizes, width: int, height: int) -> int:
     """Count the numbers that the streams of one session remember, both ways."""
     return sum(layer.kept(width, height) for layer in (*encoder_layers(vae), *decoder_layers(vae)))
+
+
+def hastened_parameters(vae: WanVaeSizes) -> int:
+    """Count what `fewer_products` keeps beside the weights: a kernel of 3×3 for each frame of a window."""
+    if not vae.fewer_products:
+        return 0
+    return sum(
+        (frames + 2) * 9 * dim_in * dim_out
+        for dim_in, dim_out, frames in _over_time(vae)
+        if frames > 1 and min(dim_in, dim_out) >= vae.base_dim
+    )
+
+
+def _over_time(vae: WanVaeSizes) -> Iterator[tuple[int, int, int]]:
+    """Walk the residual blocks' causal convolutions: channels in and out, frames at a time."""
+    dims = [vae.base_dim * mult for mult in (1, *vae.dim_mult)]
+    frames = FRAMES_PER_LATENT
+    for level, (dim_in, dim) in enumerate(pairwise(dims)):
+        yield (dim_in, dim, frames)
+        yield from [(dim, dim, frames)] * (2 * vae.res_blocks - 1)
+        if level < len(vae.temporal_downsample) and vae.temporal_downsample[level]:
+            frames //= 2
+    doubled = tuple(reversed(vae.temporal_downsample))
+    dims = [vae.base_dim * mult for mult in (vae.dim_mult[-1], *reversed(vae.dim_mult))]
+    for level, (dim_in, dim) in enumerate(pairwise(dims)):
+        yield (dim_in // 2 if level else dim_in, dim, frames)
+        yield from [(dim, dim, frames)] * (2 * vae.res_blocks + 1)
+        if level < len(doubled) and doubled[level]:
+            frames *= 2
 
 
 def _residual(dim_in: int, dim: int, shrink: int) -> Iterator[Layer]:

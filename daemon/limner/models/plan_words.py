@@ -23,6 +23,8 @@ def way(choice: Choice, *, has_umt5: bool = True) -> str:
     parts = [_size(choice), _steps(choice), _weights(choice), VAES[choice.vae], _window(choice)]
     if has_umt5:
         parts.append(TEXTS[choice.text])
+    if choice.chunk_latents > 1:
+        parts.append(f"chunks of up to {choice.chunk_latents} latent frames")
     if choice.streams > 1:
         parts.append(f"{choice.streams} sessions")
     return ", ".join(parts)

@@ -111,7 +111,7 @@ class Governor:
     def memory_words(self, session: str) -> str:
         """Return what a session goes without for want of memory; empty: nothing."""
         one = self._sessions[session]
-        return memory_words(one.caps, one.wished)
+        return memory_words(one.caps, one.wished, self._abilities.caps)
 
     def _keep_within(self, session: str) -> Plan:
         one = self._sessions[session]

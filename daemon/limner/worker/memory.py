@@ -55,11 +55,14 @@ def capped(limits: Limits, caps: MemoryCaps) -> Limits:
     )
 
 
-def words(caps: MemoryCaps, wished: Limits) -> str:
-    """Return what memory takes from a wish: "memory allows 1 of 2 steps; memory allows …"; "": nothing."""
-    within = capped(wished, caps)
+def words(caps: MemoryCaps, wished: Limits, planned: MemoryCaps | None = None) -> str:
+    """Return what memory takes from a wish: "memory allows 1 of 2 steps; memory allows …"; "": nothing.
+
+    `planned`: the caps that it began with. Who never asked for chunks longer than planned misses none.
+    """
+    within, from_the_start = capped(wished, caps), capped(wished, planned or MemoryCaps())
     parts = []
-    if within.most_chunk < wished.most_chunk:
+    if within.chunk_latents < wished.chunk_latents or within.most_chunk < from_the_start.most_chunk:
         parts.append("short chunks only")
     if within.steps < wished.steps:
         parts.append(f"{within.steps} of {wished.steps} steps")

@@ -62,8 +62,7 @@ class TorchPaintEngine:
         self.abilities = Abilities(
             sizes=config.sizes,
             default_chunk=config.latent_frames_per_chunk,
-            # A plan is for chunks as the model has them; longer ones take more while they are worked on.
-            most_chunk=config.latent_frames_per_chunk if caps else most_chunk,
+            most_chunk=most_chunk,
             profile=Profile(overlaps=True, abreast=_ranks_of(crew)),
             caps=caps or MemoryCaps(),
         )

@@ -11,9 +11,11 @@ from typing import Any
 
 from limner.models import catalogue
 from limner.models.errors import ModelsError
+from limner.models.paths import loras_dir
 from limner.models.plan_bytes import CUDA_BYTES, Choice
 from limner.models.plan_cards import Card
 from limner.models.plan_choice import MemoryPlan, Refusal, Wishes, choose, lower
+from limner.models.plan_lora import largest_lora_bytes
 from limner.models.plan_model import ModelSizes, model_sizes
 from limner.models.plan_words import breakdown, refusal, sentence
 from limner.worker.memory import MemoryCaps
@@ -40,7 +42,8 @@ class Planned:
         if self.plan is None:
             return MemoryCaps()
         width, height = self.plan.choice.size
-        return MemoryCaps(steps=self.plan.choice.steps, area_px=width * height)
+        choice = self.plan.choice
+        return MemoryCaps(steps=choice.steps, area_px=width * height, chunk_latents=choice.chunk_latents)
 
 
 def planned(source: ModelSource, device: str, wishes: Wishes, step_down: int = 0) -> Planned:
@@ -108,4 +111,5 @@ def card_of(device: str) -> Card:
 
 def _sizes_of(source: ModelSource) -> ModelSizes:
     sizes = model_sizes(catalogue.load().find(source.name))
-    return dataclasses.replace(sizes, has_taehv="taehv" in source.paths)
+    room = largest_lora_bytes(loras_dir(), sizes.dit)
+    return dataclasses.replace(sizes, has_taehv="taehv" in source.paths, lora_bytes=room)
