@@ -76,14 +76,16 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
 
 def counted_stages(stream: Stream, frames_TCHW: Tensor, chunks: int) -> dict[str, Counted]:
     """Of one chunk of a stream that replays nothing, after `chunks` others: its window is full then."""
-    for _ in range(chunks):
-        stream.push(frames_TCHW)
-    with _Counter() as encode:
-        noised = stream.encode(frames_TCHW)
-    with _Counter() as denoise:
-        denoised = stream.denoise(noised)
-    with _Counter() as decode:
-        stream.decode(denoised)
+    # Nothing compiled can be looked into; and whoever tries would have it taken for broken.
+    with torch.compiler.set_stance("force_eager"):
+        for _ in range(chunks):
+            stream.push(frames_TCHW)
+        with _Counter() as encode:
+            noised = stream.encode(frames_TCHW)
+        with _Counter() as denoise:
+            denoised = stream.denoise(noised)
+        with _Counter() as decode:
+            stream.decode(denoised)
     return dict(zip(STAGES, (encode.counted, denoise.counted, decode.counted), strict=True))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
+from tests.benchmarks.gpu_rows import Way
 from torch import Tensor, nn
 
 from limner.engine.config import DiTConfig, ModelConfig, TextConfig
@@ -17,25 +17,10 @@ from limner.engine.wan.vae_config import WanVaeConfig
 from limner.models import catalogue
 from limner.models.entry import Entry
 
-Weights = Literal["bf16", "fp8"]
 TEXT_TOKENS = 512
 """Of any prompt: Wan attends to its padding as well."""
 WORD = "painted"
 PROMPT = " ".join([WORD] * TEXT_TOKENS)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Way:
-    """A model and how it is kept. What rows with the same `Way` share."""
-
-    model: str
-    """A name of the catalogue, without its autoencoder; or "tiny"."""
-    vae: Literal["wan", "taehv"] = "wan"
-    weights: Weights = "bf16"
-    compiled: bool = False
-    """Chains of small operations by torch.compile."""
-    tuned: bool = False
-    """cuDNN tries its kernels for each convolution and takes the fastest: its first calls take longer."""
 
 
 def config_of(way: Way) -> ModelConfig:
@@ -44,8 +29,9 @@ def config_of(way: Way) -> ModelConfig:
         return _tiny(way)
     name = way.model if way.vae == "wan" else f"{way.model}-{way.vae}"
     engine: dict[str, Any] = entry_of(name).engine
+    vae = engine["vae"] | ({"fewer_products": True} if way.fewer_products else {})
     text = {"kind": "words", "dim": engine["text"]["dim"], "length": TEXT_TOKENS, "words": [WORD]}
-    return ModelConfig.from_table({**engine, "text": text, "name": name, "steady": False})
+    return ModelConfig.from_table({**engine, "vae": vae, "text": text, "name": name, "steady": False})
 
 
 def entry_of(name: str) -> Entry:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.benchmarks.gpu_models import entry_of
 from tests.benchmarks.gpu_rows import Row
 
 from limner.models.plan_bytes import Choice, total_bytes
 from limner.models.plan_model import model_sizes
+from limner.models.plan_vae import WanVaeSizes
 
 
 def predicted_bytes(row: Row) -> int | None:
@@ -14,6 +17,8 @@ def predicted_bytes(row: Row) -> int | None:
     if row.way.model == "tiny":
         return None
     model = model_sizes(entry_of(row.way.model))
+    if isinstance(model.vae, WanVaeSizes):
+        model = replace(model, vae=replace(model.vae, fewer_products=row.way.fewer_products))
     choice = Choice(
         size=row.size,
         weights=row.way.weights,

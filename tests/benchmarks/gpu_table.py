@@ -17,13 +17,14 @@ HEADER = (
 
 
 def table(report: dict[str, Any]) -> str:
-    """All rows, what failed or had no time, and what was promised and not kept."""
-    ceilings = report["ceilings"]
-    fp8 = f", {ceilings['fp8_tflops']:.0f} in fp8" if ceilings["fp8_tflops"] else ""
+    """The aims with their verdicts, all rows, and what failed or had no time."""
     lines = [
-        f"{report['device']}, torch {report['torch']}, {report['date']}; one big product"
-        f" {ceilings['tflops']:.4g} TFLOP/s{fp8}, one big copy {ceilings['tb_per_s']:.3g} TB/s."
+        f"{report['device']}, torch {report['torch']}, {report['date']}{_rates(report['ceilings'])}."
         " Times in ms, of one chunk of 4 frames.",
+        "",
+        "| aim | verdict | measured |",
+        "|" + " --- |" * 3,
+        *map(_aim, report["aims"]),
         "",
         HEADER,
         "|" + " --- |" * 7,
@@ -34,10 +35,22 @@ def table(report: dict[str, Any]) -> str:
     lines += [f"\nFailed: {one['name']} ({one['why']})." for one in report["failed"]]
     if report["skipped"]:
         lines.append(f"\nNo time was left for: {'; '.join(report['skipped'])}.")
-    lines += [f"\nBroken: {sentence}." for sentence in report["broken"]]
     if report["tests"]["run"]:
         lines.append(f"\nTests of the GPU: {report['tests']['words']}.")
     return "\n".join(lines)
+
+
+def _rates(ceilings: dict[str, Any] | None) -> str:
+    if ceilings is None:
+        return ""
+    fp8 = f", {ceilings['fp8_tflops']:.0f} in fp8" if ceilings["fp8_tflops"] else ""
+    product = f"one big product {ceilings['tflops']:.4g} TFLOP/s{fp8}"
+    return f"; {product}, one big copy {ceilings['tb_per_s']:.3g} TB/s"
+
+
+def _aim(one: dict[str, Any]) -> str:
+    got = "–" if one["measured"] is None else f"{one['measured']:.1f} ({one['row']})"
+    return f"| {one['aim']} | {one['verdict']} | {got} |"
 
 
 def _line(row: dict[str, Any]) -> str:

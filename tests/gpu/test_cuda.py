@@ -10,11 +10,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from tests.benchmarks.gpu import _peak_bytes
+from tests.benchmarks.gpu_aims import SQUARE
+from tests.benchmarks.gpu_child import peak_bytes
 from tests.benchmarks.gpu_measure import Rig
-from tests.benchmarks.gpu_models import PROMPT, WORD, Way, config_of, engine_of, random_model
+from tests.benchmarks.gpu_models import PROMPT, WORD, config_of, engine_of, random_model
 from tests.benchmarks.gpu_plan import predicted_bytes
-from tests.benchmarks.gpu_rows import SQUARE, Row
+from tests.benchmarks.gpu_rows import Row, Way
 from tests.engine.streaming import clip
 from tests.gpu.device import DEVICE, ON_CUDA
 from torch import Tensor
@@ -196,13 +197,13 @@ def test_memory_is_as_planned(steps: int) -> None:
     torch.cuda.reset_peak_memory_stats()
     if torch.cuda.mem_get_info()[0] < 12 * 2**30:
         pytest.skip("needs 12 GiB of free memory")
-    if (_peak_bytes(DEVICE) or 0) > 2 * CUDA_BYTES:
+    if (peak_bytes(DEVICE) or 0) > 2 * CUDA_BYTES:
         pytest.skip("other programs use the card, so its peak is not ours")
     engine = engine_of(row.way, DEVICE, torch.bfloat16)
     with Rig(engine, row.size, graphs=True) as rig:
         stream = rig.open(StreamSettings(prompt=PROMPT, strength=0.8, steps=steps))
         rig.run(stream, 16, fps=None, most_s=60)
-    measured, predicted = _peak_bytes(DEVICE), predicted_bytes(row)
+    measured, predicted = peak_bytes(DEVICE), predicted_bytes(row)
     assert measured is not None and predicted is not None
     assert abs(measured - predicted) <= SHARE_OF_PLAN * predicted
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from tests.engine.wan.dits import config_of, error, pair_of, prompts
+from tests.engine.wan.dits import config_of, error, ours_of, prompts
 from torch import Tensor
 
 from limner.engine.cuda_graphs import cuda_recorder
@@ -43,8 +43,7 @@ def exact() -> Iterator[None]:
 
 
 def model_of(device: str, dtype: torch.dtype = torch.float32, kind: WeightKind = "bf16") -> CausalDiT:
-    _, model = pair_of(CONFIG)
-    model = model.to(device, dtype)
+    model = ours_of(CONFIG).to(device, dtype)
     model.quantise(kind)
     model.pack()
     return model
@@ -81,7 +80,7 @@ def test_it_is_the_cpus() -> None:
 @pytest.mark.parametrize("attention", ["auto", "cudnn", "flash", "efficient", "math"])
 def test_in_bfloat16_by_any_kernel(attention: AttentionKernel) -> None:
     # The same weights, which bfloat16 can hold, in float32.
-    expected = streamed(pair_of(CONFIG)[1].bfloat16().float())
+    expected = streamed(ours_of(CONFIG).bfloat16().float())
     model = model_of("cuda", torch.bfloat16)
     model.attention = attention
     assert error(streamed(model), expected) < 1e-2

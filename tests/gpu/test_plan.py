@@ -8,7 +8,8 @@ from typing import Literal
 import pytest
 import torch
 from tests.benchmarks.gpu_measure import Rig
-from tests.benchmarks.gpu_models import PROMPT, Way, engine_of, entry_of
+from tests.benchmarks.gpu_models import PROMPT, engine_of, entry_of
+from tests.benchmarks.gpu_rows import Way
 from tests.gpu.device import DEVICE, ON_CUDA
 
 from limner.engine.types import StreamSettings

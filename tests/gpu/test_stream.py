@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from tests.benchmarks.gpu_models import WORD, Way, config_of, random_model
+from tests.benchmarks.gpu_models import WORD, config_of, random_model
+from tests.benchmarks.gpu_rows import Way
 from tests.engine.streaming import clip, frames_of, settings_of
 from tests.engine.tiny import random_weights, tiny_config, with_threshold
 from tests.gpu.device import DEVICE, IS_CUDA, ON_DEVICE

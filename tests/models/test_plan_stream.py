@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from tests.benchmarks.gpu_models import WORD, Way, config_of, random_model
+from tests.benchmarks.gpu_models import WORD, config_of, random_model
+from tests.benchmarks.gpu_rows import Way
 from tests.models.live_bytes import LiveBytes
 
 from limner.engine.config import ModelConfig

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers import WanTransformer3DModel
 from torch import Tensor, nn
 
 from limner.engine.dit.config import DiTConfig
@@ -30,6 +29,8 @@ def config_of(*, heads: int = 2, layers: int = 2, window: int = 6, sinks: int = 
 
 
 def diffusers_of(config: DiTConfig) -> Any:
+    from diffusers import WanTransformer3DModel
+
     make: Any = WanTransformer3DModel  # diffusers has no types here.
     return make(
         num_attention_heads=config.heads,
@@ -46,16 +47,28 @@ def pair_of(config: DiTConfig) -> tuple[Any, CausalDiT]:
     """diffusers' and ours; nothing is zero or one, and numbers neither die out nor explode."""
     torch.manual_seed(config.layers * 10 + config.heads)
     theirs = diffusers_of(config).eval().requires_grad_(False)
-    for name, parameter in theirs.named_parameters():
-        if "norm" in name and name.endswith("weight"):
-            nn.init.normal_(parameter, 1.0, 0.2)
-        elif parameter.ndim > 1 and not name.endswith("table"):
-            nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
-        else:
-            nn.init.normal_(parameter, std=0.2)
+    _enliven(theirs)
     ours = CausalDiT(config).eval().requires_grad_(False)
     ours.load_state_dict({from_diffusers(name): tensor for name, tensor in theirs.state_dict().items()})
     return theirs, ours
+
+
+def ours_of(config: DiTConfig) -> CausalDiT:
+    """Ours alone, alike, for machines without diffusers."""
+    torch.manual_seed(config.layers * 10 + config.heads)
+    ours = CausalDiT(config).eval().requires_grad_(False)
+    _enliven(ours)
+    return ours
+
+
+def _enliven(model: nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        if "norm" in name and name.endswith("weight"):
+            nn.init.normal_(parameter, 1.0, 0.2)
+        elif parameter.ndim > 1 and not name.endswith(("table", "modulation")):
+            nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+        else:
+            nn.init.normal_(parameter, std=0.2)
 
 
 def prompts(clips: int, *, length: int, words: int) -> Tensor:
