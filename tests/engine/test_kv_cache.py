@@ -155,3 +155,40 @@ def test_a_row_can_be_forgotten_alone() -> None:
 def test_a_chunk_larger_than_the_ring_is_refused() -> None:
     with pytest.raises(ValueError, match="4 latent frames"):
         cache_of().begin(rows=range(1), frames=4)
+
+
+def keys_of(cache: KVCache, row: int) -> torch.Tensor:
+    return cache._keys[:, row].view(cache.config.layers, cache.config.window_frames, -1)
+
+
+def test_forgetting_writes_nothing_and_what_is_read_is_wiped_first() -> None:
+    """To wipe all of a window would cost 14B gigabytes at every cut. But what is masked must be numbers."""
+    cache = cache_of(rows=2)
+    for _ in range(8):
+        push(cache, 5.0, rows=range(2))
+    cache._keys.fill_(float("nan"))
+    cache._values.fill_(float("nan"))
+    cache.reset()
+    assert keys_of(cache, 0).isnan().all(), "nothing was written"
+    push(cache, 1.0, rows=range(1))
+    assert keys_of(cache, 0)[:, 1:].isnan().all(), "a row alone reads no further than it is filled"
+    # The second row sees one slot less than the first, in one forward: that slot is masked, and read.
+    assert push(cache, 3.0, rows=range(2)).tolist() == pytest.approx([2.0, 3.0])
+    assert (keys_of(cache, 1)[:, 1] == 0).all() and keys_of(cache, 1)[:, 2:].isnan().all()
+    for _ in range(10):
+        out = push(cache, 7.0, rows=range(2))
+    assert not out.isnan().any() and not cache._keys.isnan().any()
+
+
+def test_what_was_forgotten_stays_so_in_more_rows_and_in_a_state() -> None:
+    cache = cache_of(rows=2)
+    push(cache, 5.0, rows=range(2))
+    push(cache, 5.0, rows=range(2))
+    cache.reset_row(1)
+    forgotten = slice(2 * TOKENS)
+    cache._keys[:, 1, forgotten], cache._values[:, 1, forgotten] = float("nan"), float("nan")
+    restored = cache_of(rows=2)
+    restored.restore(cache.state())
+    for other in (cache.with_rows(3), restored):
+        rows = range(len(other.counts))
+        assert push(other, 2.0, rows=rows)[:2].tolist() == pytest.approx([4.0, 2.0])

@@ -83,6 +83,8 @@ class Engine:
             on_progress=on_progress,
         )
         model.dit.pack()
+        # Here, not by the first stream's first stage: its other stages use these weights on other queues.
+        model.vae.prepare()
         return model
 
     @property

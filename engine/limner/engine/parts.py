@@ -71,6 +71,9 @@ class Vae(Protocol):
     def device(self) -> torch.device:
         """Where its weights are."""
 
+    def prepare(self) -> None:
+        """Lay the weights out as streams want them. Once they are final; cheap when done already."""
+
     def encoder_stream(self, height: int, width: int) -> VaeStream:
         """A new stream of pictures of height × width pixels."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from types import TracebackType
 from typing import Protocol
@@ -38,6 +39,13 @@ class Queue(Protocol):
 
     def use(self, tensors: Iterable[Tensor]) -> None:
         """Tensors of other queues are read here: their memory is not given away before that."""
+
+    def joined(self) -> AbstractContextManager[object]:
+        """In a `with`, what this thread hands to the device goes here, after all that it handed over before.
+
+        What it hands over afterwards comes after that. For any thread. Memory that is allocated inside is
+        this queue's: the next one to have it, works after whoever has it now.
+        """
 
 
 def queues_of(device: torch.device) -> tuple[Queue, Queue, Queue]:
@@ -106,6 +114,15 @@ class CudaQueue:
             if tensor.is_cuda:
                 tensor.record_stream(self._stream)
 
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """As `Queue` says."""
+        caller = torch.cuda.current_stream(self._stream.device)
+        self._stream.wait_stream(caller)
+        with torch.cuda.stream(self._stream):
+            yield
+        caller.wait_stream(self._stream)
+
 
 class _Now:
     def wait(self) -> None:
@@ -136,3 +153,7 @@ class HostQueue:
 
     def use(self, tensors: Iterable[Tensor]) -> None:
         """Nothing is ever behind."""
+
+    def joined(self) -> AbstractContextManager[object]:
+        """As `Queue` says."""
+        return nullcontext()

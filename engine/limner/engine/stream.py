@@ -20,6 +20,7 @@ from limner.engine.fusing import fusing
 from limner.engine.model import Model
 from limner.engine.noise import NoiseSource
 from limner.engine.painting import Painting
+from limner.engine.queues import queues_of
 from limner.engine.replayed import RecorderOf, no_recorder
 from limner.engine.state import FORMAT, StreamState
 from limner.engine.types import CleanChunk, Denoised, NoisedChunk, Painted, StreamSettings
@@ -55,6 +56,9 @@ class Stream:
         self._denoiser_of = denoiser_of
         self.height, self.width = height, width
         self._device, self._recorder_of, self._fused_by = device, recorder_of, fused_by
+        # What a stage remembers is memory of the queue that it works on (of a stream on lanes): freed while
+        # that has still work to do, it goes to nobody before.
+        self._encoding, self._denoising, self._decoding = queues_of(device)
         self._encode, self._denoiser, self._decode = self._new_stages(settings)
 
     @property
@@ -99,14 +103,19 @@ class Stream:
     @torch.inference_mode()
     def flush(self) -> Painted | None:
         """Finish the chunks that are on their way; None when there are none. The stream can go on after."""
-        return self.decode(self.denoise(None))
+        denoised = self.denoise(None)
+        with self._decoding.joined():
+            return self.decode(denoised)
 
     @torch.inference_mode()
     def reset(self) -> None:
         """Start anew: the next chunk is the first, as if the stream had just been opened."""
-        self._encode.reset()
-        self._denoiser.reset()
-        self._decode.reset()
+        with self._encoding.joined():
+            self._encode.reset()
+        with self._denoising.joined():
+            self._denoiser.reset()
+        with self._decoding.joined():
+            self._decode.reset()
 
     @torch.inference_mode()
     def state(self) -> StreamState:
@@ -133,10 +142,13 @@ class Stream:
             if (its := state.facts.get(name)) != mine:
                 raise StateError(f"the state's {name} is {its!r}; this stream's is {mine!r}")
         encode, denoiser, decode = self._new_stages(self.settings)
-        texts = Texts.restored(self.model.dit, state.part("texts"))
-        encode.restore(state.part("encode"), texts)
-        denoiser.restore(state.part("denoise"), texts)
-        decode.restore(state.part("decode"))
+        with self._encoding.joined():
+            texts = Texts.restored(self.model.dit, state.part("texts"))
+            encode.restore(state.part("encode"), texts)
+        with self._denoising.joined():
+            denoiser.restore(state.part("denoise"), texts)
+        with self._decoding.joined():
+            decode.restore(state.part("decode"))
         self._encode, self._denoiser, self._decode = encode, denoiser, decode
 
     def encode(self, frames_TCHW: Tensor | Uploaded) -> NoisedChunk:
@@ -193,29 +205,30 @@ class Stream:
         model, device, height, width = self.model, self._device, self.height, self.width
         # Two sources of the same noise, so that the stages share nothing.
         noises = [NoiseSource(model.config.noise, device) for _ in range(2)]
-        encode = EncodeStage(
-            model,
-            noises[0],
-            settings,
-            height=height,
-            width=width,
-            device=device,
-            recorder_of=self._recorder_of,
-        )
+        with self._encoding.joined():
+            encode = EncodeStage(
+                model,
+                noises[0],
+                settings,
+                height=height,
+                width=width,
+                device=device,
+                recorder_of=self._recorder_of,
+            )
         work_height, work_width = encode.working_size
         latent_size = (work_height // SPATIAL_FACTOR, work_width // SPATIAL_FACTOR)
         # Not kept: a stream that holds itself keeps its memory until the collector comes.
         denoiser_of = self._denoiser_of or self._denoiser_here
-        return (
-            encode,
-            denoiser_of(noises[1], settings.steps, latent_size),
-            DecodeStage(
+        with self._denoising.joined():
+            denoiser = denoiser_of(noises[1], settings.steps, latent_size)
+        with self._decoding.joined():
+            decode = DecodeStage(
                 model.vae,
                 size=(height, width),
                 working_size=encode.working_size,
                 recorder_of=self._recorder_of,
-            ),
-        )
+            )
+        return encode, denoiser, decode
 
     def _denoiser_here(self, noise: NoiseSource, steps: int, latent_size: tuple[int, int]) -> Denoiser:
         return Denoiser(

@@ -180,6 +180,9 @@ class PocketVae(nn.Module):
         """Where its weights are."""
         return self.shift.device
 
+    def prepare(self) -> None:
+        """Nothing to lay out: it is made so."""
+
     def encoder_state(self, batch: int, height: int, width: int) -> State:
         """Zeros for a clip or stream of `batch` pictures of height × width pixels."""
         like = self.encoder.out.weight

@@ -107,6 +107,7 @@ class StageCache(KVCache):
             layer: (keys[sources], values[sources]) for layer, (keys, values) in self._by_layer.items()
         }
         other._counts = [self._counts[source] for source in sources]
+        other._stale = [set(self._stale[source]) for source in sources]
         return other
 
     def state(self) -> StreamState:
@@ -129,10 +130,10 @@ class StageCache(KVCache):
     def _stored(self, layer: int) -> tuple[Tensor, Tensor]:
         return self._by_layer[layer]
 
-    def _wipe(self, row: int) -> None:
+    def _wipe(self, row: int, tokens: slice) -> None:
         for keys, values in self._by_layer.values():
-            keys[row].zero_()
-            values[row].zero_()
+            keys[row, tokens].zero_()
+            values[row, tokens].zero_()
 
     def _pooled(self, row: int, slot: int) -> Tensor:
         tokens = slice(slot * self.tokens, (slot + 1) * self.tokens)
