@@ -164,3 +164,23 @@ def test_without_a_daemon_it_brings_its_own(no_daemon: Path, tmp_path: Path) -> 
     assert result.code == 0, result.err
     assert len(read_clip(tmp_path / "out.mp4").greys) == 10
     assert sorted(Path("/tmp").glob("limner-run-*")) == before
+
+
+def test_without_a_daemon_it_paints_with_the_model_that_was_chosen(no_daemon: Path, tmp_path: Path) -> None:
+    """As `limner models use` writes it down; an option still counts more."""
+    clip, config = write_clip(tmp_path / "clip.mp4", frames=10), tmp_path / "config"
+    config.mkdir()
+    (config / "config.toml").write_text('engine = "echo"\n')
+    own = {"LIMNER_CONFIG_DIR": str(config)}
+    report = tmp_path / "report.json"
+    result = run_limner(
+        no_daemon, "demo", clip, "-o", tmp_path / "out.mp4", "--report", report, "--no-realtime", **own
+    )
+    assert result.code == 0, result.err
+    assert json.loads(report.read_text())["model"] == "echo"
+    (config / "config.toml").write_text('engine = "no-such-model"\n')
+    result = run_limner(no_daemon, "demo", clip, "-o", tmp_path / "out.mp4", **own)
+    assert result.code == 1
+    assert "config.toml: unknown engine 'no-such-model'" in result.sentence
+    options = ("-o", tmp_path / "out.mp4", "--engine", "echo", "--no-realtime")
+    assert run_limner(no_daemon, "demo", clip, *options, **own).code == 0

@@ -34,6 +34,8 @@ def test_a_start_that_fails_is_a_death_with_a_reason(tmp_path: Path, monkeypatch
 def test_a_plan_that_was_wrong_is_passed_over_by_the_next_worker() -> None:
     assert next_step_down(0, EXIT_NO_MEMORY, ready_s=0.0) == 1
     assert next_step_down(1, EXIT_NO_MEMORY, ready_s=1.0) == 2
-    assert next_step_down(2, EXIT_NO_MEMORY, ready_s=600.0) == 2, "somebody else took the memory"
+    assert next_step_down(2, EXIT_NO_MEMORY, ready_s=600.0) == 3, "nothing could give way: not the same again"
+    assert next_step_down(2, EXIT_NO_MEMORY, ready_s=7200.0) == 1, "what was too much two hours ago may fit"
+    assert next_step_down(2, -9, ready_s=7200.0) == 0
     assert next_step_down(2, -9, ready_s=0.0) == 2
     assert next_step_down(2, EXIT_NO_ENGINE, ready_s=0.0) == 0, "no plan is left: from the best one again"

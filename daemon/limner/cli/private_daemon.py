@@ -12,9 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from limner.cli.errors import CliError
 from limner.daemon.client import NoDaemonError
 from limner.daemon.client_link import probe
+from limner.models.plan_choice import Wishes
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
@@ -23,12 +26,20 @@ OUTPUT = "private-daemon.log"
 
 
 @contextmanager
-def private_daemon(engine: str, threads: int = 0) -> Iterator[Path]:
+def private_daemon(
+    engine: str, threads: int = 0, *, device: str = "auto", wishes: Wishes | None = None
+) -> Iterator[Path]:
     """Start a daemon and give its runtime folder; raises CliError when it does not start."""
     # Short: a local socket's path has 107 bytes at most.
     folder = Path(tempfile.mkdtemp(prefix="limner-run-", dir="/tmp"))
     try:
-        process = _start(folder, engine, threads)
+        process = _start(
+            folder,
+            f"--engine={engine}",
+            f"--threads={threads}",
+            f"--device={device}",
+            f"--wishes={msgspec.json.encode(wishes or Wishes()).decode()}",
+        )
         try:
             _wait_for_socket(process, folder)
             yield folder
@@ -38,15 +49,14 @@ def private_daemon(engine: str, threads: int = 0) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(folder: Path, engine: str, threads: int) -> subprocess.Popen[bytes]:
+def _start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
     command = [
         sys.executable,
         # No modules from the folder in which the user happens to be.
         "-P",
         "-m",
         "limner.daemon",
-        f"--engine={engine}",
-        f"--threads={threads}",
+        *options,
         f"--runtime-dir={folder}",
         f"--parent={os.getpid()}",
     ]

@@ -1,7 +1,7 @@
 """`python -m limner.daemon`: no CLI packages.
 
-Options: --engine=NAME --device=DEVICE --threads=N --ranks=JSON (RankOptions) --runtime-dir=DIR --detach
---parent=PID (to end with).
+Options: --engine=NAME --device=DEVICE --threads=N --wishes=JSON (Wishes) --ranks=JSON (RankOptions)
+--runtime-dir=DIR --detach --parent=PID (to end with).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import msgspec
 
 from limner.daemon.rank_options import RankOptions
 from limner.daemon.server import DaemonConfig, run
+from limner.models.plan_choice import Wishes
 
 
 def main(arguments: list[str]) -> int:
@@ -27,6 +28,8 @@ def main(arguments: list[str]) -> int:
                     fields["device"] = device
                 case ["--threads", count]:
                     fields["threads"] = int(count)
+                case ["--wishes", wishes]:
+                    fields["wishes"] = msgspec.json.decode(wishes, type=Wishes)
                 case ["--ranks", options]:
                     fields["ranks"] = msgspec.json.decode(options, type=RankOptions)
                 case ["--runtime-dir", folder]:

@@ -25,6 +25,8 @@ log = logging.getLogger("limner.daemon")
 WORKER_LOG = "worker.log"
 # A worker that was ready for this long was well: the next one starts at once.
 HEALTHY_S = 5.0
+# And what was too much for the GPU's memory so long ago may fit now.
+FORGOTTEN_S = 1800.0
 MAX_BACKOFF_S = 10.0
 # So many deaths in a row, each within HEALTHY_S, are more than bad luck.
 FAILED_AFTER = 3
@@ -226,12 +228,15 @@ def child_environment() -> dict[str, str]:
 def next_step_down(step_down: int, code: int, ready_s: float) -> int:
     """Return how many plans for the GPU's memory the next worker passes over.
 
-    One more where the plan was wrong: memory ran out at once. Where it ran out later, somebody else took it,
-    and the next plan is for what is free then. Where no plan was left, it begins with the best one again.
+    One more wherever memory ran out: a worker ends of it only when nothing could give way any more, so the
+    same plan would end the same way, in a moment or in an hour. (The plan is for what is free then; where
+    somebody else took the memory and gave it back, it is one step lower than need be: the lesser evil.) After
+    `FORGOTTEN_S` without trouble, or where no plan was left, it begins with the best one again.
     """
     if code == EXIT_NO_ENGINE:
         return 0
-    return step_down + 1 if code == EXIT_NO_MEMORY and ready_s < HEALTHY_S else step_down
+    before = 0 if ready_s >= FORGOTTEN_S else step_down
+    return before + (code == EXIT_NO_MEMORY)
 
 
 def how_it_ended(code: int) -> str:

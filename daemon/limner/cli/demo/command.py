@@ -34,7 +34,9 @@ def demo(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="pocket, echo or a model; default: the running daemon's, else pocket.", metavar="NAME"
+            help="pocket, echo or a model. Default: the running daemon's, else what `limner models use`"
+            " chose, else pocket.",
+            metavar="NAME",
         ),
     ] = None,
     report: Report = None,

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from limner.cli.as_saved import config_as_saved
 from limner.cli.console import say
 from limner.cli.demo.clip import Clip
 from limner.cli.demo.writer import Writer, check_output
@@ -25,7 +26,6 @@ from limner.daemon.config import DaemonConfig
 from limner.daemon.paths import runtime_dir
 from limner.daemon.protocol import MAX_SIDE, Change
 
-DEFAULT_ENGINE = "pocket"
 # For a running daemon to say which model it has.
 MODEL_TIMEOUT_S = 20.0
 MODEL_POLL_S = 0.1
@@ -123,7 +123,8 @@ def _daemon(engine: str | None) -> Iterator[Path]:
     if _serves(engine):
         yield runtime_dir()
         return
-    with private_daemon(engine or DEFAULT_ENGINE) as folder:
+    config = config_as_saved(engine)
+    with private_daemon(config.engine, config.threads, device=config.device, wishes=config.wishes) as folder:
         yield folder
 
 
