@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from limner.engine.config import DiTConfig, ModelConfig, TextConfig
 from limner.engine.engine import Engine
+from limner.engine.loading import set_vae_dtype
 from limner.engine.model import Model
 from limner.engine.wan.vae_config import WanVaeConfig
 from limner.models import catalogue
@@ -43,6 +44,7 @@ def random_model(config: ModelConfig, device: torch.device, dtype: torch.dtype) 
     """Built without memory, then filled on the device, so that main memory never holds it."""
     with torch.device("meta"):
         model = Model(config).to(dtype)
+        set_vae_dtype(model, device, dtype)
     model = model.to_empty(device=device)
     generator = torch.Generator(device).manual_seed(0)
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):

@@ -18,7 +18,7 @@ from limner.engine.dit.quantised import _fp8_rows
 from limner.engine.dit.rope import rotate
 from limner.engine.engine import Engine
 from limner.engine.fusing import fusable, fusing
-from limner.engine.wan.vae_blocks import _activate, _add
+from limner.engine.wan.vae_blocks import _activate, _add_to_trunk
 
 TRACED = "eager"
 """A backend that runs the traced operations as they are: whether all can be traced shows with any."""
@@ -36,8 +36,9 @@ def activated(frames: int, side: int, layout: torch.memory_format) -> Tensor:
     x = torch.linspace(-1, 1, 4 * frames * side * 2 * side).view(1, 4, frames, side, 2 * side)
     x = x.contiguous(memory_format=layout)
     _activate(window[:, :, 2:], x, torch.full((4, 1, 1, 1), 0.7), torch.linspace(-1, 1, 4))
-    _add(x, torch.linspace(-1, 1, 4), window[:, :, 2:])
-    return torch.cat([window, x], 2)
+    trunk = window[:, :, 2:].clone()
+    _add_to_trunk(trunk, x, torch.linspace(-1, 1, 4))
+    return torch.cat([window, trunk], 2)
 
 
 @pytest.mark.parametrize("frames", [1, 2])

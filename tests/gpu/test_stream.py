@@ -17,6 +17,7 @@ from torch import Tensor
 from limner.engine.device_lanes import DeviceLanes
 from limner.engine.engine import Engine
 from limner.engine.frames import Uploader
+from limner.engine.loading import set_vae_dtype
 from limner.engine.overlap import OverlappedStream
 from limner.engine.stream import Stream
 from limner.engine.types import Painted, StreamSettings
@@ -45,7 +46,9 @@ def tiny_on(device: torch.device) -> Engine:
 
 def wan_on(device: torch.device, vae: Literal["wan", "taehv"], dtype: torch.dtype) -> Engine:
     config = config_of(Way(model="tiny", vae=vae))
-    model = random_model(config, torch.device("cpu"), dtype).to(device)
+    model = random_model(config, torch.device("cpu"), dtype)
+    set_vae_dtype(model, device, dtype)
+    model = model.to(device)
     return Engine(config, model, device=device, dtype=dtype)
 
 

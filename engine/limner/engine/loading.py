@@ -55,6 +55,7 @@ def load_model(
         if dit is not None:
             model.dit = nn.Identity()  # type: ignore[assignment]  # goes before the rest goes to the device
         model = model.to(device, dtype).eval().requires_grad_(False)
+        set_vae_dtype(model, device, dtype)
         if dit is not None:
             model.dit = dit
         elif on_full is not None:
@@ -62,6 +63,7 @@ def load_model(
         return model
     with torch.device("meta"):
         model = Model(config).to(dtype)
+        set_vae_dtype(model, device, dtype)
     told = on_progress or _nobody
     _fill(
         model.vae,
@@ -87,6 +89,17 @@ def load_model(
         on_progress=partial(told, "denoiser"),
     )
     return model.eval().requires_grad_(False)
+
+
+def set_vae_dtype(model: Model, device: torch.device, dtype: torch.dtype) -> None:
+    """Let the autoencoder compute in float16 where a GPU computes all else in bfloat16.
+
+    As fast, in as much memory, and three bits more: what is decoded is 0.2 % from float32, not 1.5 %. Wan's
+    can (see vae_blocks.py); TAEHV is published so; pocket's was made for bfloat16.
+    """
+    is_wans = model.config.vae.kind in ("wan", "taehv")
+    if is_wans and device.type == "cuda" and dtype == torch.bfloat16:
+        model.get_submodule("vae").to(torch.float16)
 
 
 def _fill(part_of_model: object, path: Path, **options: Any) -> None:

@@ -243,7 +243,7 @@ def test_without_normalisation_the_encoder_gives_raw_latents_and_the_decoder_doe
     assert torch.equal(raw.decode(z), vae.decode(z))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_decoding_neither_brightens_nor_darkens(dtype: torch.dtype) -> None:
     vae = WanVae(SMALL)
     with torch.no_grad():

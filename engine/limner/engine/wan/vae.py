@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from limner.engine.errors import FrameError
 from limner.engine.wan.vae_blocks import (
+    HEADROOM,
     AttentionBlock,
     CausalConv3d,
     Downsample,
@@ -49,7 +50,7 @@ class Encoder(nn.Module):
     def __init__(self, config: WanVaeConfig) -> None:
         super().__init__()
         widths = encoder_widths(config)
-        self.conv1 = CausalConv3d(3, widths[0], (3, 3, 3))
+        self.conv1 = CausalConv3d(3, widths[0], (3, 3, 3), of_trunk=True)
         self.downsamples = nn.Sequential(*_down_blocks(config))
         self.middle = _middle(widths[-1])
         self.head = _head(widths[-1], 2 * config.latent_channels)
@@ -57,7 +58,7 @@ class Encoder(nn.Module):
     def forward(self, x_BCTHW: Tensor, past: Past, first: bool) -> Tensor:
         """[B, 3, 1 or 4, H, W] → [B, 2·C, 1, H/8, W/8]; `past` is read and written."""
         each = iter(past)
-        hidden = self.conv1(x_BCTHW, next(each))
+        hidden = self.conv1(x_BCTHW * HEADROOM, next(each))
         for block in (*self.downsamples, *self.middle):
             hidden = block(hidden, each, first)
         norm, conv = norm_and_conv(self.head[0], self.head[2])
@@ -70,7 +71,7 @@ class Decoder(nn.Module):
     def __init__(self, config: WanVaeConfig) -> None:
         super().__init__()
         widths = decoder_widths(config)
-        self.conv1 = CausalConv3d(config.latent_channels, widths[0], (3, 3, 3))
+        self.conv1 = CausalConv3d(config.latent_channels, widths[0], (3, 3, 3), of_trunk=True)
         self.middle = _middle(widths[0])
         self.upsamples = nn.Sequential(*_up_blocks(config))
         self.head = _head(widths[-1], 3)
@@ -78,7 +79,7 @@ class Decoder(nn.Module):
     def forward(self, z_BCTHW: Tensor, past: Past, first: bool) -> Tensor:
         """[B, C, 1, h, w] → [B, 3, 1 or 4, 8h, 8w]; `past` is read and written."""
         each = iter(past)
-        hidden = self.conv1(z_BCTHW, next(each))
+        hidden = self.conv1(z_BCTHW * HEADROOM, next(each))
         for block in (*self.middle, *self.upsamples):
             hidden = block(hidden, each, first)
         norm, conv = norm_and_conv(self.head[0], self.head[2])

@@ -4,6 +4,12 @@ Layouts: x_BCTHW, T frames; x_NCHW, N single frames. A stream's memory is a list
 frames of each convolution over time, in the order in which the convolutions run; a forward pass walks
 through it by an iterator, reads each buffer and leaves in it what the next pass needs. Buffers are written in
 place and never replaced, and all but the first pass of a stream run the same operations on the same shapes.
+
+The *trunk* is what residual blocks add to, from the first convolution to the last norm. It has no bound, and
+whatever reads it norms it first, so its scale is free: here it is 64 times smaller than the weights would
+have it, which is exact in any type and lets float16 hold what would be 4 million. All else is bounded by the
+norm that stands before it. (Other autoencoders cannot do without bfloat16's range; this one can do with
+float16's three bits more.)
 """
 
 from __future__ import annotations
@@ -19,18 +25,28 @@ from limner.engine.wan.vae_layout import by_frame, frames_of_channels
 from limner.engine.wan.vae_time import TimeKernels
 
 _LEAST_NORM = 1e-12
+HEADROOM = 2.0**-6
+"""The trunk's scale."""
 
 
 class CausalConv3d(nn.Conv3d):
     """Sees no later frame than the one that it gives: two earlier ones, and a stride over time."""
 
     def __init__(
-        self, channels_in: int, channels_out: int, kernel: tuple[int, int, int], time_stride: int = 1
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: tuple[int, int, int],
+        *,
+        time_stride: int = 1,
+        of_trunk: bool = False,
     ) -> None:
+        """`of_trunk`: what goes in and what comes out is the trunk."""
         _, rows, columns = kernel
         padding = (0, rows // 2, columns // 2)
         super().__init__(channels_in, channels_out, kernel, (time_stride, 1, 1), padding)
         self._fast: TimeKernels | None = None
+        self._of_trunk = of_trunk
 
     def forward(self, x_BCTHW: Tensor, past_BCTHW: Tensor) -> Tensor:  # type: ignore[override]
         """`past` (zeros before the first) goes before x; it then holds the last frames of both."""
@@ -44,6 +60,8 @@ class CausalConv3d(nn.Conv3d):
         Not `biased` where the bias can be added in a pass that there is anyway: on CUDA it is one of its own.
         """
         bias = self.bias if biased else None
+        if bias is not None and self._of_trunk:
+            bias = bias * HEADROOM
         if self._fast is not None and window_BCTHW.shape[2] == self._fast.frames_of_window:
             return self._fast.over(window_BCTHW, bias)
         return functional.conv3d(window_BCTHW, self.weight, bias, self.stride, self.padding)
@@ -57,13 +75,24 @@ class CausalConv3d(nn.Conv3d):
 class PointConv3d(nn.Conv3d):
     """A 1×1×1 convolution. Runs frame by frame in two dimensions, for which the kernels are better."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, *, of_trunk: bool = False) -> None:
         super().__init__(channels_in, channels_out, 1)
+        self._of_trunk = of_trunk
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """Mixes channels alone."""
-        weight = self.weight.squeeze(2)
-        return by_frame(lambda x_NCHW: functional.conv2d(x_NCHW, weight, self.bias), x_BCTHW)
+        assert self.bias is not None
+        weight, bias = self.weight.squeeze(2), self.bias * HEADROOM if self._of_trunk else self.bias
+        return by_frame(lambda x_NCHW: functional.conv2d(x_NCHW, weight, bias), x_BCTHW)
+
+
+class TrunkConv2d(nn.Conv2d):
+    """A convolution of single frames from the trunk to the trunk."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """As that of torch."""
+        assert self.bias is not None
+        return functional.conv2d(x_NCHW, self.weight, self.bias * HEADROOM, self.stride, self.padding)
 
 
 class RmsNorm(nn.Module):
@@ -110,15 +139,19 @@ def _activate(body_BCTHW: Tensor, x_BCTHW: Tensor, gamma: Tensor, bias: Tensor |
 
 
 @fusable
-def _add(x_BCTHW: Tensor, bias: Tensor, other_BCTHW: Tensor) -> None:
-    """Both, in place."""
-    x_BCTHW.add_(bias[:, None, None, None]).add_(other_BCTHW)
+def _add_to_trunk(trunk_BCTHW: Tensor, x_BCTHW: Tensor, bias: Tensor) -> None:
+    """x and its bias, in place; x is used up."""
+    x_BCTHW.add_(bias[:, None, None, None])
+    trunk_BCTHW.add_(x_BCTHW, alpha=HEADROOM)
 
 
 def _gain(x: Tensor) -> Tensor:
     dtype = torch.promote_types(x.dtype, torch.float32)
     norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=dtype)
-    gain: Tensor = norm.clamp_min_(_LEAST_NORM).reciprocal_().mul_(x.shape[1] ** 0.5)
+    root = x.shape[1] ** 0.5
+    # A gain that the type cannot hold would be infinite, and infinite times nothing is no number.
+    least = max(_LEAST_NORM, root / torch.finfo(x.dtype).max)
+    gain: Tensor = norm.clamp_min_(least).reciprocal_().mul_(root)
     return gain.to(x.dtype)
 
 
@@ -137,10 +170,10 @@ class ResidualBlock(nn.Module):
             CausalConv3d(channels_out, channels_out, (3, 3, 3)),
         )
         widens = channels_in != channels_out
-        self.shortcut = PointConv3d(channels_in, channels_out) if widens else nn.Identity()
+        self.shortcut = PointConv3d(channels_in, channels_out, of_trunk=True) if widens else nn.Identity()
 
     def forward(self, x_BCTHW: Tensor, past: Iterator[Tensor], first: bool) -> Tensor:
-        """[B, C_in, T, H, W] → [B, C_out, T, H, W]."""
+        """[B, C_in, T, H, W] → [B, C_out, T, H, W]; may write over x."""
         norm1, conv1 = norm_and_conv(self.residual[0], self.residual[2])
         norm2, conv2 = norm_and_conv(self.residual[3], self.residual[6])
         window = norm1.activated(x_BCTHW, next(past))
@@ -151,8 +184,9 @@ class ResidualBlock(nn.Module):
         hidden = conv2.over(window, biased=False)
         del window
         assert conv2.bias is not None
-        _add(hidden, conv2.bias, self.shortcut(x_BCTHW))
-        return hidden
+        trunk: Tensor = self.shortcut(x_BCTHW)
+        _add_to_trunk(trunk, hidden, conv2.bias)
+        return trunk
 
 
 class AttentionBlock(nn.Module):
@@ -166,7 +200,7 @@ class AttentionBlock(nn.Module):
 
     def forward(self, x_BCTHW: Tensor, past: Iterator[Tensor], first: bool) -> Tensor:
         """Same shape out as in."""
-        return x_BCTHW + by_frame(self._attended, x_BCTHW)
+        return torch.add(x_BCTHW, by_frame(self._attended, x_BCTHW), alpha=HEADROOM)
 
     def _attended(self, x_NCHW: Tensor) -> Tensor:
         qkv_NPC = self.to_qkv(self.norm(x_NCHW)).flatten(2).transpose(1, 2)
@@ -181,8 +215,12 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int, *, in_time: bool) -> None:
         super().__init__()
-        self.resample = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(channels, channels, 3, stride=2))
-        self.time_conv = CausalConv3d(channels, channels, (3, 1, 1), time_stride=2) if in_time else None
+        self.resample = nn.Sequential(
+            nn.ZeroPad2d((0, 1, 0, 1)), TrunkConv2d(channels, channels, 3, stride=2)
+        )
+        self.time_conv = (
+            CausalConv3d(channels, channels, (3, 1, 1), time_stride=2, of_trunk=True) if in_time else None
+        )
 
     def forward(self, x_BCTHW: Tensor, past: Iterator[Tensor], first: bool) -> Tensor:
         """[B, C, T, H, W] → [B, C, T/2 or T, H/2, W/2]; the first frame of a clip stays one frame."""
@@ -204,9 +242,9 @@ class Upsample(nn.Module):
         super().__init__()
         self.resample = nn.Sequential(
             nn.Upsample(scale_factor=(2.0, 2.0), mode="nearest-exact"),
-            nn.Conv2d(channels, channels // 2, 3, padding=1),
+            TrunkConv2d(channels, channels // 2, 3, padding=1),
         )
-        self.time_conv = CausalConv3d(channels, 2 * channels, (3, 1, 1)) if in_time else None
+        self.time_conv = CausalConv3d(channels, 2 * channels, (3, 1, 1), of_trunk=True) if in_time else None
 
     def forward(self, x_BCTHW: Tensor, past: Iterator[Tensor], first: bool) -> Tensor:
         """[B, C, T, H, W] → [B, C/2, 2T or T, 2H, 2W]; the first frame of a clip stays one frame.
