@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from tests.engine.streaming import clip, frames_of, painted, stream_of
+from tests.engine.streaming import clip, frames_of, painted, settings_of, stream_of
 from tests.engine.tiny import random_weights, tiny_config
 from torch import Tensor
+from torch._dynamo.utils import counters
 
 from limner.engine import engine as engine_module
 from limner.engine import fusing as fusing_module
@@ -17,7 +18,7 @@ from limner.engine.dit.model import _gated, _modulated
 from limner.engine.dit.quantised import _fp8_rows
 from limner.engine.dit.rope import rotate
 from limner.engine.engine import Engine
-from limner.engine.fusing import fusable, fusing
+from limner.engine.fusing import compile_no_more, fusable, fusing
 from limner.engine.wan.vae_blocks import _activate, _add_to_trunk
 
 TRACED = "eager"
@@ -29,6 +30,7 @@ def unbroken() -> Iterator[None]:
     yield
     assert TRACED not in fusing_module._broken
     fusing_module._broken.clear()
+    torch.compiler.set_stance("default")
 
 
 def activated(frames: int, side: int, layout: torch.memory_format) -> Tensor:
@@ -108,3 +110,40 @@ def test_new_sizes_need_no_new_compilation() -> None:
 def test_outside_nothing_is_fused() -> None:
     with fusing(None):
         assert torch.equal(rotate(torch.ones(1, 2, 1, 4), torch.zeros(1, 2, 2, 2)), torch.zeros(1, 2, 1, 4))
+
+
+def graphs_made() -> int:
+    return int(counters["stats"]["unique_graphs"])
+
+
+def test_a_live_stream_waits_for_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warmed up as a worker does it, no number of steps needs one; and nothing at all would afterwards."""
+    monkeypatch.setattr(engine_module, "BACKEND", TRACED)
+    config = tiny_config()
+    engine = Engine(config, random_weights(config), dtype=torch.float32, compile=True)
+    for steps, chunks in ((1, config.dit.window_frames + 3), (2, 3), (3, 4), (4, 5)):
+        painted(stream_of(engine, steps=steps), clip(chunks))
+    warm = graphs_made()
+    assert warm > 0
+    for steps in (1, 2, 3, 4):
+        painted(stream_of(engine, steps=steps), clip(12))
+    assert graphs_made() == warm
+    engine.settle()
+    new_kind = clip(4, size=(16, 64), frames=8)
+    stream = engine.open_stream(settings_of(chunk_latents=2), 16, 64)
+    assert frames_of(painted(stream, new_kind)).float().std() > 0
+    assert graphs_made() == warm
+
+
+def test_what_is_compiled_is_used_and_what_is_not_runs_as_it_is() -> None:
+    @fusable
+    def doubled(x: Tensor) -> Tensor:
+        return x * 2
+
+    with fusing(TRACED):
+        doubled(torch.ones(3))
+        before = graphs_made()
+        compile_no_more()
+        assert torch.equal(doubled(torch.ones(3)), torch.full((3,), 2.0))
+        assert torch.equal(doubled(torch.ones(3, dtype=torch.int64)), torch.full((3,), 2))
+    assert graphs_made() == before

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from limner.worker.crew.engine import CrewEngine
 
 OPAQUE = 255
+MOST_STEPS = 4
 
 
 def _ranks_of(crew: CrewEngine | None) -> int:
@@ -98,7 +99,17 @@ class TorchPaintEngine:
         """Chunks until a GPU does what it will do from then on: windows are full, and graphs recorded."""
         return self._engine.config.dit.window_frames + 3 if self._engine.device.type == "cuda" else 0
 
-    def warm_up(self, height: int, width: int, chunks: int) -> None:
+    @property
+    def warm_steps(self) -> tuple[int, ...]:
+        """Numbers of steps that it must have painted with to know them: with a compiler, one and several."""
+        most = self.abilities.caps.steps or MOST_STEPS
+        return tuple(range(1, most + 1)) if self._engine.compiles else (1,)
+
+    def settle(self) -> None:
+        """It is warm: prepare nothing more that would take a live stream's time."""
+        self._engine.settle()
+
+    def warm_up(self, height: int, width: int, chunks: int, steps: int = 1) -> None:
         """Paint a little at this size, on the lanes that will."""
         import torch
 
@@ -106,7 +117,7 @@ class TorchPaintEngine:
         from limner.engine.types import StreamSettings
 
         # Not one that has to be encoded first: nothing is painted until that has come.
-        settings = StreamSettings(prompt=self._engine.text.stand_in)
+        settings = StreamSettings(prompt=self._engine.text.stand_in, steps=steps)
         stream = OverlappedStream(self._engine.open_stream(settings, height, width), self._lanes)
         for _ in range(chunks):
             stream.push(torch.zeros(stream.stream.frames_per_chunk, 3, height, width, dtype=torch.uint8))

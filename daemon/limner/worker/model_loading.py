@@ -186,7 +186,12 @@ def _warm_up(painter: TorchPaintEngine, name: str) -> None:
     if most_px is not None:
         traits = replace(traits, area_px=min(traits.area_px, most_px))
     wanted, *smaller = sizes_from(working_size(*WARM_SOURCE, traits), painter.abilities.sizes)
-    painter.warm_up(wanted[1], wanted[0], max(WARM_CHUNKS, painter.steady_after))
+    first, *others = painter.warm_steps
+    painter.warm_up(wanted[1], wanted[0], max(WARM_CHUNKS, painter.steady_after), first)
+    for steps in others:
+        # From one row to all of them; at its end one by one again.
+        painter.warm_up(wanted[1], wanted[0], steps + 1, steps)
     # The smaller sizes too: they are for when the machine is busy already.
     for width, height in smaller:
         painter.warm_up(height, width, 1)
+    painter.settle()

@@ -17,7 +17,7 @@ from limner.engine.dit.quantised import WeightKind
 from limner.engine.dit.together import run_together
 from limner.engine.errors import ConfigError, EngineError
 from limner.engine.files import LoraShare
-from limner.engine.fusing import BACKEND, fusing
+from limner.engine.fusing import BACKEND, compile_no_more, fusing
 from limner.engine.loading import PartProgress, Weights, load_model
 from limner.engine.model import Model
 from limner.engine.parts import TextEncoder
@@ -95,6 +95,16 @@ class Engine:
     def close(self) -> None:
         """End what it started. Its streams can go on with the texts that they have."""
         self._model.text.close()
+
+    @property
+    def compiles(self) -> bool:
+        """Whether chains of small operations become one kernel each; the first of each kind takes seconds."""
+        return self._fused_by is not None
+
+    def settle(self) -> None:
+        """Compile nothing more, as streams go live; what was not painted yet in some way runs as it is."""
+        if self.compiles:
+            compile_no_more()
 
     def free_memory(self) -> None:
         """Give back to the device what no stream holds any more. What it is at is done first."""

@@ -1,8 +1,9 @@
 """Chains of small operations as one kernel each, by torch.compile, where an engine wants that.
 
 Only pure functions of tensors are compiled, and for sizes in general: a new size in the middle of a live
-stream must not cost seconds. What cannot be compiled (this machine has no compiler, say) runs as it is from
-then on, and the log says so, once.
+stream must not cost seconds. Some things are compiled anew all the same (one row or several, say): whoever
+goes live paints a little in each way before, and then lets nothing more be compiled. What cannot be compiled
+(this machine has no compiler, say) runs as it is from then on, and the log says so, once.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ def fusing(backend: str | None) -> Iterator[None]:
         yield
     finally:
         _backend.reset(token)
+
+
+def compile_no_more() -> None:
+    """From now on, in all of this process, what is not compiled yet runs as it is: a stream is live."""
+    torch.compiler.set_stance("eager_on_recompile")
 
 
 def fusable(function: Callable[P, R]) -> Callable[P, R]:

@@ -57,10 +57,10 @@ def connect_umt5(
     """Let a text encoder load these files when it must, and keep texts in a folder (None: in memory alone).
 
     `fits` is asked each time before loading. `identity`: of the files, such as their checksum; None looks at
-    their names, sizes and times. Takes seconds, to import transformers: once a stream is live, that would
-    hold up its threads by some tenths of a second.
+    their names, sizes and times. Takes seconds, to import transformers, if that is not done: once a stream is
+    live, it would hold up its threads by some tenths of a second.
     """
-    _transformers()
+    import_encoder()
     config = text.config
     identity = _identity(files) if identity is None else identity
     cache = None
@@ -68,6 +68,11 @@ def connect_umt5(
         cache = TextCache(cache_dir, identity, dim=config.dim, length=config.length)
     load = umt5_loader(files, config, device=device, fits=fits)
     text.connect(load, cache=cache, idle_s=idle_s)
+
+
+def import_encoder() -> None:
+    """Import what text encoders are made of. Takes 2 s, beside which other files can be read."""
+    _transformers()
 
 
 def room_on(device: torch.device, spare_bytes: int = SPARE_BYTES) -> Fits:
