@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -80,30 +82,51 @@ def load(
         told_part = _told(source.name, progress)
         crew: CrewEngine | None = None
         engine: Engine
-        if ranks is not None:
-            from limner.worker.crew.start import crew_engine
+        with _importing_the_encoder(model.source):
+            if ranks is not None:
+                from limner.worker.crew.start import crew_engine
 
-            engine = crew = crew_engine(
-                ranks,
-                source.name,
-                config,
-                held,
-                device=where,
-                threads=threads,
-                progress=progress,
-                share=WARMING,
-                weight_kind=kind,
-                on_progress=told_part,
-            )
-        else:
-            engine = Engine(
-                config, held, device=where, threads=threads, weight_kind=kind, on_progress=told_part
-            )
+                engine = crew = crew_engine(
+                    ranks,
+                    source.name,
+                    config,
+                    held,
+                    device=where,
+                    threads=threads,
+                    progress=progress,
+                    share=WARMING,
+                    weight_kind=kind,
+                    on_progress=told_part,
+                )
+            else:
+                engine = Engine(
+                    config, held, device=where, threads=threads, weight_kind=kind, on_progress=told_part
+                )
         connect_text(engine, model.source, model.plan.choice.text if model.plan else "cpu")
         painter = TorchPaintEngine(engine, threads, model.caps, crew)
         progress(WARMING, f"Warming up {source.name}")
         _warm_up(painter, source.name)
     return painter
+
+
+@contextmanager
+def _importing_the_encoder(source: ModelSource) -> Iterator[None]:
+    """Import what text encoders are made of, which takes 2 s, while the weights are read."""
+    if source.table["text"].get("kind") != "umt5":
+        yield
+        return
+    from limner.engine.wan.text_load import import_encoder
+
+    def work() -> None:
+        with suppress(ImportError):  # It is said when the encoder is connected.
+            import_encoder()
+
+    thread = threading.Thread(target=work, name="limner-importing")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def config_of(source: ModelSource) -> ModelConfig:
