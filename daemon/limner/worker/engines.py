@@ -69,6 +69,8 @@ class Abilities:
     """Latent frames of the longest chunk."""
     profile: Profile = field(default_factory=Profile)
     """What its stages cost, as far as is known."""
+    frames_behind: int = 0
+    """Frames by which what is painted is older than what it was made of."""
     caps: MemoryCaps = field(default_factory=MemoryCaps)
     """The most that memory allows a stream, as planned."""
 

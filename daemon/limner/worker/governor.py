@@ -24,6 +24,7 @@ ACTIVE_S = 2.0
 KEEPS_PLACE_S = 60.0
 # A client may claim any rate; nobody paints for a rate like these.
 LEAST_FPS, MOST_FPS = 1.0, 240.0
+LEAST_LATENCY_MS = 20.0
 
 
 @dataclass
@@ -169,9 +170,12 @@ def limits_of(opening: Open, settings: Settings, abilities: Abilities) -> Limits
     room = opening.input.slots - SPARE_SLOTS
     most_chunk = max(1, min(abilities.most_chunk, room // FRAMES_PER_LATENT))
     wished = min(settings.chunk, most_chunk)
+    fps = min(MOST_FPS, max(LEAST_FPS, opening.fps))
+    # Who is behind has so much less time for a chunk: delays are measured from the chunk's own frames.
+    latency_ms = settings.latency_ms - abilities.frames_behind * 1000 / fps
     return Limits(
-        fps=min(MOST_FPS, max(LEAST_FPS, opening.fps)),
-        latency_ms=float(settings.latency_ms),
+        fps=fps,
+        latency_ms=max(LEAST_LATENCY_MS, latency_ms),
         steps=settings.steps,
         least_steps=min(settings.least_steps, settings.steps),
         mode=settings.mode,

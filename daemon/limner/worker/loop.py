@@ -12,6 +12,7 @@ from limner.daemon.segment import SegmentError
 from limner.daemon.wire import Message
 from limner.daemon.worker_protocol import Done, Failed, Give, Open, Opened, Return, Update
 from limner.engine.slo_plan import Plan
+from limner.worker.behind import Behind
 from limner.worker.blank import NOTE as BLANK_NOTE
 from limner.worker.blank import BlankError
 from limner.worker.desk import (
@@ -98,7 +99,7 @@ class Loop:
                 case PaintJob():
                     self._paint(job)
                 case FlushJob():
-                    self._flush(session)
+                    self._finish(session)
                 case LookJob():
                     self._look(session)
                 case CollectJob():
@@ -138,6 +139,7 @@ class Loop:
             painted.close()
             raise
         stream = SessionStream(opening, source, painted, painter, opening.settings, opening.rev, plan)
+        stream.behind = Behind(self._engine.abilities.frames_behind if self._engine.abilities else 0)
         stream.unlock = self._engine.lock_pages(source.memory)
         self._streams[opening.session] = stream
         painter.on_painted = partial(self._desk.painted, opening.session)
@@ -209,9 +211,9 @@ class Loop:
         self, stream: SessionStream, painted: Painted, began_ns: int, *, is_collected: bool
     ) -> None:
         """Hand over what was painted, and measure it; `began_ns`: when the loop began with it."""
-        real = self._hand_over(stream, painted)
+        self._hand_over(stream, painted)
         took_ms = (time.monotonic_ns() - began_ns) / NS_PER_MS
-        pts_ns = [give.pts_ns for give in real]
+        pts_ns = [give.pts_ns for give in stream.made_of]
         chunk = measured(painted, pts_ns, took_ms=took_ms, is_collected=is_collected)
         # What the plan before took says nothing of the plan of now.
         if self._governor and chunk and stream.plan == self._governor.plan(stream.opening.session):
@@ -276,6 +278,17 @@ class Loop:
         if stream is not None:
             stream.begin_anew()
 
+    def _finish(self, session: str) -> None:
+        """No frame follows for now: bring out all, also what a painter shows only when others come after."""
+        self._flush(session)
+        stream = self._streams.get(session)
+        if stream is None or not stream.behind.owes():
+            return
+        painted = stream.painter.push(stream.take_in_again(), lambda: None)
+        if painted is not None:
+            self._hand_over(stream, painted)
+        self._flush(session)
+
     def _flush(self, session: str) -> None:
         stream = self._streams.get(session)
         if stream is None:
@@ -292,8 +305,8 @@ class Loop:
                 Return(session=give.session, generation=give.generation, slot=give.slot, dropped=dropped)
             )
 
-    def _hand_over(self, stream: SessionStream, painted: Painted) -> list[Give]:
-        """Write what was painted into slots and give them; return its real frames, oldest first."""
+    def _hand_over(self, stream: SessionStream, painted: Painted) -> None:
+        """Write what was painted into slots and give them."""
         # A chunk that was short has fewer real frames than painted ones: the rest is not shown.
         chunks = stream.come_out(painted)
         real = [frame for chunk in chunks for frame in chunk]
@@ -302,7 +315,7 @@ class Loop:
             # What a stream remembers of it would make every later picture blank.
             self._stats.painted(opening.session, painted.stages_ms, BLANK_NOTE, painted.strength)
             stream.begin_anew()
-            return []
+            return
         slots = self._desk.take_outputs(opening.session, opening.generation, len(real))
         # Where there is no room for all, the newest count.
         newest = real[len(real) - len(slots) :]
@@ -315,7 +328,6 @@ class Loop:
         if real and painted.rev != stream.done_rev and not painted.waits:
             stream.done_rev = painted.rev
             self._say_done(stream, painted, (chunks[-1] or chunks[0])[0][1])
-        return [give for _, give in real]
 
     def _show(self, stream: SessionStream, painted: Painted, number: int, give: Give, slot: int) -> None:
         """Write a painted frame into a slot and hand it over."""

@@ -65,6 +65,7 @@ class TorchPaintEngine:
             default_chunk=config.latent_frames_per_chunk,
             most_chunk=most_chunk,
             profile=Profile(overlaps=True, abreast=_ranks_of(crew)),
+            frames_behind=config.vae.frames_behind,
             caps=caps or MemoryCaps(),
         )
 

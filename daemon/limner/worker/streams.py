@@ -12,6 +12,7 @@ from limner.daemon.protocol import PromptShare, Settings
 from limner.daemon.segment import PAGE_BYTES, Segment, SegmentError
 from limner.daemon.worker_protocol import Give, Open
 from limner.engine.slo_plan import Plan
+from limner.worker.behind import Behind
 from limner.worker.engines import Painted, PaintEngine, PaintStream, Pixels, always
 
 
@@ -50,6 +51,11 @@ class SessionStream:
     """Those that are asked for."""
     done_rev: int = -1
     last_pts_ns: int | None = None
+    behind: Behind = field(default_factory=lambda: Behind(0))
+    last_frame: Pixels | None = None
+    """A copy of the last that was pushed, where the painter is behind."""
+    made_of: list[Give] = field(default_factory=list)
+    """Frames of the source that what came out last was made of."""
 
     def pixels(self, segment: Segment, slot: int) -> Pixels:
         """Return frame_HW4, a view of a slot."""
@@ -68,6 +74,16 @@ class SessionStream:
         A clip's last chunk may be short: its last frame stands in for those that do not come.
         """
         frames = [self.pixels(self.input, give.slot) for give in gives]
+        if self.behind.frames:
+            self.last_frame = frames[-1].copy()
+        return self._pushed(gives, frames)
+
+    def take_in_again(self) -> list[Pixels]:
+        """Note a chunk of nothing but the last frame, which brings out what a painter is behind with."""
+        assert self.last_frame is not None, "nothing was pushed"
+        return self._pushed([], [self.last_frame])
+
+    def _pushed(self, gives: list[Give], frames: list[Pixels]) -> list[Pixels]:
         frames += [frames[-1]] * (self.painter.frames_per_chunk - len(frames))
         self.inside[self.pushed] = Pushed(gives, len(frames))
         self.pushed += 1
@@ -79,11 +95,13 @@ class SessionStream:
         They are inside no more.
         """
         for lost in [number for number in self.inside if number < painted.chunk]:
-            del self.inside[lost]
+            self.behind.shown(*self.inside.pop(lost))
+        self.made_of = []
         chunks, first = [], 0
         for number in range(painted.chunk, painted.chunk + painted.chunks):
             chunk = self.inside.pop(number, Pushed([], 0))
-            chunks.append([(first + place, give) for place, give in enumerate(chunk.gives)])
+            self.made_of += chunk.gives
+            chunks.append([(first + place, give) for place, give in self.behind.shown(*chunk)])
             first += chunk.frames
         return chunks
 
@@ -91,6 +109,7 @@ class SessionStream:
         """Forget the past: another picture follows, and the painter counts its chunks from 0 again."""
         self.painter.reset()
         self.inside.clear()
+        self.behind.begin_anew()
         self.first_chunk += self.pushed
         self.pushed = 0
 

@@ -27,6 +27,10 @@ class VaeSizes(Protocol):
     def latent_channels(self) -> int:
         """Channels of a latent frame."""
 
+    @property
+    def frames_behind(self) -> int:
+        """What is painted is so many video frames older than what it was made of."""
+
 
 class TextSizes(Protocol):
     """What everyone must know of a text encoder's config."""

@@ -47,6 +47,11 @@ class VaeConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"vae.{name} must be at least 1, not {getattr(self, name)}")
 
+    @property
+    def frames_behind(self) -> int:
+        """What is painted is so many frames older than what it was made of."""
+        return 0
+
 
 class Residual(nn.Module):
     """Two 3×3 convolutions around the identity; the second starts at zero."""

@@ -7,8 +7,8 @@ every block of a chain, those without parameters too.
 
 Two properties of the published weights to know of. A latent frame is made of the four frames given with it,
 but speaks, as Wan's does, of the four that end with the first of them: what is painted lags three frames
-behind what is seen. And without a past the decoder's first three frames are not meant to be shown; a stream
-primes itself, so it shows none of those.
+behind what is seen (`frames_behind`), and the worker gives it the times of what it shows. And without a past
+the decoder's first three frames are not meant to be shown; a stream primes itself, so it shows none of those.
 """
 
 from __future__ import annotations

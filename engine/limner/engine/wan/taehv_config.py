@@ -38,3 +38,8 @@ class TaehvConfig:
                 f"vae.decoder_widths is {list(self.decoder_widths)}; it must be four numbers of at least 1"
             )
         check_statistics(self.latent_channels, self.latents_mean, self.latents_std)
+
+    @property
+    def frames_behind(self) -> int:
+        """What is painted is so many frames older than what it was made of; see taehv.py."""
+        return 3

@@ -64,6 +64,11 @@ class WanVaeConfig:
             )
         check_statistics(self.latent_channels, self.latents_mean, self.latents_std)
 
+    @property
+    def frames_behind(self) -> int:
+        """What is painted is so many frames older than what it was made of."""
+        return 0
+
 
 def check_statistics(channels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     """ConfigError unless there is a mean and a spread above 0 for each latent channel."""
