@@ -28,11 +28,13 @@ from limner.engine.dit.model import Flow
 from limner.engine.engine import recorders_of
 from limner.engine.pipeline.channel import ChannelClosedError
 from limner.engine.pipeline.commands import Fault, encoded
+from limner.engine.pipeline.decoders import Decoders
 from limner.engine.pipeline.denoiser import PipelinedDenoiser
 from limner.engine.pipeline.engine import PipelineEngine
 from limner.engine.pipeline.group import Meeting, Transport, join, open_store
 from limner.engine.pipeline.member import serve
 from limner.engine.pipeline.part_dit import BlockFiles
+from limner.engine.pipeline.part_vae import VaeFiles
 from limner.engine.pipeline.stage import Stage
 from limner.engine.pipeline.timing import REPORT_S
 from limner.engine.stream import denoised
@@ -163,10 +165,12 @@ def rank_main(pipe: Connection, job: RankJob) -> None:
         stage = job.stage(files.dit(is_first=False), recorders_of(device))
         if isinstance(stage, PacedStage):
             stage.slowness = job.slowness
+        vae = VaeFiles(job.config, job.weights, device=device, dtype=dtype_on(device))
+        decoders = Decoders(vae, recorders_of(device))
         pipe.send_bytes(READY)
         assert pipe.recv_bytes() == READY
         group = join(meeting(job.rank, job.size, job.port, job.device))
-        serve(channel, group, files, stage)
+        serve(channel, group, files, stage, decoders)
     except ChannelClosedError:
         pass
     except BaseException as error:
@@ -254,6 +258,7 @@ def ranks(
     balancing: bool = False,
     devices: Sequence[str] | None = None,
     cores: Sequence[int] | None = None,
+    decodes: int = 0,
 ) -> Iterator[Ranks]:
     """An engine on this process and as many others as the split has ranks after the first."""
     context = mp.get_context("spawn")
@@ -290,7 +295,7 @@ def ranks(
         engine.stage = stage(engine.stage.dit, recorders_of(engine.device))
         if isinstance(engine.stage, PacedStage):
             engine.stage.slowness = slowness[0]
-        engine.join(coordinator, group, split)
+        engine.join(coordinator, group, split, decodes=decodes)
         engine.watch.balancing = balancing
         try:
             yield Ranks(engine, coordinator, processes, slowness)

@@ -36,6 +36,13 @@ class Rank0:
         raise AssertionError("nothing was loaded")
 
 
+class Still:
+    """Decoding, which goes nowhere."""
+
+    def look(self) -> None:
+        pass
+
+
 class Reports:
     """The channel."""
 
@@ -70,7 +77,7 @@ def told() -> list[tuple[int, c.Command]]:
 @pytest.fixture
 def watch(reports: Reports, told: list[tuple[int, c.Command]], monkeypatch: pytest.MonkeyPatch) -> Watch:
     monkeypatch.setattr(watching, "POLL_S", 0.0)
-    return Watch(cast(Any, Rank0(told)), reports, SPLIT, no_room)
+    return Watch(cast(Any, Rank0(told)), reports, SPLIT, no_room, cast(Any, Still()))
 
 
 def test_another_rank_says_that_it_has_no_room(

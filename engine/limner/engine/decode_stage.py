@@ -27,8 +27,11 @@ class DecodeStage:
         size: tuple[int, int],
         working_size: tuple[int, int],
         recorder_of: RecorderOf = no_recorder,
+        has_decoder: bool = True,
     ) -> None:
+        """`has_decoder`: False where all chunks come decoded: it steadies and scales them."""
         self._vae, self._size, self._recorder_of = vae, size, recorder_of
+        self._has_decoder = has_decoder
         self._work_at(working_size)
 
     def push(self, chunks: Sequence[CleanChunk]) -> Tensor:
@@ -38,19 +41,20 @@ class DecodeStage:
 
     def reset(self) -> None:
         """The next chunk is the first of a stream."""
-        self._decoder.reset()
+        if self._decoder is not None:
+            self._decoder.reset()
         self._steadier.reset()
 
     def state(self) -> StreamState:
         """What it remembers."""
-        parts = {"decoder": self._decoder.state(), "steadier": self._steadier.state()}
+        parts = {"decoder": self._own_decoder.state(), "steadier": self._steadier.state()}
         return StreamState.joined(parts, {"size": list(self._working_size)})
 
     def restore(self, state: StreamState) -> None:
         """Go on from a state of the same model; StateError when it is of another."""
         height, width = state.fact("size", list)
         self._work_at((height, width))
-        self._decoder.restore(state.part("decoder"))
+        self._own_decoder.restore(state.part("decoder"))
         self._steadier.restore(state.part("steadier"), self._vae.device)
 
     def _decoded(self, chunks: Sequence[CleanChunk]) -> Tensor:
@@ -59,8 +63,19 @@ class DecodeStage:
             self._work_at(working_size)
         elif chunks[0].is_cut:
             self.reset()
-        frames_TCHW = self._decoder.push(torch.cat([chunk.latents_TCHW for chunk in chunks]))
-        return scaled(self._steadied(frames_TCHW, chunks), self._size)
+        return scaled(self._steadied(self._pictures(chunks), chunks), self._size)
+
+    def _pictures(self, chunks: Sequence[CleanChunk]) -> Tensor:
+        decoded = [chunk.decoded.frames_TCHW for chunk in chunks if chunk.decoded is not None]
+        if decoded:
+            assert len(decoded) == len(chunks), "a stream is decoded in one place"
+            return torch.cat(decoded) if len(decoded) > 1 else decoded[0]
+        return self._own_decoder.push(torch.cat([chunk.latents_TCHW for chunk in chunks]))
+
+    @property
+    def _own_decoder(self) -> ReplayedVaeStream:
+        assert self._decoder is not None, "chunks of this stream come decoded"
+        return self._decoder
 
     def _steadied(self, frames_TCHW: Tensor, chunks: Sequence[CleanChunk]) -> Tensor:
         lengths = [FRAMES_PER_LATENT * len(chunk.latents_TCHW) for chunk in chunks]
@@ -75,8 +90,10 @@ class DecodeStage:
 
     def _work_at(self, working_size: tuple[int, int]) -> None:
         self._working_size = working_size
-        decoder = self._vae.decoder_stream(*working_size)
-        self._decoder = ReplayedVaeStream(decoder, self._recorder_of, "the decoder")
+        self._decoder: ReplayedVaeStream | None = None
+        if self._has_decoder:
+            decoder = self._vae.decoder_stream(*working_size)
+            self._decoder = ReplayedVaeStream(decoder, self._recorder_of, "the decoder")
         self._steadier = Steadier()
 
 

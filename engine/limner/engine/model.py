@@ -20,6 +20,11 @@ _VAES: dict[type, Callable[[Any], Vae]] = {VaeConfig: PocketVae, WanVaeConfig: W
 _TEXTS: dict[type, Callable[[Any], TextEncoder]] = {TextConfig: WordText, Umt5Config: Umt5Text}
 
 
+def vae_of(config: ModelConfig) -> Vae:
+    """A model's autoencoder, with random weights."""
+    return _VAES[type(config.vae)](config.vae)
+
+
 class Model(nn.Module):
     """Autoencoder, text encoder and denoiser of one model, with random weights until some are loaded.
 
@@ -32,7 +37,7 @@ class Model(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.vae = _VAES[type(config.vae)](config.vae)
+        self.vae = vae_of(config)
         self.text = _TEXTS[type(config.text)](config.text)
         self.dit = CausalDiT(config.dit)
 

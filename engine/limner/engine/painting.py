@@ -45,9 +45,10 @@ class Painting:
 
     def _times(self) -> StageTimes:
         denoised = self.denoised
+        apart_ms = [chunk.decoded.spent.ms() for chunk in denoised.chunks if chunk.decoded is not None]
         return StageTimes(
             encode=denoised.encoded.ms(),
             noise=denoised.noised.ms(),
             denoise=denoised.denoised.ms(),
-            decode=self.decoded.ms(),
+            decode=self.decoded.ms() + sum(apart_ms),
         )

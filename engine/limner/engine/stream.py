@@ -227,6 +227,8 @@ class Stream:
                 size=(height, width),
                 working_size=encode.working_size,
                 recorder_of=self._recorder_of,
+                # Who denoises elsewhere gives chunks back decoded.
+                has_decoder=self._denoiser_of is None,
             )
         return encode, denoiser, decode
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from limner.engine.clock import NO_TIME, Span
 from limner.engine.dit.context import TextContext
 from limner.engine.errors import SettingsError
+from limner.engine.queues import Mark
 
 MOST_STEPS = 4
 MOST_CHUNK_LATENTS = 4
@@ -216,6 +217,20 @@ class NoisedChunk:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """Pictures of a chunk, of which the decoder has made its part already, wherever that is."""
+
+    frames_TCHW: Tensor
+    """uint8 RGB at the working size, as the decoder gives them."""
+    ready: Mark
+    """When they are complete on this device."""
+    spent: Span
+    """Time that the decoder took."""
+    denoised_s: float
+    """When the chunk was denoised; seconds of `time.perf_counter`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CleanChunk:
     """A chunk that went through all its steps."""
 
@@ -232,6 +247,8 @@ class CleanChunk:
     """Why it does not have the text that its settings ask for; empty: it has."""
     trace: Trace | None = None
     """How its source moved."""
+    decoded: Decoded | None = None
+    """Its pictures; None: they are to be made of the latents."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -200,10 +200,10 @@ class CrewEngine(PipelineEngine):
         for start_us, length_us in times.spans_us:
             start_ns = start_us * 1000 - offset_ns
             self._crew.book.add(times.rank, "blocks", "forward", start_ns, length_us * 1000)
-
-    def wrote(self, name: str, start_ns: int) -> None:
-        """Rank 0 encoded or decoded something from then until now, by its monotonic clock."""
-        self._crew.book.add(0, "coding", name, start_ns, time.monotonic_ns() - start_ns)
+        for coded in times.coded:
+            for start_us, length_us in coded.spans_us:
+                start_ns = start_us * 1000 - offset_ns
+                self._crew.book.add(times.rank, coded.what, coded.what, start_ns, length_us * 1000)
 
     def _joined(self, formation: Formation) -> Group | Alone:
         if formation.size == 1:

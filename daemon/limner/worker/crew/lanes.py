@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
-
 from limner.engine.errors import ChunkLostError
 from limner.engine.pipeline.lanes import PipelineLanes
 from limner.worker.crew.engine import CrewEngine
@@ -16,8 +13,7 @@ class CrewLanes(PipelineLanes):
     def __init__(self, engine: CrewEngine, threads: int = 1) -> None:
         """As `PipelineLanes`."""
         super().__init__(engine, threads)
-        self._most_inside = engine.most_ranks + 1
-        self._crew = engine
+        self._most_inside = engine.most_ranks + 2
 
     @property
     def most_inside(self) -> int:
@@ -31,13 +27,3 @@ class CrewLanes(PipelineLanes):
         except ChunkLostError:
             self._coding.shutdown()
             self._finishing.shutdown()
-
-    def _encode(self, *what: Any) -> None:
-        start_ns = time.monotonic_ns()
-        super()._encode(*what)
-        self._crew.wrote("encode", start_ns)
-
-    def _decode(self, *what: Any) -> None:
-        start_ns = time.monotonic_ns()
-        super()._decode(*what)
-        self._crew.wrote("decode", start_ns)

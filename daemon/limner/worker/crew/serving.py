@@ -13,9 +13,11 @@ from limner.daemon.sizes import TEST_ENGINES_VARIABLE
 from limner.engine.dit.finish import finisher
 from limner.engine.engine import recorders_of, usable_device
 from limner.engine.fusing import BACKEND
+from limner.engine.pipeline.decoders import Decoders
 from limner.engine.pipeline.group import Group, Meeting, join
 from limner.engine.pipeline.member import serve
 from limner.engine.pipeline.part_dit import BlockFiles
+from limner.engine.pipeline.part_vae import VaeFiles
 from limner.engine.pipeline.stage import Stage
 from limner.worker.crew.addresses import own_address
 from limner.worker.crew.messages import Gather, Welcome
@@ -44,16 +46,20 @@ def server_for(welcome: Welcome, *, device: str, threads: int) -> Serve:
         return cast(Serve, getattr(importlib.import_module(module), function))
     source, where = find_model(engine), usable_device(device)
     config = config_of(source)
+    weights = weights_of(source)
     files = BlockFiles(
         config,
-        weights_of(source),
+        weights,
         device=where,
         dtype=getattr(torch, welcome.dtype),
         on_full=finisher(welcome.weight_kind),
     )
     fused_by = BACKEND if config.compile and where.type == "cuda" else None
-    stage = Stage(files.dit(is_first=False), recorders_of(where), fused_by)
-    return lambda channel, group: serve(channel, group, files, stage)
+    recorder_of = recorders_of(where)
+    stage = Stage(files.dit(is_first=False), recorder_of, fused_by)
+    vae = VaeFiles(config, weights, device=where, dtype=getattr(torch, welcome.dtype))
+    decoders = Decoders(vae, recorder_of)
+    return lambda channel, group: serve(channel, group, files, stage, decoders)
 
 
 def joined(gather: Gather, device: str) -> Group:

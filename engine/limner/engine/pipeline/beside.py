@@ -5,10 +5,28 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from typing import TypeVar
 
 import torch
 
 from limner.engine.dit.model import Block
+
+Result = TypeVar("Result")
+
+
+def beside(work: Callable[[], Result], device: torch.device) -> Future[Result]:
+    """Do something while others paint. What it did on the device is done when the future is."""
+
+    def load() -> Result:
+        torch.set_num_threads(1)  # Of this thread: the others are for painting.
+        result = work()
+        if device.type == "cuda":
+            torch.cuda.current_stream(device).synchronize()
+        return result
+
+    done: Future[Result] = Future()
+    threading.Thread(target=_settle, args=(done, load), name="limner-beside", daemon=True).start()
+    return done
 
 
 def blocks_beside(block_of: Callable[[int], Block], layers: Iterable[int]) -> Future[dict[int, Block]]:
@@ -28,8 +46,8 @@ def blocks_beside(block_of: Callable[[int], Block], layers: Iterable[int]) -> Fu
     return done
 
 
-def _settle(done: Future[dict[int, Block]], load: Callable[[], dict[int, Block]]) -> None:
+def _settle(done: Future[Result], load: Callable[[], Result]) -> None:
     try:
         done.set_result(load())
-    except BaseException as fault:  # It belongs to who waits for the blocks.
+    except BaseException as fault:  # It belongs to who waits for it.
         done.set_exception(fault)

@@ -25,6 +25,8 @@ class Hold(_Message, frozen=True, kw_only=True):
     first: int
     end: int
     """One past the last; as `first` for none."""
+    decodes: bool = False
+    """Hold the decoder as well."""
 
 
 class Open(_Message, frozen=True, kw_only=True):
@@ -110,11 +112,67 @@ class Move(_Message, frozen=True, kw_only=True):
     size_bytes: int
 
 
+class Decode(_Message, frozen=True, kw_only=True):
+    """Clean latents become pictures. To the rank that decodes; they come from rank 0, and go back there."""
+
+    stream: int
+    frames: int
+    """Latent frames."""
+    size: tuple[int, int]
+    """Height and width of a latent frame."""
+    begins: bool
+    """A new context begins with them."""
+    shows: bool
+    """Their pictures are wanted; else they are only to be remembered."""
+    size_bytes: int
+
+
+class ResetDecoder(_Message, frozen=True, kw_only=True):
+    """The next latents of a stream are its first. To the rank that decodes."""
+
+    stream: int
+
+
+class PrepareDecoder(_Message, frozen=True, kw_only=True):
+    """Load the decoder beside the work, and try it at these sizes of latents; report `DecoderPrepared`."""
+
+    sizes: tuple[tuple[int, int], ...]
+
+
+class MoveDecoders(_Message, frozen=True, kw_only=True):
+    """Another rank decodes from now on, which gets what the decoders of all streams remember. To both."""
+
+    source: int
+    target: int
+    streams: tuple[tuple[int, int, int], ...]
+    """Number, and height and width of latents, of each stream that has a decoder, in their order."""
+    size_bytes: int
+
+
 class Stop(_Message, frozen=True, kw_only=True):
     """The pipeline is closed."""
 
 
-Command = Hold | Open | Close | Rows | Reset | Text | DropText | Forward | Sinks | Prepare | Move | Stop
+Decoding = Decode | ResetDecoder | MoveDecoders
+"""What is done beside all else, in an order of its own."""
+Command = (
+    Hold
+    | Open
+    | Close
+    | Rows
+    | Reset
+    | Text
+    | DropText
+    | Forward
+    | Sinks
+    | Prepare
+    | Move
+    | Decode
+    | ResetDecoder
+    | PrepareDecoder
+    | MoveDecoders
+    | Stop
+)
 
 
 class Held(_Message, frozen=True, kw_only=True):
@@ -131,6 +189,29 @@ class Prepared(_Message, frozen=True, kw_only=True):
     end: int
     fault: str = ""
     """Why they are not, for want of memory most likely; empty: they are."""
+
+
+class DecoderPrepared(_Message, frozen=True, kw_only=True):
+    """The decoder that `PrepareDecoder` was about is there."""
+
+    fault: str = ""
+    """Why it is not; empty: it is."""
+
+
+Coding = Literal["encode", "decode"]
+
+
+class Coded(_Message, frozen=True, kw_only=True):
+    """What the autoencoder's work on a rank was since its last report."""
+
+    what: Coding
+    chunks: int
+    ms: float
+    """The median of a chunk."""
+    busy_ms: float
+    """Of all chunks together."""
+    spans_us: tuple[tuple[int, int], ...] = ()
+    """As in `Times`."""
 
 
 class Times(_Message, frozen=True, kw_only=True):
@@ -150,6 +231,8 @@ class Times(_Message, frozen=True, kw_only=True):
     """All the time that this is about."""
     spans_us: tuple[tuple[int, int], ...] = ()
     """Of each forward: when it began, on the rank's monotonic clock, and how long it took. At most 200."""
+    coded: tuple[Coded, ...] = ()
+    """Encoding and decoding, where it did some; beside the forwards, so the times overlap."""
 
 
 class Fault(_Message, frozen=True, kw_only=True):
@@ -158,7 +241,7 @@ class Fault(_Message, frozen=True, kw_only=True):
     reason: str
 
 
-Report = Held | Prepared | Times | Fault
+Report = Held | Prepared | DecoderPrepared | Times | Fault
 
 _command: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
 _report: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)

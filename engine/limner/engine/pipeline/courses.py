@@ -19,6 +19,9 @@ from limner.engine.dit.window import Window
 from limner.engine.noise import NoiseSource
 from limner.engine.types import CleanChunk, NoisedChunk
 
+REMEMBERED_CHUNKS = 4
+"""By which the past of a decoder is made again that was lost. Pocket's remembers no further back."""
+
 
 class Flight:
     """One chunk on its way."""
@@ -52,6 +55,8 @@ class Course:
         """Of the newest chunk."""
         self.past: deque[tuple[int, tuple[Tensor, Tensor, TextContext]]] = deque()
         """Rows, and chunks that they saw in a ring that is over. Flights wait until they are seen again."""
+        self.shown: deque[Tensor] = deque(maxlen=REMEMBERED_CHUNKS)
+        """Clean latents [T, C, H, W] of the newest chunks of its context, for a decoder that is lost."""
         self.is_closing = False
         """It is over as soon as its flights are."""
 
@@ -84,4 +89,11 @@ class Course:
         while self.flights and self.flights[0].is_over:
             flight = self.flights.popleft()
             over.append((flight, finished(flight.chunk)))
+            self._note(over[-1][1])
         return over
+
+    def _note(self, clean: CleanChunk) -> None:
+        latents_TCHW = clean.latents_TCHW
+        if clean.is_cut or (self.shown and self.shown[-1].shape[1:] != latents_TCHW.shape[1:]):
+            self.shown.clear()
+        self.shown.append(latents_TCHW)

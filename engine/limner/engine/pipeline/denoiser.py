@@ -49,7 +49,11 @@ class PipelinedDenoiser:
 
     def push(self, chunk: NoisedChunk) -> list[CleanChunk]:
         """Take one chunk in and wait for it. PipelineError when the ranks cannot go on."""
-        return self.begin(chunk).result()
+        done = self.begin(chunk).result()
+        for clean in done:
+            if clean.decoded is not None:
+                clean.decoded.ready.wait()
+        return done
 
     def flush(self) -> list[CleanChunk]:
         """Wait for the chunks on their way. They come to those who began them, so nothing is left to give."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,14 +20,19 @@ from limner.engine.model import Model
 from limner.engine.noise import NoiseSource
 from limner.engine.pipeline import commands as c
 from limner.engine.pipeline.channel import Coordinator
+from limner.engine.pipeline.decode_place import DecodePlace
+from limner.engine.pipeline.decoders import Decoders
 from limner.engine.pipeline.denoiser import PipelinedDenoiser
 from limner.engine.pipeline.first import FirstRank
 from limner.engine.pipeline.link import Transport, receiving_queue
 from limner.engine.pipeline.part_dit import BlockFiles
+from limner.engine.pipeline.part_vae import VaeFiles
+from limner.engine.pipeline.placing import Placer
 from limner.engine.pipeline.ring import PipelineError, Ring
 from limner.engine.pipeline.stage import Stage
 from limner.engine.pipeline.watch import Watch
 from limner.engine.queues import queues_of
+from limner.engine.types import NoisedChunk
 from limner.engine.wan.lora import Prepared
 
 _POLL_S = 0.01
@@ -38,8 +44,12 @@ class PipelineEngine(Engine):
     def __init__(self, config: ModelConfig, weights: Weights, **options: Any) -> None:
         """As `Engine`; the weights must be files. Only what rank 0 needs is loaded, and no blocks yet."""
         self._ring: Ring | None = None
+        self._numbers = itertools.count()
+        """Of streams, in all generations."""
+        self._first_number = 0
         super().__init__(config, weights, **options)
         self.stage = Stage(self._part, self._recorder_of, self._fused_by)
+        self.decoders = Decoders(self._vae_files, self._recorder_of)
 
     @property
     def ring(self) -> Ring:
@@ -49,31 +59,66 @@ class PipelineEngine(Engine):
         return self._ring
 
     def join(
-        self, channel: Coordinator, transport: Transport, split: Split, *, is_ended: Callable[[], bool] = bool
+        self,
+        channel: Coordinator,
+        transport: Transport,
+        split: Split,
+        *,
+        decodes: int = 0,
+        is_ended: Callable[[], bool] = bool,
     ) -> Ring:
         """Begin a generation: each rank loads the blocks that it lacks, then streams go on over these ranks.
 
-        A ring that was there before must be closed. Waits for all ranks; PipelineError when one is lost
-        meanwhile, or when `is_ended` says that nobody wants this any more.
+        `decodes`: the rank that does, at first. A ring that was there before must be closed. Waits for all
+        ranks; PipelineError when one is lost meanwhile, or when `is_ended` says that nobody wants this any
+        more.
         """
         self.stage.clear()
         for rank in range(1, transport.size):
             first, end = split[rank]
-            channel.tell(rank, c.encoded(c.Hold(first=first, end=end)))
+            channel.tell(rank, c.encoded(c.Hold(first=first, end=end, decodes=rank == decodes)))
         self.stage.hold(self._files.block, range(*split[0]))
+        self._hold_decoder(decodes == 0)
         if self.device.type == "cuda":  # The ring computes on another stream.
             torch.cuda.current_stream(self.device).synchronize()
         _wait_for_all(channel, transport.size, is_ended)
         _, driving, _ = queues_of(self.device)
         arriving = receiving_queue(self.device)
         rank0 = FirstRank(self.stage, channel, transport, driving)
-        self.watch = Watch(rank0, channel, split, self._files.block)
-        self._ring = Ring(rank0, driving, arriving, self.watch.look)
+        place = DecodePlace(self.decoders, rank0, driving, rank=decodes, fused_by=self._fused_by)
+        placer = Placer(rank0, place, self.decoders)
+        self.watch = Watch(rank0, channel, split, self._files.block, placer)
+        self._ring = Ring(
+            rank0,
+            driving,
+            arriving,
+            decoding=place,
+            on_pause=self.watch.look,
+            numbers=self._numbers,
+        )
         return self._ring
+
+    def _hold_decoder(self, decodes: bool) -> None:
+        """For the next generation. Streams that were over by the end of the last one are forgotten."""
+        self.decoders.forget_before(self._first_number)
+        self._first_number = next(self._numbers)
+        if decodes:
+            self.decoders.hold()
+        else:
+            self.decoders.let_go()
+
+    def note_encoded(self, chunk: NoisedChunk) -> None:
+        """A chunk was encoded: for the reports of rank 0. For any thread."""
+        if (ring := self._ring) is not None:
+            ring.first.times.coded("encode", chunk.encoded)
 
     def rebalance(self, split: Split) -> None:
         """Bring the ranks to this split while streams paint; see `Watch` for when it is reached."""
         self.ring.do(lambda: self.watch.mover.want(split)).result()
+
+    def decode_on(self, rank: int) -> None:
+        """Bring decoding to this rank while streams paint; see `Watch.placer` for when it is there."""
+        self.ring.do(lambda: self.watch.placer.want(rank)).result()
 
     def leave(self) -> None:
         """End the generation in good order: the other ranks stop. Chunks on their way are lost."""
@@ -91,9 +136,14 @@ class PipelineEngine(Engine):
         device, dtype = self.device, self.dtype
         self._files = BlockFiles(self.config, weights, device=device, dtype=dtype, on_full=on_full)
         self._part = self._files.dit(is_first=True)
-        return load_model(
+        model = load_model(
             self.config, weights, device=device, dtype=dtype, on_progress=on_progress, dit=self._part
         )
+        # Whichever rank decodes loads that half by itself.
+        self._vae_files = VaeFiles(self.config, weights, device=device, dtype=dtype)
+        self._vae_files.drop_decoder(model.vae)
+        model.vae.prepare()
+        return model
 
     def _denoiser_of(self, noise: NoiseSource, steps: int, latent_size: tuple[int, int]) -> PipelinedDenoiser:
         return PipelinedDenoiser(lambda: self.ring, noise, steps=steps, latent_size=latent_size)

@@ -54,7 +54,7 @@ class FirstRank:
     """Rank 0 of one generation. For one thread; nothing here waits for another rank."""
 
     def __init__(self, stage: Stage, channel: Coordinator, transport: Transport, queue: Queue) -> None:
-        self.stage, self.size = stage, transport.size
+        self.stage, self.transport, self.size = stage, transport, transport.size
         self._channel, self._queue = channel, queue
         self.buffers = Buffers(stage.dit.device)
         last = self.size - 1

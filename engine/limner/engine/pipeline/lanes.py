@@ -1,11 +1,12 @@
-"""Overlap over ranks: chunks are encoded and decoded on one lane, and denoised in the ring meanwhile.
+"""Overlap over ranks: chunks are encoded and finished on one lane, denoised in the ring, and decoded.
 
 Implements `AnyLanes`, so that whoever paints does it as on one device. Each chunk comes out as soon as it has
-been round and is decoded.
+been round and is decoded, wherever that is (see decode_place.py).
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -33,7 +34,7 @@ class PipelineLanes:
     def __init__(self, engine: PipelineEngine, threads: int = 1) -> None:
         """`threads`: CPU threads of the lane that codes, and of the one that drives the ring, each."""
         self._engine = engine
-        self._encoding, self._denoising, self._decoding = queues_of(engine.device)
+        self._encoding, _, self._decoding = queues_of(engine.device)
         self._on_device = engine.device.type == "cuda"
         self.uploader = Uploader(engine.device) if self._on_device else None
         """Of the thread that pushes, for all streams, where there is a device to bring frames to."""
@@ -42,13 +43,15 @@ class PipelineLanes:
         )
         self._finishing = ThreadPoolExecutor(1, "limner-finishing")
         self._flying: set[Future[list[CleanChunk]]] = set()
+        self._landed = threading.Condition()
         self._landed_s = 0.0
         engine.ring.do(lambda: torch.set_num_threads(threads))
 
     @property
     def most_inside(self) -> int:
-        """One a rank, and one on the lane that codes."""
-        return self._engine.ring.first.size + 1
+        """One a rank, one that is encoded, and where that is done beside it, one that is decoded."""
+        size = self._engine.ring.first.size
+        return size + (1 if size == 1 else 2)
 
     def __enter__(self) -> PipelineLanes:
         return self
@@ -59,8 +62,8 @@ class PipelineLanes:
     def close(self) -> None:
         """Finish what was begun and end all threads; the ring goes on."""
         self._coding.submit(lambda: None).result()  # What was pushed is in the ring from here on.
-        wait(list(self._flying))
-        self._engine.ring.do(lambda: None).result()  # Who lands a chunk has handed it to the lane by then.
+        with self._landed:
+            self._landed.wait_for(lambda: not self._flying)
         self._coding.shutdown()
         self._finishing.shutdown()
 
@@ -93,7 +96,9 @@ class PipelineLanes:
         except BaseException as fault:  # Whatever it is, it belongs to who waits for the chunk.
             painted.set_exception(fault)
             return
-        self._flying.add(done)
+        self._engine.note_encoded(chunk)
+        with self._landed:
+            self._flying.add(done)
         entered_s = time.perf_counter()
         done.add_done_callback(lambda clean: self._denoised(stream, chunk, clean, entered_s, painted))
 
@@ -105,37 +110,41 @@ class PipelineLanes:
         entered_s: float,
         painted: Future[Painted | None],
     ) -> None:
-        """On the thread that drives: it must not be held up."""
+        """On the thread that decodes, or waits for pictures: it must not be held up."""
         if (fault := clean.exception()) is not None:
-            self._flying.discard(clean)
             painted.set_exception(fault)
-            return
-        now_s = time.perf_counter()
-        # What the chunk cost: with others on their way, not how long it was on its way itself.
-        spent = Span(max(entered_s, self._landed_s), now_s)
-        self._landed_s = now_s
-        mark = self._denoising.mark()
-        self._coding.submit(self._decode, stream, (chunk, clean, spent), mark, painted)
-        self._flying.discard(clean)
+        else:
+            self._coding.submit(self._finish, stream, (chunk, clean.result(), entered_s), painted)
+        with self._landed:
+            self._flying.discard(clean)
+            self._landed.notify_all()
 
-    def _decode(
+    def _finish(
         self,
         stream: Stream,
-        what: tuple[NoisedChunk, Future[list[CleanChunk]], Span],
-        mark: Mark,
+        what: tuple[NoisedChunk, list[CleanChunk], float],
         painted: Future[Painted | None],
     ) -> None:
-        chunk, clean, spent = what
+        chunk, clean, entered_s = what
         try:
-            out = denoised(chunk, clean.result(), spent)
-            self._decoding.after(mark)
+            out = denoised(chunk, clean, self._denoising_span(clean, entered_s))
+            for one in clean:
+                if one.decoded is not None:
+                    self._decoding.after(one.decoded.ready)
             self._decoding.use(tensors_in(out))
             with self._decoding:
                 painting = stream.painting(out, download=self._on_device)
         except BaseException as fault:  # As above.
             painted.set_exception(fault)
             return
-        self._finishing.submit(_finish, painting, painted)
+        self._finishing.submit(_hand_out, painting, painted)
+
+    def _denoising_span(self, clean: list[CleanChunk], entered_s: float) -> Span:
+        """What a chunk cost: with others on their way, not how long it was on its way itself."""
+        landed_s = max(one.decoded.denoised_s for one in clean if one.decoded is not None)
+        spent = Span(max(entered_s, self._landed_s), landed_s)
+        self._landed_s = landed_s
+        return spent
 
     def _alone(self, work: Callable[[], Result]) -> Result:
         self._encoding.after(self._decoding.mark())
@@ -149,7 +158,7 @@ class PipelineLanes:
         return self._engine.ring.do(work).result()
 
 
-def _finish(painting: Painting | None, painted: Future[Painted | None]) -> None:
+def _hand_out(painting: Painting | None, painted: Future[Painted | None]) -> None:
     """Wait for the device, and hand out."""
     try:
         result = None if painting is None else painting.painted()

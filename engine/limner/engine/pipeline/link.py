@@ -17,8 +17,12 @@ from torch import Tensor
 
 from limner.engine.queues import CudaQueue, HostQueue, Mark, Queue, cuda_stream
 
-ALONG, BACK = 0, 1
-"""The ways of lines. Every line, from one rank to a neighbour on one way, is in an order of its own."""
+ALONG, BACK, LATENTS, FRAMES, DECODERS = range(5)
+"""The ways of lines. Every line, from one rank to another on one way, is in an order of its own.
+
+Between neighbours: along the ring, and back. Between rank 0 and the one that decodes: latents there, frames
+back. From a rank to whichever decodes after it: what decoders remember."""
+_WAYS = 5
 
 _AGES = timedelta(days=365)
 """A source may stand still for hours. A transfer that will never end fails when its group is aborted."""
@@ -58,13 +62,16 @@ class Transport(Protocol):
 
 
 def line_tag(sender: int, way: int) -> int:
-    """The tag of the line that a rank sends on, along the ring or back."""
-    return 2 * sender + way
+    """The tag of the line that a rank sends on."""
+    return _WAYS * sender + way
 
 
-def receiving_queue(device: torch.device) -> Queue:
-    """A queue that only waits for transfers: whatever else were on it would wait with it."""
-    return CudaQueue(cuda_stream(device, "receiving")) if device.type == "cuda" else HostQueue()
+def receiving_queue(device: torch.device, what: str = "") -> Queue:
+    """A queue that only waits for transfers: whatever else were on it would wait with it.
+
+    `what`: for queues that shall not wait for one another.
+    """
+    return CudaQueue(cuda_stream(device, f"receiving {what}")) if device.type == "cuda" else HostQueue()
 
 
 class Buffers:

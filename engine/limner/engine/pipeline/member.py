@@ -19,6 +19,7 @@ from limner.engine.errors import EngineError
 from limner.engine.pipeline import commands as c
 from limner.engine.pipeline.beside import blocks_beside
 from limner.engine.pipeline.channel import Member
+from limner.engine.pipeline.decoders import Decoders
 from limner.engine.pipeline.link import (
     ALONG,
     BACK,
@@ -29,6 +30,7 @@ from limner.engine.pipeline.link import (
     Transport,
     receiving_queue,
 )
+from limner.engine.pipeline.member_decode import MemberDecoding
 from limner.engine.pipeline.packets import (
     FlowPacket,
     VelocityPacket,
@@ -46,17 +48,19 @@ _LISTEN_S = 0.1
 Todo = tuple[c.Command, Arriving | None]
 
 
-def serve(channel: Member, transport: Transport, files: BlockFiles, stage: Stage) -> None:
+def serve(channel: Member, transport: Transport, files: BlockFiles, stage: Stage, decoders: Decoders) -> None:
     """Work for rank 0 until it says stop; one generation of the group.
 
-    Blocks that the stage holds stay with it, for the next generation. Raises RuntimeError when the group
+    Blocks and decoder that are held stay so, for the next generation. Raises RuntimeError when the group
     breaks, ChannelClosedError when rank 0 is gone, EngineError when a command makes no sense.
     """
-    _Serving(channel, transport, files, stage).run()
+    _Serving(channel, transport, files, stage, decoders).run()
 
 
 class _Serving:
-    def __init__(self, channel: Member, transport: Transport, files: BlockFiles, stage: Stage) -> None:
+    def __init__(
+        self, channel: Member, transport: Transport, files: BlockFiles, stage: Stage, decoders: Decoders
+    ) -> None:
         self._channel, self._files, self._stage = channel, files, stage
         self._rank, self._is_last = transport.rank, transport.rank == transport.size - 1
         before, after = self._rank - 1, (self._rank + 1) % transport.size
@@ -71,6 +75,15 @@ class _Serving:
         self._loading: Future[dict[int, Block]] | None = None
         self._prepare: c.Prepare | None = None
         self._over = threading.Event()
+        self._decoding = MemberDecoding(
+            decoders,
+            transport,
+            self._buffers,
+            hearing,
+            self._times,
+            fused_by=stage.fused_by,
+            on_fault=self._todo.put,
+        )
 
     def run(self) -> None:
         hearing = threading.Thread(target=self._hear, name="limner-hearing", daemon=True)
@@ -81,8 +94,9 @@ class _Serving:
                     pass
         finally:
             self._over.set()
-            self._stage.clear()
             hearing.join()
+            self._decoding.close()
+            self._stage.clear()
 
     def _hear(self) -> None:
         try:
@@ -91,7 +105,8 @@ class _Serving:
                 if message is None:
                     continue
                 command = c.command_in(message)
-                self._todo.put((command, self._expected(command)))
+                if not self._decoding.hear(command):
+                    self._todo.put((command, self._expected(command)))
                 if isinstance(command, c.Stop):
                     return
         except BaseException as fault:  # Whatever it is, the computing thread ends with it.
@@ -111,7 +126,8 @@ class _Serving:
         self._report()
         began_s = time.perf_counter()
         try:
-            todo = self._todo.get(timeout=REPORT_S if self._loading is None else REPORT_S / 10)
+            is_loading = self._loading is not None or self._decoding.is_preparing
+            todo = self._todo.get(timeout=REPORT_S / 10 if is_loading else REPORT_S)
         except queue.Empty:
             self._times.waited(time.perf_counter() - began_s)
             return True
@@ -148,6 +164,8 @@ class _Serving:
             case c.Prepare():
                 self._prepare = command
                 self._loading = blocks_beside(self._files.block, range(command.first, command.end))
+            case c.PrepareDecoder():
+                self._decoding.prepare(command)
             case c.Stop():
                 return False
         return True
@@ -218,12 +236,19 @@ class _Serving:
 
     def _hold(self, command: c.Hold) -> None:
         self._stage.hold(self._files.block, range(command.first, command.end))
+        if command.decodes:
+            self._decoding.decoders.hold()
+        else:
+            self._decoding.decoders.let_go()
         self._channel.report(c.encoded(c.Held(first=command.first, end=command.end)))
 
     def _report(self) -> None:
         times = self._times.due(self._stage.layers)
-        if times is not None:
+        # Reports are the sign of life of the whole rank, so there is none when one half hangs.
+        if times is not None and not self._decoding.is_stuck:
             self._channel.report(c.encoded(times))
+        if (prepared := self._decoding.prepared()) is not None:
+            self._channel.report(c.encoded(prepared))
         if self._prepare is not None and self._loading is not None and self._loading.done():
             prepare, fault, self._prepare = self._prepare, self._loading.exception(), None
             if fault is not None:

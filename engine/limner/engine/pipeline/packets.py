@@ -15,6 +15,7 @@ from torch import Tensor
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.model import Flow
 from limner.engine.pipeline.commands import MaskKind
+from limner.engine.vae import FRAMES_PER_LATENT, SPATIAL_FACTOR
 
 _ALIGNED = 64
 Shape = tuple[int, ...]
@@ -107,6 +108,17 @@ def sinks_layout(config: DiTConfig, frames: int) -> Layout:
 def moving_layout(shapes: Sequence[torch.Size], dtype: torch.dtype, blocks: int) -> Layout:
     """What streams remember in so many blocks: keys and values of each stream (`shapes`), block by block."""
     return Layout(tuple((tuple(shape), dtype) for _ in range(blocks) for shape in shapes for _ in range(2)))
+
+
+def latents_layout(channels: int, dtype: torch.dtype, *, frames: int, size: tuple[int, int]) -> Layout:
+    """Clean latents [T, C, H, W] on their way to the decoder, in the type that it computes in."""
+    return Layout((((frames, channels, *size), dtype),))
+
+
+def frames_layout(frames: int, size: tuple[int, int]) -> Layout:
+    """Pictures, uint8 [4T, 3, 8H, 8W], of so many latent frames."""
+    height, width = (side * SPATIAL_FACTOR for side in size)
+    return Layout((((frames * FRAMES_PER_LATENT, 3, height, width), torch.uint8),))
 
 
 def _likeness_shape(config: DiTConfig, frames: int) -> Shape:

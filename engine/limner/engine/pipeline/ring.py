@@ -1,7 +1,7 @@
 """The pipeline as rank 0 drives it: whatever chunk may go on, goes on, until every rank has work.
 
-One thread decides and computes rank 0's share; another waits for what comes round. Neither waits for the
-other: all that happens comes to the first one's inbox.
+One thread decides and computes rank 0's share; others wait for what comes round, and decode. None waits for
+another: all that happens comes to the first one's inbox, but for pictures, which are handed out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
@@ -22,7 +22,9 @@ from limner.engine.device_lanes import tensors_in
 from limner.engine.dit.context import TextContext
 from limner.engine.errors import ChunkLostError
 from limner.engine.noise import NoiseSource
+from limner.engine.pipeline.arrivals import Arrivals
 from limner.engine.pipeline.courses import Course, Flight
+from limner.engine.pipeline.decode_place import DecodePlace
 from limner.engine.pipeline.first import Answer, FirstRank
 from limner.engine.pipeline.packets import VelocityPacket
 from limner.engine.queues import Mark, Queue
@@ -43,29 +45,33 @@ class Ring:
     """Drives the ranks of one generation. Its public methods are for any thread."""
 
     def __init__(
-        self, first: FirstRank, driving: Queue, arriving: Queue, on_pause: Callable[[], None] = lambda: None
+        self,
+        first: FirstRank,
+        driving: Queue,
+        arriving: Queue,
+        *,
+        decoding: DecodePlace,
+        on_pause: Callable[[], None] = lambda: None,
+        numbers: Iterator[int] | None = None,
     ) -> None:
         """`driving`: the queue of the device that computes; `arriving`: one that only waits. `on_pause`:
-        called by the thread that drives, between forwards and every now and then."""
+        called by the thread that drives, between forwards and every now and then. `numbers`: of streams.
+        `decoding` is closed with this."""
         self.first = first
-        self._driving, self._arriving, self._on_pause = driving, arriving, on_pause
+        self._driving, self._on_pause = driving, on_pause
         self._inbox: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[tuple[Answer, Course, Flight | None, int] | None]
-        self._answers = queue.SimpleQueue()
+        self._answers = Arrivals("limner-arriving", arriving, self.break_off)
+        self.decoding, decoding.on_fault = decoding, self.break_off
         self._courses: dict[int, Course] = {}
-        self._numbers, self._flights = itertools.count(), itertools.count()
+        self._numbers, self._flights = numbers or itertools.count(), itertools.count()
         self._out = 0
         """Forwards that have not come round yet."""
         self._fault: BaseException | None = None
         self._is_over = False
         # What is collected as garbage meanwhile may be a stream, which is shut through the same entry.
         self._entry = threading.RLock()
-        self._threads = [
-            threading.Thread(target=self._drive, name="limner-driving", daemon=True),
-            threading.Thread(target=self._wait, name="limner-arriving", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._drive, name="limner-driving", daemon=True)
+        self._thread.start()
 
     @property
     def fault(self) -> BaseException | None:
@@ -104,10 +110,10 @@ class Ring:
     def denoise(
         self, course: Course, chunk: NoisedChunk, ready: Mark | None = None
     ) -> Future[list[CleanChunk]]:
-        """A chunk through all rows and ranks. The future fails with a PipelineError where they cannot.
+        """A chunk through all rows and ranks, and decoded. PipelineError in the future where they cannot.
 
-        `ready`: where the queue will be that makes the chunk; None: it is made. The future is done when the
-        last row was handed to the device: who needs the chunk on another queue waits for `queue` there.
+        `ready`: where the queue will be that makes the chunk; None: it is made. The future is done when all
+        was handed to the device: who needs the pictures on another queue waits there for `Decoded.ready`.
         """
         flight = Flight(chunk, next(self._flights))
         begun = self.do(lambda: self._begin(course, flight, ready))
@@ -123,14 +129,15 @@ class Ring:
         self._inbox.put(lambda: self._break(fault))
 
     def close(self) -> None:
-        """End both threads; chunks on their way are lost. The other ranks are not told.
+        """End all threads; chunks on their way are lost. The other ranks are not told.
 
         Where some of them cannot answer any more, their group has to be aborted before.
         """
         self.break_off(PipelineError("the pipeline is closed"))
         self._inbox.put(self._end)
-        for thread in self._threads:
-            thread.join()
+        self._thread.join()
+        self._answers.join()
+        self.decoding.end()
 
     def _drive(self) -> None:
         with torch.inference_mode(), self._driving:
@@ -205,33 +212,26 @@ class Ring:
         self._out += 1
         if answer.held_from < len(what[0]):
             course.undecided.add(row)
-        if answer.packet is None:
-            self._answers.put((answer, course, flight, row))
-        else:
+        if answer.packet is not None:
             self._come(answer.packet, answer, course, flight, row)
+            return
+        assert answer.arriving is not None
+        self._answers.put(
+            answer.arriving, lambda packet_B: self._arrived(packet_B, answer, course, flight, row)
+        )
 
-    def _wait(self) -> None:
-        """The second thread: hand on what comes round, in its order."""
-        with torch.inference_mode(), self._arriving:
-            while (waited := self._answers.get()) is not None:
-                answer = waited[0]
-                assert answer.arriving is not None
-                try:
-                    packet_B = answer.arriving.wait()
-                    self._arriving.mark().wait()
-                except BaseException as fault:  # The group is broken.
-                    self.break_off(fault)
-                else:
-                    self._inbox.put(self._coming(packet_B, *waited))
+    def _arrived(
+        self, packet_B: Tensor | None, answer: Answer, course: Course, flight: Flight | None, row: int
+    ) -> None:
+        """On the thread that waits for it."""
+        if packet_B is None:
+            return
 
-    def _coming(
-        self, packet_B: Tensor, answer: Answer, course: Course, flight: Flight | None, row: int
-    ) -> Job:
         def come() -> None:
             self._come(VelocityPacket.over(answer.layout, packet_B), answer, course, flight, row)
             self.first.buffers.give(packet_B, self._driving)
 
-        return come
+        self._inbox.put(come)
 
     def _come(
         self, packet: VelocityPacket, answer: Answer, course: Course, flight: Flight | None, row: int
@@ -248,7 +248,7 @@ class Ring:
 
     def _land(self, course: Course) -> None:
         for flight, clean in course.landed():
-            flight.done.set_result([clean])
+            self.decoding.decode(course.number, clean, flight.done)
         if course.is_closing:
             self._shut(course)
 
@@ -266,8 +266,11 @@ class Ring:
         number = next(self._numbers)
         course = Course(number, noise, self.first.window(number, steps, latent_size))
         self._courses[number] = course
-        if past is not None and past.text is not None:
-            self._remember(course, past, past.text)
+        if past is not None:
+            course.shown.extend(past.shown)
+            self.decoding.remember(number, tuple(past.shown), was=past.number)
+            if past.text is not None:
+                self._remember(course, past, past.text)
         return course
 
     def _remember(self, course: Course, past: Course, text: TextContext) -> None:
@@ -287,10 +290,13 @@ class Ring:
         course.is_closing = True
         if not course.flights and self._courses.pop(course.number, None) is not None:
             self.first.close(course.number)
+            self.decoding.close(course.number)
 
     def _reset(self, course: Course) -> None:
         self._check()
         course.past.clear()
+        course.shown.clear()
+        self.decoding.reset(course.number)
         for row in range(course.window.rows):
             self.first.reset_row(course, row)
 
@@ -307,15 +313,17 @@ class Ring:
         if self._fault is not None:
             return
         self._fault = fault
+        words = f"the ranks of the pipeline cannot go on: {fault}"
         for course in self._courses.values():
             for flight in course.flights:
-                flight.done.set_exception(PipelineError(f"the ranks of the pipeline cannot go on: {fault}"))
+                flight.done.set_exception(PipelineError(words))
             course.flights.clear()
+        self.decoding.break_off(PipelineError(words))
 
     def _end(self) -> None:
         with self._entry:
             self._is_over = True
-        self._answers.put(None)
+        self._answers.end()
 
 
 def _settle(done: Future[Result], work: Callable[[], Result]) -> None:

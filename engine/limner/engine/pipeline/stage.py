@@ -28,7 +28,7 @@ class Stage:
     ) -> None:
         """`fused_by`: the backend that makes chains of small operations one kernel each, see fusing.py."""
         self.dit = dit
-        self._fused_by = fused_by
+        self.fused_by = fused_by
         self.layers = dit.held
         """Blocks that it holds."""
         self.caches: dict[int, StageCache] = {}
@@ -77,7 +77,7 @@ class Stage:
         """A chunk on a row through the blocks: tokens [R, N, D]. It is part of the row's history then."""
         cache = self.caches[stream]
         cache.begin(rows=range(row, row + 1), frames=frames)
-        with fusing(self._fused_by):
+        with fusing(self.fused_by):
             x_RND = self._through(stream, cache, self.texts[text], flow) if self.layers else flow.x_RND
         cache.commit()
         return x_RND

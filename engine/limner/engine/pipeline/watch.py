@@ -14,6 +14,7 @@ from limner.engine.pipeline import commands as c
 from limner.engine.pipeline.channel import Coordinator
 from limner.engine.pipeline.first import FirstRank
 from limner.engine.pipeline.moving import Mover
+from limner.engine.pipeline.placing import Placer
 from limner.engine.pipeline.ring import POLL_S, PipelineError
 
 log = logging.getLogger(__name__)
@@ -28,9 +29,14 @@ class Watch:
     """
 
     def __init__(
-        self, first: FirstRank, channel: Coordinator, split: Split, block_of: Callable[[int], Block]
+        self,
+        first: FirstRank,
+        channel: Coordinator,
+        split: Split,
+        block_of: Callable[[int], Block],
+        placer: Placer,
     ) -> None:
-        self.mover = Mover(first, split, block_of)
+        self.mover, self.placer = Mover(first, split, block_of), placer
         self.balancing = True
         self.costs: tuple[RankCost, ...] = tuple(RankCost(_GUESSED_MS) for _ in split)
         """What is known of the ranks; whoever knows their memory says it here, before anything is painted."""
@@ -60,6 +66,7 @@ class Watch:
         if own is not None:
             self._note(own)
         self._weigh(now_s)
+        self.placer.look()
         if not self.mover.look():
             self._has_no_room(0)
 
@@ -71,6 +78,8 @@ class Watch:
                 self.mover.prepared(rank, report)
             case c.Prepared():
                 self._has_no_room(rank)
+            case c.DecoderPrepared():
+                self.placer.prepared(rank, report)
             case c.Fault(reason=reason):
                 raise PipelineError(f"rank {rank} failed: {reason}")
 

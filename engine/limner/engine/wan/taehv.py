@@ -212,7 +212,11 @@ class Taehv(nn.Module):
 
     @property
     def _weight(self) -> Tensor:
-        return next(self.encoder.parameters())
+        # Where only one half is in memory, of that.
+        for parameter in self.parameters():
+            if not parameter.is_meta:
+                return parameter
+        return next(self.parameters())
 
     def _zeros(self, shape: tuple[int, ...]) -> Tensor:
         return self._laid_out(torch.zeros(shape, dtype=self.dtype, device=self.device))
