@@ -92,8 +92,9 @@ def load_model(
 
 
 def set_vae_dtype(model: Model, device: torch.device, dtype: torch.dtype) -> None:
-    """Let the autoencoder compute in `vae_dtype`."""
-    model.get_submodule("vae").to(vae_dtype(model.config, device, dtype))
+    """Let the autoencoder of a model of type `dtype` compute in `vae_dtype`."""
+    if (own := vae_dtype(model.config, device, dtype)) != dtype:
+        model.get_submodule("vae").to(own)
 
 
 def vae_dtype(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> torch.dtype:

@@ -49,8 +49,12 @@ class Decoders:
 
     def hold(self) -> None:
         """Load the weights, unless they are there."""
-        if self._vae is None:
-            self._vae = self.files.decoder()
+        if self._vae is not None:
+            return
+        vae, device = self.files.decoder(), self.files.device
+        if device.type == "cuda":  # Decoders are at work on another stream.
+            torch.cuda.current_stream(device).synchronize()
+        self._vae = vae
 
     def let_go(self) -> None:
         """Forget all: weights, and what was remembered."""

@@ -39,7 +39,7 @@ class VaeFiles:
         self._shapes: dict[tuple[int, int], tuple[tuple[Shape, torch.dtype], ...]] = {}
 
     def decoder(self) -> Vae:
-        """An autoencoder that can decode, and no more. Raises WeightsError, naming file and key, when it is another's."""
+        """An autoencoder that can only decode. WeightsError, naming file and key, when it is another's."""
         vae = self._blank()
         half = {name: tensor for name, tensor in self._tensors().items() if not name.startswith(_OTHER_HALF)}
         part = cast(nn.Module, vae)
