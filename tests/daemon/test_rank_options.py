@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from limner.cli.words import rank_line
 from limner.daemon.config import DaemonConfig
@@ -43,6 +44,16 @@ def test_what_cannot_be_is_said(ranks: int, devices: str, listen: str, key: str,
         rank_options("auto", ranks, devices, listen, key)
 
 
+def test_which_rank_decodes_may_be_said() -> None:
+    own, others = rank_options("auto", 2, "", "", "", decode="last")
+    assert (own, others) == ("cpu", RankOptions(devices=("cpu",), decode="last"))
+    assert rank_options("auto", 2, "", "", "")[1].decode == "auto"
+    with pytest.raises(ValueError, match="auto, first or last, not 'second'"):
+        rank_options("auto", 2, "", "", "", decode="second")
+    with pytest.raises(ValueError, match="one rank only"):
+        rank_options("auto", 1, "", "", "", decode="last")
+
+
 def test_several_ranks_on_one_gpu_are_asked_about() -> None:
     with pytest.raises(ValueError, match="cuda:0,cuda:1"):
         rank_options("cuda", 2, "", "", "")
@@ -66,6 +77,9 @@ def test_a_rank_is_a_line_of_the_status() -> None:
         transfer=0.04,
         memory_bytes=2**30,
     )
+    assert "codes" not in rank_line(rank)
+    codes = structs.replace(rank, encodes=True, decodes=True, decode_ms=31.4)
+    assert "blocks 3 to 4, encodes, decodes in 31 ms, busy 91%" in rank_line(codes)
     assert rank_line(rank) == (
         "Rank 1: NVIDIA L4 (cuda:0) on studio, blocks 3 to 4, busy 91%, bubble 5%, transfer 4%, 1024 MiB"
     )

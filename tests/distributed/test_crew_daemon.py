@@ -19,6 +19,7 @@ from limner.worker.model_source import WEIGHTS
 
 pytestmark = pytest.mark.skipif(not WEIGHTS.exists(), reason="pocket's weights are not there")
 TWO = '--ranks={"devices":["cpu"]}'
+LAST_DECODES = '--ranks={"devices":["cpu"],"decode":"last"}'
 BACK_S = 10.0
 BLOCKS = 5
 
@@ -61,6 +62,16 @@ class Live:
 
         wait_for(gone, f"the loss of {pid}", log=self.daemon.log)
 
+    def until_timed(self) -> None:
+        """Feed it until the ranks say how long encoding and decoding take."""
+
+        def there() -> bool:
+            self.frame()
+            ranks = self.ranks()
+            return ranks[0].encode_ms > 0 and any(rank.decodes and rank.decode_ms > 0 for rank in ranks)
+
+        wait_for(there, "times of encoding and decoding", log=self.daemon.log)
+
     def until_ranks(self, count: int) -> list[RankInfo]:
         """Feed it until so many ranks paint."""
 
@@ -74,9 +85,11 @@ class Live:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_painting_goes_on_without_a_rank_and_takes_it_in_again(number: signal.Signals) -> None:
-    with running_daemon("pocket", threads=2, options=[TWO]) as daemon:
+@pytest.mark.parametrize(
+    ("number", "option"), [(signal.SIGKILL, TWO), (signal.SIGSTOP, TWO), (signal.SIGKILL, LAST_DECODES)]
+)
+def test_painting_goes_on_without_a_rank_and_takes_it_in_again(number: signal.Signals, option: str) -> None:
+    with running_daemon("pocket", threads=2, options=[option]) as daemon:
         worker = daemon.wait_ready().worker.pid
         hello = hello_for("clip", "demo", (640, 360), 30.0, Change(strength=1.0, seed=1))
         with ClientSession(hello, daemon.runtime_dir) as session:
@@ -85,7 +98,11 @@ def test_painting_goes_on_without_a_rank_and_takes_it_in_again(number: signal.Si
             first = live.until_ranks(2)
             assert [rank.rank for rank in first] == [0, 1]
             assert first[1].pid != worker == first[0].pid
-            _looks_at_a_trace(daemon)
+            (decodes,) = [rank.rank for rank in first if rank.decodes]
+            assert decodes == 1 or option != LAST_DECODES
+            assert [rank.encodes for rank in first] == [True, False]
+            live.until_timed()
+            _looks_at_a_trace(daemon, {decodes} if option == LAST_DECODES else {0, 1})
             os.kill(first[1].pid, number)
             began_s = time.monotonic()
             live.until_without(first[1].pid)
@@ -95,14 +112,17 @@ def test_painting_goes_on_without_a_rank_and_takes_it_in_again(number: signal.Si
             again = live.until_ranks(2)
             assert again[1].pid not in (first[1].pid, worker)
             assert again[0].pid == worker, "the worker went on, with what it had loaded"
+            assert [rank.rank for rank in again if rank.decodes] == [1] or option != LAST_DECODES
             live.paints()
 
 
-def _looks_at_a_trace(daemon: RunningDaemon) -> None:
+def _looks_at_a_trace(daemon: RunningDaemon, may_decode: set[int]) -> None:
     trace = json.loads(ask_for_trace(daemon.runtime_dir, 10.0))
     spans = [event for event in trace["traceEvents"] if event["ph"] == "X"]
     assert {span["name"] for span in spans} == {"encode", "forward", "decode"}
     assert {span["pid"] for span in spans if span["name"] == "forward"} >= {0}
+    assert {span["pid"] for span in spans if span["name"] == "encode"} == {0}
+    assert {span["pid"] for span in spans if span["name"] == "decode"} & may_decode
     assert all(-60e6 < span["ts"] < 11e6 and span["dur"] >= 0 for span in spans)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from tests.engine.streaming import clip, frames_of, painted, settings_of, stream
 from tests.engine.tiny import random_weights
 from torch import Tensor
 
+from limner.engine import decode_balance
 from limner.engine.blocks import Split
 from limner.engine.clock import NO_TIME
 from limner.engine.engine import Engine
@@ -24,6 +26,7 @@ from limner.engine.pipeline.denoiser import PipelinedDenoiser
 from limner.engine.pipeline.lanes import PipelineLanes
 from limner.engine.stream import denoised
 from limner.engine.types import Painted
+from limner.engine.vae import StreamingEncoder
 
 LAYERS = 5
 PLACES: dict[str, tuple[Split, int]] = {
@@ -133,6 +136,43 @@ def test_a_decoder_that_moves_without_its_past_shows(
 
     monkeypatch.setattr(Decoders, "pack", forgetful)
     assert not torch.equal(moving_frames(three, chunks, 1), expected)
+
+
+def test_it_goes_by_itself_to_where_there_is_time(
+    alone: Engine, three: Ranks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here rank 0 takes 40 ms to encode a chunk and 60 to decode one: it cannot do both."""
+    watch = three.engine.watch
+    for name, value in (("FEW", 3), ("LASTING_S", 0.5)):
+        monkeypatch.setattr(decode_balance, name, value)
+    monkeypatch.setattr(StreamingEncoder, "push", slowed(StreamingEncoder.push, 0.04))
+    monkeypatch.setattr(Decoders, "push", slowed(Decoders.push, 0.06))
+    watch.balancing = watch.places.is_on = True
+    got: list[Painted] = []
+    try:
+        with PipelineLanes(three.engine) as lanes:
+            stream, chunks = OverlappedStream(stream_of(three.engine), lanes), clip(400)
+            deadline = time.monotonic() + PATIENCE_S
+            while watch.placer.rank == 0:
+                assert time.monotonic() < deadline, "decoding stays where it is"
+                stream.push(chunks[len(got) + stream.inside])
+                got += stream.collect()
+            got += stream.drain()
+    finally:
+        watch.balancing = watch.places.is_on = False
+        decode_on(three, 0)
+    expected = painted(stream_of(alone, stream_batch=False), chunks[: len(got)])
+    assert torch.equal(frames_of(got), frames_of(expected))
+
+
+def slowed(push: Callable[..., Tensor], seconds: float) -> Callable[..., Tensor]:
+    """The same, later."""
+
+    def slow(*args: Any, **options: Any) -> Tensor:
+        time.sleep(seconds)
+        return push(*args, **options)
+
+    return slow
 
 
 def moving_frames(made: Ranks, chunks: list[Tensor], steps: int) -> Tensor:

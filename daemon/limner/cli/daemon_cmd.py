@@ -18,7 +18,7 @@ from limner.cli.memory_options import (
     Window,
     wishes_from,
 )
-from limner.cli.rank_flags import RankDevices, RankKey, RankListen, Ranks, absolute
+from limner.cli.rank_flags import RankDecode, RankDevices, RankKey, RankListen, Ranks, absolute
 from limner.daemon.config import DaemonConfig
 from limner.daemon.expected import best_engine, in_words, outlook
 from limner.daemon.lock import StopError, running_pid, stop_daemon
@@ -68,6 +68,7 @@ def daemon(
     rank_devices: RankDevices = "",
     rank_listen: RankListen = "",
     rank_key: RankKey = "",
+    rank_decode: RankDecode = "auto",
     detach: Annotated[bool, typer.Option("--detach", help="Go on in the background.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End the running daemon.")] = False,
 ) -> None:
@@ -95,7 +96,12 @@ def daemon(
             chosen["engine"] = best_engine(chosen.get("device", "auto"), wishes, torch_build())
             typer.echo(f"{chosen['engine']} suits this machine best", err=True)
         own, others = rank_options(
-            chosen.get("device", "auto"), ranks, rank_devices, rank_listen, absolute(rank_key)
+            chosen.get("device", "auto"),
+            ranks,
+            rank_devices,
+            rank_listen,
+            absolute(rank_key),
+            decode=rank_decode,
         )
         config = DaemonConfig(**(chosen | {"device": own}), wishes=wishes, ranks=others, detach=detach)
     except SavedError as error:

@@ -38,6 +38,14 @@ RankKey = Annotated[
         help="The key file that they need (`limner ranks key`).", metavar="FILE", rich_help_panel=RANKS
     ),
 ]
+RankDecode = Annotated[
+    str,
+    typer.Option(
+        help="Which of them decodes: first (which encodes, too), last, or auto: where there is time for it.",
+        metavar="WHICH",
+        rich_help_panel=RANKS,
+    ),
+]
 
 
 def absolute(path: str) -> str:

@@ -83,4 +83,12 @@ def rank_line(rank: RankInfo) -> str:
     where = f"{rank.device} on {rank.machine}" if rank.machine else rank.device
     blocks = f"blocks {rank.first} to {rank.first + rank.blocks - 1}" if rank.blocks else "no blocks"
     shares = f"busy {rank.busy:.0%}, bubble {rank.bubble:.0%}, transfer {rank.transfer:.0%}"
-    return f"Rank {rank.rank}: {where}, {blocks}, {shares}, {rank.memory_bytes / 2**20:.0f} MiB"
+    codes = "".join(
+        f", {what} in {ms:.0f} ms" if ms else f", {what}"
+        for what, does, ms in (
+            ("encodes", rank.encodes, rank.encode_ms),
+            ("decodes", rank.decodes, rank.decode_ms),
+        )
+        if does
+    )
+    return f"Rank {rank.rank}: {where}, {blocks}{codes}, {shares}, {rank.memory_bytes / 2**20:.0f} MiB"

@@ -405,6 +405,10 @@ class RankInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bubble: Annotated[float, Meta(ge=0, le=1, description="waiting for something to compute")] = 0.0
     transfer: Annotated[float, Meta(ge=0, le=1, description="the rest: sending, receiving, deciding")] = 0.0
     memory_bytes: int = 0
+    encodes: Annotated[bool, Meta(description="frames become latents here")] = False
+    decodes: Annotated[bool, Meta(description="latents become frames here")] = False
+    encode_ms: Annotated[float, Meta(ge=0, description="of a chunk, beside all else; 0: not known")] = 0.0
+    decode_ms: Annotated[float, Meta(ge=0, description="of a chunk, beside all else; 0: not known")] = 0.0
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

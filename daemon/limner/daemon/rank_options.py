@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import msgspec
 
 MOST_RANKS = 16
+DecodeOn = Literal["auto", "first", "last"]
+DECODE_ON: tuple[DecodeOn, ...] = ("auto", "first", "last")
 DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,2})?")
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[\w.-]+):(\d{1,5})")
 
@@ -20,6 +23,8 @@ class RankOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """HOST:PORT at which ranks on other machines may join; empty: none may."""
     key: str = ""
     """The key file that they need."""
+    decode: DecodeOn = "auto"
+    """Which rank decodes: the worker itself, the last one, or where measured times say."""
 
     def __bool__(self) -> bool:
         """There are, or may be, other ranks."""
@@ -51,12 +56,19 @@ def kind_of(device: str) -> str:
     return device.partition(":")[0]
 
 
-def rank_options(device: str, ranks: int, devices: str, listen: str, key: str) -> tuple[str, RankOptions]:
+def rank_options(
+    device: str, ranks: int, devices: str, listen: str, key: str, *, decode: str = "auto"
+) -> tuple[str, RankOptions]:
     """Return the worker's own device and the other ranks, from what a user wrote.
 
     `ranks`: how many on this machine, 0: as many as `devices`, which is a list with commas, of all ranks, the
-    worker first. Raises ValueError.
+    worker first. `decode`: which of them does. Raises ValueError.
     """
+    place = next((one for one in DECODE_ON if one == decode), None)
+    if place is None:
+        raise ValueError(
+            f"the rank that decodes is {', '.join(DECODE_ON[:-1])} or {DECODE_ON[-1]}, not {decode!r}"
+        )
     named = tuple(part.strip() for part in devices.split(",")) if devices else ()
     if ranks < 0 or ranks > MOST_RANKS:
         raise ValueError(f"there can be 1 to {MOST_RANKS} ranks, not {ranks}")
@@ -66,7 +78,9 @@ def rank_options(device: str, ranks: int, devices: str, listen: str, key: str) -
         if device not in ("cpu", "auto"):
             raise ValueError(f"say which devices the {ranks} ranks have, such as cuda:0,cuda:1")
         named = ("cpu",) * ranks
-    options = checked(RankOptions(devices=named[1:], listen=listen, key=key))
+    options = checked(RankOptions(devices=named[1:], listen=listen, key=key, decode=place))
+    if place != "auto" and not options:
+        raise ValueError(f"there is one rank only: {decode!r} is for several (--ranks, --rank-devices)")
     checked(RankOptions(devices=named[:1]))
     if len({kind_of(one) for one in named}) > 1:
         raise ValueError(f"all ranks are cards, or all are processors, not {devices}")

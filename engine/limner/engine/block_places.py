@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from limner.engine.blocks import RankCost, Split, best_split, stages_ms
@@ -27,16 +27,26 @@ class Places:
         return max(stages_ms(self.split, self.costs))
 
 
-def best_places(layers: int, ranks: int, cost_of: CostOf, transfer_ms: float = 0.0) -> Places:
+def best_places(
+    layers: int,
+    ranks: int,
+    cost_of: CostOf,
+    transfer_ms: float = 0.0,
+    *,
+    encoders: Iterable[int] | None = None,
+    decoders: Iterable[int] | None = None,
+) -> Places:
     """Return the places with the shortest period; of those, the ones whose next busiest ranks are least busy.
 
     Encoder and decoder are one rank's each, for they remember; every pair of ranks is tried, so a slow card
-    may get the autoencoder alone. Raises `ValueError` where no place leaves enough memory for the blocks.
+    may get the autoencoder alone. `encoders`, `decoders`: ranks that may; None: all. Raises `ValueError`
+    where no place leaves enough memory for the blocks.
     """
+    may_encode, may_decode = (range(ranks) if may is None else sorted(may) for may in (encoders, decoders))
     found: list[tuple[list[float], Places]] = []
     problem: ValueError | None = None
-    for encodes in range(ranks):
-        for decodes in range(ranks):
+    for encodes in may_encode:
+        for decodes in may_decode:
             costs = tuple(cost_of(rank, rank == encodes, rank == decodes) for rank in range(ranks))
             try:
                 split = best_split(layers, costs, transfer_ms)

@@ -10,8 +10,10 @@ from functools import partial
 from typing import Any
 
 import torch
+from msgspec import structs
 
 from limner.daemon.protocol import RankInfo
+from limner.daemon.rank_options import DecodeOn
 from limner.engine.blocks import RankCost, Split, best_split
 from limner.engine.config import ModelConfig
 from limner.engine.errors import EngineError
@@ -21,6 +23,7 @@ from limner.engine.pipeline.engine import PipelineEngine
 from limner.engine.pipeline.group import Alone, Group, Meeting, Transport, join, open_store
 from limner.engine.pipeline.ring import PipelineError, Ring
 from limner.worker.crew.crew import Crew
+from limner.worker.crew.deciding import Deciding
 from limner.worker.crew.figures import with_times
 from limner.worker.crew.formation import Formation, RankProcess
 from limner.worker.link import memory_bytes
@@ -37,12 +40,23 @@ STEADY_S = 1.0
 class CrewEngine(PipelineEngine):
     """A PipelineEngine whose ring is always one of ranks that live, or is being waited for."""
 
-    def __init__(self, config: ModelConfig, weights: Weights, *, crew: Crew, address: str, **options: Any):
-        """`crew`: this engine's from now on; closed with it. `address`: own, that all ranks reach."""
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Weights,
+        *,
+        crew: Crew,
+        address: str,
+        decode: DecodeOn = "auto",
+        **options: Any,
+    ) -> None:
+        """`crew`: this engine's from now on; closed with it. `address`: own, that all ranks reach. `decode`:
+        which rank does."""
         self._state = threading.Condition()
         self._is_whole = False
         self._look = threading.Event()
         self._crew, self._address = crew, address
+        self._decode = Deciding(decode)
         self.threads_each: int = options.get("threads") or 1
         self._store = open_store(address)
         self._formation: Formation | None = None
@@ -112,9 +126,13 @@ class CrewEngine(PipelineEngine):
         except RuntimeError:
             # The thread that drives has just heard of another rank; the next report will know.
             times = {}
-        own = RankInfo(rank=0, pid=os.getpid(), device=_own_name(self.device), memory_bytes=memory_bytes())
+        decodes = watch.placer.rank
+        own = RankInfo(
+            rank=0, encodes=True, pid=os.getpid(), device=_own_name(self.device), memory_bytes=memory_bytes()
+        )
         others = [self._info(rank, one) for rank, one in enumerate(formation.ranks, 1)]
-        return RanksNow(self.news, [with_times(one, times.get(one.rank)) for one in (own, *others)])
+        ranks = [structs.replace(one, decodes=one.rank == decodes) for one in (own, *others)]
+        return RanksNow(self.news, [with_times(one, times.get(one.rank)) for one in ranks])
 
     def _info(self, rank: int, process: RankProcess) -> RankInfo:
         hello, beat = process.hello, self._crew.beat_of(process.peer)
@@ -186,11 +204,17 @@ class CrewEngine(PipelineEngine):
         group = self._joined(formation)
         formation.attach(group.abort)
         split = self._split(formation.size)
-        log.info("generation %d: blocks %s", formation.number, split)
+        decodes = self._decode.rank_in(formation)
+        log.info("generation %d: blocks %s, rank %d decodes", formation.number, split, decodes)
         ring = self.join(
-            formation, group, split, is_ended=lambda: formation.is_over or self._closing.is_set()
+            formation,
+            group,
+            split,
+            decodes=decodes,
+            is_ended=lambda: formation.is_over or self._closing.is_set(),
         )
         self.watch.on_times = partial(self._note, formation)
+        self.watch.places.is_on = self._decode.is_free
         ring.do(lambda: torch.set_num_threads(self.threads_each))
 
     def _note(self, formation: Formation, times: Times) -> None:
@@ -236,6 +260,8 @@ class CrewEngine(PipelineEngine):
         self._crew.disband()
         self._ring.close()
         self._ring = None
+        if self._formation is not None:
+            self._decode.was_on(self._formation, self.watch.placer.rank)
 
 
 def _own_name(device: torch.device) -> str:

@@ -13,7 +13,9 @@ def with_times(info: RankInfo, times: Times | None) -> RankInfo:
     if times is None:
         return info
     spent_ms = max(times.spent_ms, 1e-9)
-    busy = min(1.0, times.busy_ms / spent_ms)
+    coded = {one.what: one for one in times.coded}
+    # Forwards and coding run beside one another.
+    busy = min(1.0, (times.busy_ms + sum(one.busy_ms for one in times.coded)) / spent_ms)
     bubble = min(1.0 - busy, times.waiting_ms / spent_ms)
     return structs.replace(
         info,
@@ -22,4 +24,6 @@ def with_times(info: RankInfo, times: Times | None) -> RankInfo:
         busy=round(busy, 3),
         bubble=round(bubble, 3),
         transfer=round(1.0 - busy - bubble, 3),
+        encode_ms=round(coded["encode"].ms, 2) if "encode" in coded else 0.0,
+        decode_ms=round(coded["decode"].ms, 2) if "decode" in coded else 0.0,
     )

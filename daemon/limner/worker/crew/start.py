@@ -72,7 +72,15 @@ def crew_engine(
     try:
         address = host_of(f"tcp://{ranks.listen}") if ranks.listen else LOOPBACK
         engine = CrewEngine(
-            config, weights, crew=crew, address=address, device=device, dtype=dtype, threads=each, **options
+            config,
+            weights,
+            crew=crew,
+            address=address,
+            decode=ranks.decode,
+            device=device,
+            dtype=dtype,
+            threads=each,
+            **options,
         )
     except BaseException:
         crew.close()

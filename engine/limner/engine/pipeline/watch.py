@@ -16,6 +16,7 @@ from limner.engine.pipeline.first import FirstRank
 from limner.engine.pipeline.moving import Mover
 from limner.engine.pipeline.placing import Placer
 from limner.engine.pipeline.ring import POLL_S, PipelineError
+from limner.engine.pipeline.watch_places import PlaceWatch
 
 log = logging.getLogger(__name__)
 _GUESSED_MS = 1.0
@@ -37,6 +38,7 @@ class Watch:
         placer: Placer,
     ) -> None:
         self.mover, self.placer = Mover(first, split, block_of), placer
+        self.places = PlaceWatch(placer)
         self.balancing = True
         self.costs: tuple[RankCost, ...] = tuple(RankCost(_GUESSED_MS) for _ in split)
         """What is known of the ranks; whoever knows their memory says it here, before anything is painted."""
@@ -119,6 +121,9 @@ class Watch:
             # their way. Beside one another on a device with room for both, it is not.
             fixed_ms=tuple(0.0 for _ in ranks),
         )
-        self._balance = balance(self._balance or begin(split, self.costs), report)
+        known = self._balance or begin(split, self.costs)
+        wanted = self.places.weigh(now_s, times, known.costs, split[-1][1])
+        # Blocks that go with decoding: what was measured until now says nothing of them afterwards.
+        self._balance = balance(known, report) if wanted is None else begin(wanted, known.costs)
         if self._balance.split != split:
             self.mover.want(self._balance.split)
