@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from torch import Tensor, nn
 
 from limner.engine.config import ModelConfig
 from limner.engine.model import Model
+from limner.engine.pipeline import decode_lane
+from limner.engine.pipeline.decode_lane import DecodeLane
 from limner.engine.pipeline.decoders import Decoders, moving_layout
 from limner.engine.pipeline.part_vae import VaeFiles
 
@@ -85,3 +89,33 @@ def test_another_one_goes_on_where_it_was(model: Model, files: VaeFiles, seen: i
     there.unpack(SIZED, packet_B)
     for chunk in rest:
         assert torch.equal(there.push(STREAM, chunk, begins=False), here.push(STREAM, chunk, begins=False))
+
+
+def test_a_lane_that_does_not_get_on_is_noticed(files: VaeFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode_lane, "STUCK_S", 0.05)
+    faults: list[BaseException] = []
+    lane, held, fault = DecodeLane(Decoders(files), faults.append), threading.Event(), ValueError("no such")
+
+    def fail() -> None:
+        raise fault
+
+    def hang() -> None:
+        lane.clock()
+        held.wait()
+
+    for _ in range(20):
+        lane.do(lane.clock)
+    lane.do(fail)
+    lane.do(hang)
+    deadline = time.monotonic() + 10.0
+
+    def is_stuck() -> bool:
+        return lane.is_stuck
+
+    while not is_stuck():
+        assert time.monotonic() < deadline, "it hangs, and nobody knows"
+        time.sleep(0.01)
+    held.set()
+    lane.close()
+    assert not is_stuck()
+    assert faults == [fault], "and went on after it"
