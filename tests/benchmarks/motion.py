@@ -91,7 +91,9 @@ def measure(engine: Engine, clip: Frames, settings: StreamSettings) -> Halves:
 def broken_bars(style: str, off: Halves, on: Halves) -> list[str]:
     """What the controller makes worse, or no better, a sentence each."""
     sharper = on.still_detail >= off.still_detail * (1 + LEAST_GAIN)
-    cleaner = on.fast_ghost <= off.fast_ghost - LEAST_GAIN * abs(off.fast_ghost)
+    # Below 0 there is no ghost to take away: then it must only not be further from 0 than before.
+    less = abs(off.fast_ghost) * (1 - LEAST_GAIN if off.fast_ghost > 0 else 1)
+    cleaner = abs(on.fast_ghost) <= less
     checks = (
         (sharper, "still half", "detail", off.still_detail, on.still_detail),
         (cleaner, "fast half", "ghost", off.fast_ghost, on.fast_ghost),

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from limner.engine.clock import StageClock
 from limner.engine.cuts import CutDetector, aligned, is_early
+from limner.engine.detail import DetailNoise
 from limner.engine.dit.context import TextContext
 from limner.engine.errors import SettingsError, StateError
 from limner.engine.flights import Texts
@@ -52,7 +53,7 @@ class EncodeStage:
         self._settings = self._wanted = settings
         self._index = 0
         self._motion = MotionController(self._config.noise)
-        self._noise = noise
+        self._noise, self._detail = noise, DetailNoise(self._config.noise, model.vae)
         self._text = TextStage(model, settings)
         self._cuts = CutDetector()
         self._follower = Follower()
@@ -151,12 +152,15 @@ class EncodeStage:
     def _noised(self, latents_TCHW: Tensor, strength: Tensor, text: TextContext) -> NoisedChunk:
         settings, schedule = self._painting, self._config.schedule
         sigmas_N = step_sigmas(schedule, strength, settings.steps)
+        latents_TCHW = latents_TCHW.float()
         noise = self._noise.draw(latents_TCHW.shape, seed=settings.seed, chunk=self._index, step=0)
+        if settings.motion_aware:
+            noise = self._detail.push(noise, latents_TCHW, self._motion.motion)
         return NoisedChunk(
             index=self._index,
             revision=settings.revision,
             strength=strength,
-            x_TCHW=add_noise(latents_TCHW.float(), noise, sigmas_N[0]),
+            x_TCHW=add_noise(latents_TCHW, noise, sigmas_N[0]),
             sigmas_N=sigmas_N,
             told_N=told_sigmas(schedule, sigmas_N),
             text=text,

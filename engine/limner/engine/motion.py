@@ -22,7 +22,7 @@ from limner.engine.noise import NoiseConfig
 from limner.engine.state import StreamState
 from limner.engine.types import MOST_WINDOW_FRAMES, StreamSettings
 
-_REMEMBERED = ("last_1CHW", "motion_W", "smooth", "share")
+_REMEMBERED = ("last_1CHW", "motion_W", "smooth", "share", "motion")
 
 
 def motion_of(frames_TCHW: Tensor, full: float, still: float = 0.0) -> Tensor:
@@ -51,6 +51,14 @@ class MotionController:
         self._motion_W: Tensor | None = None
         self._smooth: Tensor | None = None
         self._share: Tensor | None = None
+        self._motion: Tensor | None = None
+
+    @property
+    def motion(self) -> Tensor:
+        """How fast the last chunk moves, 0..1, smoothed as its share is; 0-d, on the frames' device."""
+        if self._motion is None:
+            raise ValueError("nothing has been pushed yet")
+        return self._motion
 
     def push(self, frames_TCHW: Tensor, settings: StreamSettings) -> Tensor:
         """The chunk's strength in 0..1, a 0-d float32 tensor on the frames' device.
@@ -59,14 +67,17 @@ class MotionController:
         motion is still watched.
         """
         motion_W = self._watched(frames_TCHW)
-        self._smooth = self._smoothed(motion_W, settings)
+        largest = motion_W[-settings.motion_window :].max()
+        share = share_of(largest, low=settings.motion_low, high=settings.motion_high)
+        self._smooth = _smoothed(share, self._smooth, settings)
+        self._motion = _smoothed(largest, self._motion, settings)
         self._share = _settled(self._smooth, self._share, settings.motion_hysteresis)
         share = self._share if settings.motion_aware else torch.ones_like(self._share)
         return (settings.strength * share).clamp(0.0, 1.0)
 
     def reset(self) -> None:
         """The next chunk is the first of a stream."""
-        self._last_1CHW = self._motion_W = self._smooth = self._share = None
+        self._last_1CHW = self._motion_W = self._smooth = self._share = self._motion = None
 
     def state(self) -> StreamState:
         """What it remembers; nothing before the first chunk."""
@@ -95,10 +106,9 @@ class MotionController:
         self._motion_W = torch.cat([before, motion_T])[-MOST_WINDOW_FRAMES:]
         return self._motion_W
 
-    def _smoothed(self, motion_W: Tensor, settings: StreamSettings) -> Tensor:
-        largest = motion_W[-settings.motion_window :].max()
-        share = share_of(largest, low=settings.motion_low, high=settings.motion_high)
-        return share if self._smooth is None else torch.lerp(share, self._smooth, settings.motion_smoothing)
+
+def _smoothed(now: Tensor, before: Tensor | None, settings: StreamSettings) -> Tensor:
+    return now if before is None else torch.lerp(now, before, settings.motion_smoothing)
 
 
 def _settled(share: Tensor, in_force: Tensor | None, hysteresis: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which noise: seeded, fresh or one field for the whole stream. How much of it: see motion.py."""
+"""Which noise: seeded, fresh or one field for the whole stream. How much: motion.py; with what: detail.py."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from limner.engine.errors import ConfigError
 
+MOST_DETAIL = 10.0
 _64_BITS = 2**64 - 1
 
 
@@ -26,6 +27,13 @@ class NoiseConfig:
     """Such a difference that counts as none yet: the noise of a camera is no motion. 0 to less than
     `motion_full`. Reference: 0."""
 
+    detail_still: float = 0.0
+    """How much of the picture's fine detail the noise holds while nothing moves, 0..10: a model that gives
+    back less of it the more noise there is keeps it so. 0: none (flow matching). See detail.py."""
+    detail_moving: float = 0.0
+    """How much the noise holds at full motion of what changes within a latent frame, 0..10: what a model
+    loses of that is seen as ghosts of earlier frames. 0: none (flow matching)."""
+
     def __post_init__(self) -> None:
         if self.kind not in ("fresh", "static"):
             raise ConfigError(f"noise.kind is {self.kind!r}; it must be 'fresh' or 'static'")
@@ -36,6 +44,9 @@ class NoiseConfig:
                 f"noise.motion_still is {self.motion_still}; it must be at least 0 and less than"
                 f" noise.motion_full ({self.motion_full})"
             )
+        for name in ("detail_still", "detail_moving"):
+            if not 0 <= getattr(self, name) <= MOST_DETAIL:
+                raise ConfigError(f"noise.{name} is {getattr(self, name)}; it must be in 0..{MOST_DETAIL:g}")
 
 
 class NoiseSource:
