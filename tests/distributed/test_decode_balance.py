@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 from dataclasses import dataclass, field
 
 import pytest
+import torch
 
 from limner.engine.blocks import RankCost, counts_of, stages_ms
-from limner.engine.decode_balance import FEW, LASTING_S, SETTLE_S, Look, Placing, begin, place, unscaled
+from limner.engine.clock import StageClock
+from limner.engine.decode_balance import FEW, LASTING_S, SETTLE_S, Look, Placing, begin, place
 from limner.engine.pipeline.commands import Coded, Times
+from limner.engine.pipeline.timing import StageTimes, WorkClock
 from limner.engine.pipeline.watch_places import look_at
 from limner.worker.crew.deciding import Deciding
 from limner.worker.crew.formation import Formation, RankProcess
@@ -119,32 +124,58 @@ def test_who_holds_no_block_is_not_taken_for_the_fastest() -> None:
 # ---- from the ranks' reports
 
 
-def times_of(rank: int, held: int, busy_ms: float, coded: tuple[Coded, ...] = ()) -> Times:
+def times_of(rank: int, held: int, work_ms: float, coded: tuple[Coded, ...] = ()) -> Times:
     return Times(
         rank=rank,
         held=tuple(range(held)),
         forwards=4,
-        compute_ms=busy_ms / 4,
-        busy_ms=busy_ms,
+        compute_ms=3 * work_ms,
+        work_ms=work_ms,
+        busy_ms=12 * work_ms,
         waiting_ms=0.0,
         spent_ms=250.0,
         coded=coded,
     )
 
 
-def test_what_ran_beside_one_another_is_not_counted_twice() -> None:
-    """Two things at once on a device that is full look twice as long as they are."""
-    encode = Coded(what="encode", chunks=2, ms=50.0, busy_ms=100.0)
-    decode = Coded(what="decode", chunks=2, ms=125.0, busy_ms=250.0)
-    look = look_at(1.0, [times_of(0, 4, 150.0, (encode,)), times_of(1, 2, 250.0, (decode,))])
+def test_a_look_is_what_several_reports_say_together() -> None:
+    """One alone may have no chunk in it. What ran beside one another is not counted twice: `work_ms` is."""
+    encode = Coded(what="encode", chunks=2, ms=90.0, work_ms=50.0, busy_ms=180.0)
+    decode = Coded(what="decode", chunks=2, ms=125.0, work_ms=60.0, busy_ms=250.0)
+    reports = [
+        (times_of(0, 4, 10.0, (encode,)), times_of(1, 2, 4.0)),
+        (times_of(0, 4, 14.0), times_of(1, 2, 4.0, (decode,))),
+    ]
+    look = look_at(1.0, reports)
     assert look is not None
-    assert look.blocks_ms == pytest.approx((150 / 16, 250 / 8 / 2))
-    assert (look.encode_ms, look.decode_ms, look.steps) == pytest.approx((50.0, 62.5, 2.0))
-    assert unscaled(0.0, 250.0) == 1.0
+    assert look.blocks_ms == pytest.approx((3.0, 2.0))
+    assert (look.encode_ms, look.decode_ms, look.steps) == pytest.approx((50.0, 60.0, 4.0))
+    assert look_at(1.0, reports[:1]) is None
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_work_is_what_the_thread_took_whoever_else_ran(is_alone: bool) -> None:
+    device, times = torch.device("cpu"), StageTimes(0)
+    over = threading.Event()
+    other = threading.Thread(target=lambda: [None for _ in iter(over.is_set, True)])
+    if not is_alone:
+        other.start()
+    clock, work = StageClock(device), WorkClock(device)
+    while (worked_ms := work.ms()) is not None and worked_ms < 20:
+        pass
+    times.computed(clock.lap(), work)
+    over.set()
+    time.sleep(REPORT_S)
+    report = times.due([0])
+    assert report is not None
+    assert 20 <= report.work_ms < 30, report
+    if not is_alone:
+        other.join()
+        assert report.compute_ms > 1.3 * report.work_ms, "both ran: it took longer than its work"
 
 
 def test_without_a_chunk_there_is_nothing_to_say() -> None:
-    assert look_at(1.0, [times_of(0, 4, 100.0), times_of(1, 4, 100.0)]) is None
+    assert look_at(1.0, [(times_of(0, 4, 100.0), times_of(1, 4, 100.0))]) is None
 
 
 # ---- from generation to generation

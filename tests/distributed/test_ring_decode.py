@@ -21,6 +21,7 @@ from limner.engine.blocks import Split
 from limner.engine.clock import NO_TIME
 from limner.engine.engine import Engine
 from limner.engine.overlap import OverlappedStream
+from limner.engine.pipeline import watch_places
 from limner.engine.pipeline.decoders import Decoders, Sized
 from limner.engine.pipeline.denoiser import PipelinedDenoiser
 from limner.engine.pipeline.lanes import PipelineLanes
@@ -147,6 +148,7 @@ def test_it_goes_by_itself_to_where_there_is_time(
         monkeypatch.setattr(decode_balance, name, value)
     monkeypatch.setattr(StreamingEncoder, "push", slowed(StreamingEncoder.push, 0.04))
     monkeypatch.setattr(Decoders, "push", slowed(Decoders.push, 0.06))
+    monkeypatch.setattr(watch_places, "TOGETHER_S", 0.5)
     watch.balancing = watch.places.is_on = True
     got: list[Painted] = []
     try:
@@ -166,10 +168,12 @@ def test_it_goes_by_itself_to_where_there_is_time(
 
 
 def slowed(push: Callable[..., Tensor], seconds: float) -> Callable[..., Tensor]:
-    """The same, later."""
+    """The same, with more work."""
 
     def slow(*args: Any, **options: Any) -> Tensor:
-        time.sleep(seconds)
+        end_s = time.thread_time() + seconds
+        while time.thread_time() < end_s:
+            pass
         return push(*args, **options)
 
     return slow

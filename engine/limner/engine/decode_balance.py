@@ -89,14 +89,6 @@ def place(
     )
 
 
-def unscaled(busy_ms: float, spent_ms: float) -> float:
-    """Return by how much times on a device are too long, for what ran beside it: a factor, at most 1.
-
-    `busy_ms`: all that was measured on it, one beside another. It worked for `spent_ms` at the most.
-    """
-    return min(1.0, spent_ms / busy_ms) if busy_ms > 0 else 1.0
-
-
 def _better(state: Placing, costs: Sequence[RankCost], layers: int, unable: Collection[int]) -> Places | None:
     """Return the best places, if they are worth the move."""
     known = _costs(state, costs)

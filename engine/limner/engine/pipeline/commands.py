@@ -208,6 +208,8 @@ class Coded(_Message, frozen=True, kw_only=True):
     chunks: int
     ms: float
     """The median of a chunk."""
+    work_ms: float = 0.0
+    """As in `Times`; on a card also with what else was done beside it."""
     busy_ms: float
     """Of all chunks together."""
     spans_us: tuple[tuple[int, int], ...] = ()
@@ -223,6 +225,8 @@ class Times(_Message, frozen=True, kw_only=True):
     forwards: int
     compute_ms: float
     """The median of a forward through its blocks; 0 when there was none."""
+    work_ms: float = 0.0
+    """Of one forward without what else was done beside it, as far as that can be known."""
     busy_ms: float
     """In computing, of all that time."""
     waiting_ms: float

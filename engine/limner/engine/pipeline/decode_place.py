@@ -32,6 +32,7 @@ from limner.engine.pipeline.link import (
     receiving_queue,
 )
 from limner.engine.pipeline.packets import Layout, frames_layout, latents_layout
+from limner.engine.pipeline.timing import WorkClock
 from limner.engine.queues import Mark, Queue
 from limner.engine.types import CleanChunk, Decoded
 
@@ -153,13 +154,13 @@ class DecodePlace:
             try:
                 lane.queue.after(mark)
                 lane.queue.use([clean.latents_TCHW])
-                clock = lane.clock()
+                clock, work = lane.clock(), WorkClock(lane.decoders.files.device)
                 frames_TCHW = lane.decoders.push(stream, clean.latents_TCHW, begins=clean.is_cut)
                 spent = clock.lap()
             except BaseException as fault:  # It belongs to who waits for the chunk.
                 done.set_exception(fault)
                 return
-            self._first.times.coded("decode", spent)
+            self._first.times.coded("decode", spent, work)
             made = Decoded(
                 frames_TCHW=frames_TCHW, ready=lane.queue.mark(), spent=spent, denoised_s=denoised_s
             )

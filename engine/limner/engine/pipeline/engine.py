@@ -30,6 +30,7 @@ from limner.engine.pipeline.part_vae import VaeFiles
 from limner.engine.pipeline.placing import Placer
 from limner.engine.pipeline.ring import PipelineError, Ring
 from limner.engine.pipeline.stage import Stage
+from limner.engine.pipeline.timing import WorkClock
 from limner.engine.pipeline.watch import Watch
 from limner.engine.queues import queues_of
 from limner.engine.types import NoisedChunk
@@ -107,10 +108,10 @@ class PipelineEngine(Engine):
         else:
             self.decoders.let_go()
 
-    def note_encoded(self, chunk: NoisedChunk) -> None:
+    def note_encoded(self, chunk: NoisedChunk, work: WorkClock) -> None:
         """A chunk was encoded: for the reports of rank 0. For any thread."""
         if (ring := self._ring) is not None:
-            ring.first.times.coded("encode", chunk.encoded)
+            ring.first.times.coded("encode", chunk.encoded, work)
 
     def rebalance(self, split: Split) -> None:
         """Bring the ranks to this split while streams paint; see `Watch` for when it is reached."""

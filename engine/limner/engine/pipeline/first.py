@@ -35,7 +35,7 @@ from limner.engine.pipeline.packets import (
 from limner.engine.pipeline.stage import Stage, copied
 from limner.engine.pipeline.stage_cache import StageCache
 from limner.engine.pipeline.texts import EmbeddedText
-from limner.engine.pipeline.timing import StageTimes
+from limner.engine.pipeline.timing import StageTimes, WorkClock
 from limner.engine.queues import Queue
 
 
@@ -138,11 +138,11 @@ class FirstRank:
     def _own_blocks(self, command: c.Forward, course: Course, x_RTCHW: Tensor, told_R: Tensor) -> Flow:
         """Rank 0's part of a forward: what it leaves to the next rank."""
         dit, row = self.stage.dit, command.row
-        clock = StageClock(dit.device)
+        clock, work = StageClock(dit.device), WorkClock(dit.device)
         flow = dit.entered(x_RTCHW.to(dit.dtype), told_R[:, None].expand(-1, command.frames))
         x_RND = self.stage.forward(command.stream, row, command.text, command.frames, flow)
         course.window.keep(range(row, row + 1), x_RTCHW, told_R)
-        self.times.computed(clock.lap())
+        self.times.computed(clock.lap(), work)
         return dataclasses.replace(flow, x_RND=x_RND)
 
     def _send(self, layout: Layout, flow: Flow, likeness: Tensor | None) -> None:

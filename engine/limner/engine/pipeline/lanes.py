@@ -21,6 +21,7 @@ from limner.engine.frames import Uploaded, Uploader
 from limner.engine.painting import Painting
 from limner.engine.pipeline.denoiser import PipelinedDenoiser
 from limner.engine.pipeline.engine import PipelineEngine
+from limner.engine.pipeline.timing import WorkClock
 from limner.engine.queues import Mark, queues_of
 from limner.engine.stream import Stream, denoised
 from limner.engine.types import CleanChunk, NoisedChunk, Painted
@@ -45,6 +46,8 @@ class PipelineLanes:
         self._flying: set[Future[list[CleanChunk]]] = set()
         self._landed = threading.Condition()
         self._landed_s = 0.0
+        self._finish_ms = 0.0
+        """That the last chunk took to be steadied and scaled."""
         engine.ring.do(lambda: torch.set_num_threads(threads))
 
     @property
@@ -85,6 +88,8 @@ class PipelineLanes:
     def _encode(
         self, stream: Stream, frames: Tensor | Uploaded, here: Mark, painted: Future[Painted | None]
     ) -> None:
+        # What is finished on this lane is rank 0's work as well, wherever decoding is.
+        work = WorkClock(self._engine.device, more_ms=self._finish_ms)
         try:
             self._encoding.after(here)
             self._encoding.use(tensors_in(frames))
@@ -96,7 +101,7 @@ class PipelineLanes:
         except BaseException as fault:  # Whatever it is, it belongs to who waits for the chunk.
             painted.set_exception(fault)
             return
-        self._engine.note_encoded(chunk)
+        self._engine.note_encoded(chunk, work)
         with self._landed:
             self._flying.add(done)
         entered_s = time.perf_counter()
@@ -126,6 +131,7 @@ class PipelineLanes:
         painted: Future[Painted | None],
     ) -> None:
         chunk, clean, entered_s = what
+        work = WorkClock(self._engine.device)
         try:
             out = denoised(chunk, clean, self._denoising_span(clean, entered_s))
             for one in clean:
@@ -137,6 +143,7 @@ class PipelineLanes:
         except BaseException as fault:  # As above.
             painted.set_exception(fault)
             return
+        self._finish_ms = work.ms() or 0.0
         self._finishing.submit(_hand_out, painting, painted)
 
     def _denoising_span(self, clean: list[CleanChunk], entered_s: float) -> Span:

@@ -40,7 +40,7 @@ from limner.engine.pipeline.packets import (
 )
 from limner.engine.pipeline.part_dit import BlockFiles
 from limner.engine.pipeline.stage import Stage, copied
-from limner.engine.pipeline.timing import REPORT_S, StageTimes
+from limner.engine.pipeline.timing import REPORT_S, StageTimes, WorkClock
 from limner.engine.queues import queues_of
 
 _LISTEN_S = 0.1
@@ -177,9 +177,9 @@ class _Serving:
             config, dit.dtype, frames=command.frames, tokens=cache.tokens, likeness=command.likeness
         )
         packet = FlowPacket.over(layout, packet_B)
-        clock = StageClock(dit.device)
+        clock, work = StageClock(dit.device), WorkClock(dit.device)
         x_RND = stage.forward(command.stream, command.row, command.text, command.frames, packet.flow)
-        self._times.computed(clock.lap())
+        self._times.computed(clock.lap(), work)
         if packet.likeness_TX2L is not None and stage.layers:
             likeness = cache.likeness(command.row, command.frames)
             packet.likeness_TX2L[..., stage.layers] = likeness

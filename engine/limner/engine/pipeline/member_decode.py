@@ -23,7 +23,7 @@ from limner.engine.pipeline.link import (
     Transport,
 )
 from limner.engine.pipeline.packets import frames_layout, latents_layout
-from limner.engine.pipeline.timing import StageTimes
+from limner.engine.pipeline.timing import StageTimes, WorkClock
 from limner.engine.queues import Queue
 
 
@@ -103,10 +103,10 @@ class MemberDecoding:
         lane, channels = self._lane, self.decoders.files.channels
         layout = latents_layout(channels, self.decoders.files.dtype, frames=command.frames, size=command.size)
         packet_B = arriving.wait()
-        clock = lane.clock()
+        clock, work = lane.clock(), WorkClock(self.decoders.files.device)
         latents_TCHW = layout.views(packet_B)[0]
         frames_TCHW = self.decoders.push(command.stream, latents_TCHW, begins=command.begins)
-        self._times.coded("decode", clock.lap())
+        self._times.coded("decode", clock.lap(), work)
         self._buffers.give(packet_B, lane.queue)
         if not command.shows:
             return

@@ -7,6 +7,8 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+import torch
+
 from limner.engine.clock import Mark, Span
 from limner.engine.pipeline.commands import Coded, Coding, Times
 
@@ -15,8 +17,26 @@ REPORT_S = 0.25
 _UNFINISHED = 2
 """Of the newest forwards a device may still be at work, so they are counted in the next report."""
 
+_ALONE = 0.2
+"""Of forwards on a device, this share took no longer than one with nothing beside it takes."""
+
 _MOST_SPANS = 200
 """In a report, which has to stay small."""
+
+
+class WorkClock:
+    """What a thread's work takes by itself, whoever else wants the processor. Of no use on other devices."""
+
+    def __init__(self, device: torch.device, more_ms: float = 0.0) -> None:
+        """`more_ms`: of work that belongs to it, and was done before."""
+        self._began_s = time.thread_time() if device.type == "cpu" else None
+        self._more_ms = more_ms
+
+    def ms(self) -> float | None:
+        """Since it was made, on the thread that made it; None: the device does the work."""
+        if self._began_s is None:
+            return None
+        return (time.thread_time() - self._began_s) * 1000 + self._more_ms
 
 
 class StageTimes:
@@ -30,18 +50,29 @@ class StageTimes:
         self._anchor: tuple[Mark, float] | None = None
         """A mark of the device, and the host's clock then."""
         self._coded: dict[Coding, deque[Span]] = {"encode": deque(), "decode": deque()}
+        self._worked: dict[Coding | None, deque[float]] = {
+            None: deque(),
+            "encode": deque(),
+            "decode": deque(),
+        }
 
-    def computed(self, span: Span) -> None:
-        """A forward was in the blocks for so long."""
+    def computed(self, span: Span, work: WorkClock | None = None) -> None:
+        """A forward was in the blocks for so long. `work`: begun with it."""
+        self._note_work(None, work)
         if self._anchor is None:
             self._anchor = span.start, time.perf_counter()
         self._spans.append(span)
 
-    def coded(self, what: Coding, span: Span) -> None:
-        """A chunk was encoded or decoded. For any thread."""
+    def coded(self, what: Coding, span: Span, work: WorkClock | None = None) -> None:
+        """A chunk was encoded or decoded. For any thread; `work` is of the one that did it."""
+        self._note_work(what, work)
         if self._anchor is None:
             self._anchor = span.start, time.perf_counter()
         self._coded[what].append(span)
+
+    def _note_work(self, what: Coding | None, work: WorkClock | None) -> None:
+        if work is not None and (ms := work.ms()) is not None:
+            self._worked[what].append(ms)
 
     def waited(self, seconds: float) -> None:
         """There was nothing to compute with for so long."""
@@ -59,6 +90,7 @@ class StageTimes:
             held=tuple(held),
             forwards=len(lengths_ms),
             compute_ms=statistics.median(lengths_ms) if lengths_ms else 0.0,
+            work_ms=self._work(None, lengths_ms),
             busy_ms=sum(lengths_ms),
             waiting_ms=self._waiting_s * 1000,
             spent_ms=(now_s - self._since_s) * 1000,
@@ -75,9 +107,18 @@ class StageTimes:
             what=what,
             chunks=len(spans),
             ms=statistics.median(lengths_ms) if lengths_ms else 0.0,
+            work_ms=self._work(what, lengths_ms),
             busy_ms=sum(lengths_ms),
             spans_us=_spans_us(spans[:_MOST_SPANS], self._anchor),
         )
+
+    def _work(self, what: Coding | None, lengths_ms: list[float]) -> float:
+        """What one of these took by itself."""
+        worked = self._worked[what]
+        works_ms = [worked.popleft() for _ in range(len(worked))]
+        if works_ms:
+            return statistics.median(works_ms)
+        return sorted(lengths_ms)[int(_ALONE * len(lengths_ms))] if lengths_ms else 0.0
 
 
 def _finished(spans: deque[Span]) -> list[Span]:
