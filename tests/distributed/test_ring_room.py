@@ -39,6 +39,8 @@ class Rank0:
 class Still:
     """Decoding, which goes nowhere."""
 
+    rank = 0
+
     def look(self) -> None:
         pass
 
