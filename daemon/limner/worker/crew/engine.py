@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -60,6 +61,8 @@ class CrewEngine(PipelineEngine):
         self.threads_each: int = options.get("threads") or 1
         self._store = open_store(address)
         self._formation: Formation | None = None
+        self._watched: Formation | None = None
+        """That `watch` is of."""
         self._since_s = 0.0
         self._closing = threading.Event()
         self.fatal: BaseException | None = None
@@ -121,12 +124,13 @@ class CrewEngine(PipelineEngine):
         formation, watch = self._formation, getattr(self, "watch", None)
         if formation is None or watch is None:
             return RanksNow(self.news)
-        try:
-            times = {one.rank: one for one in watch.newest()}
-        except RuntimeError:
-            # The thread that drives has just heard of another rank; the next report will know.
-            times = {}
-        decodes = watch.placer.rank
+        times: dict[int, Times] = {}
+        decodes = None
+        if formation is self._watched:  # Else they are gathering: the watch is that of ranks before.
+            # When the thread that drives has just heard of another rank, the next report will know.
+            with contextlib.suppress(RuntimeError):
+                times = {one.rank: one for one in watch.newest()}
+            decodes = watch.placer.rank
         own = RankInfo(
             rank=0, encodes=True, pid=os.getpid(), device=_own_name(self.device), memory_bytes=memory_bytes()
         )
@@ -213,6 +217,7 @@ class CrewEngine(PipelineEngine):
             decodes=decodes,
             is_ended=lambda: formation.is_over or self._closing.is_set(),
         )
+        self._watched = formation
         self.watch.on_times = partial(self._note, formation)
         self.watch.places.is_on = self._decode.is_free
         ring.do(lambda: torch.set_num_threads(self.threads_each))
