@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.steadiness --report docs/measurements/steadiness.json
 
-Bars, at default strength: output ≤ 1.3 × the input's own, and ≤ half of what the same model gives frame by
-frame without cache. The ratio depends on contrast as well, and a teacher may be less steady than its input
-by itself; so the teacher's ratio and one with contrast divided out stand beside it. The bars are on the plain
-one.
+Bars, at default strength and the steadiness that each style is shipped with: output ≤ 1.3 × the input's own,
+and ≤ half of what the same model gives frame by frame without cache. The ratio depends on contrast as well,
+and a teacher may be less steady than its input by itself; so its ratio and one with contrast divided
+out stand beside it. The bars are on the plain one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tests.benchmarks import report
 from tests.benchmarks.warp import Step, contrast, steps_of, warp_error
 from tests.support.pictures import CLIPS, pocket, real_clip
 
+from limner.daemon.style_file import load
 from limner.engine.engine import Engine
 from limner.engine.types import StreamSettings
 from limner.pocket.look import Frames, paint
@@ -71,10 +72,13 @@ def frame_by_frame(
 
 
 def measure(engine: Engine, clip: str, frames: Frames, styles: Sequence[str]) -> Iterator[Steadiness]:
-    """Every style on one clip, at the model's default strength."""
-    steps = steps_of(frames)
+    """Every style on one clip, at the model's default strength, held as it is shipped."""
+    steps, strength = steps_of(frames), engine.config.schedule.default_strength
+    held = {look.name: look.steadiness for look in load()}
     for style in styles:
-        settings = StreamSettings(prompt=style, strength=engine.config.schedule.default_strength)
+        steadiness = held[style]
+        assert steadiness is not None, f"{style} is shipped without a steadiness"
+        settings = StreamSettings(prompt=style, strength=strength, steadiness=steadiness)
         yield _one(engine, frames, steps, settings, clip=clip, style=style)
 
 
