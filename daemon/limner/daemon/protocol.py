@@ -196,6 +196,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     height: Side
     frame_step: Annotated[int, Meta(ge=1, description="every how manieth frame is painted; 1: all")]
     reduced: Annotated[bool, Meta(description="less than the settings ask for, to keep up")]
+    together: Annotated[int, Meta(ge=1, description="streams that share a forward, in the mean of late")] = 1
     sentence: Annotated[str, Meta(description='what is less, "1 of 2 steps, 256×144"; else empty')] = ""
 
 

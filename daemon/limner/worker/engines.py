@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,8 @@ class Painted:
     note: str = ""
     waits: bool = False
     """The prompt that is asked for is not read yet: the revision is not in the picture as a whole."""
+    together: int = 1
+    """Streams whose chunks were denoised with this one, itself included: that time is of all of them."""
     is_blank: bool = False
     """One colour all over, although the source has something to see: not to be shown."""
 
@@ -73,6 +75,8 @@ class Abilities:
     """Frames by which what is painted is older than what it was made of."""
     caps: MemoryCaps = field(default_factory=MemoryCaps)
     """The most that memory allows a stream, as planned."""
+    most_together: int = 1
+    """Streams that can share a forward; above 1 the engine is one that `SharesForwards`."""
 
 
 class PaintStream(Protocol):
@@ -144,6 +148,19 @@ class PaintEngine(Protocol):
 
     def close(self) -> None:
         """End what it started."""
+
+
+@runtime_checkable
+class SharesForwards(Protocol):
+    """An engine whose streams can share forwards."""
+
+    def share(self, most: int) -> bool:
+        """Let chunks of so many streams that wait anyway go together, 1: none; False: they cannot."""
+
+
+def never(_: int) -> bool:
+    """`SharesForwards.share` of who cannot."""
+    return False
 
 
 class AtOnce:

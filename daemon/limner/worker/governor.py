@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from limner.daemon import protocol
 from limner.daemon.protocol import Settings
@@ -13,7 +14,8 @@ from limner.engine.slo_admit import Asking, Refused, admit
 from limner.engine.slo_cost import LEAST_SLACK, WHOLE_DEVICE, Room, slack
 from limner.engine.slo_plan import FRAMES_PER_LATENT, Limits, Plan, reductions, sizes_from
 from limner.engine.slo_room import rooms
-from limner.worker.engines import Abilities
+from limner.worker.engines import Abilities, PaintEngine, SharesForwards, never
+from limner.worker.forwards import Forwards, Seen
 from limner.worker.intake import SPARE_SLOTS
 from limner.worker.memory import MemoryCaps, capped, lowered
 from limner.worker.memory import words as memory_words
@@ -37,13 +39,16 @@ class _Session:
     caps: MemoryCaps
     on_air: bool
     painted_s: float = -math.inf
+    seen: Seen = field(default_factory=Seen)
 
 
 class Governor:
     """The plans of all sessions of an engine. For one thread."""
 
-    def __init__(self, abilities: Abilities) -> None:
+    def __init__(self, abilities: Abilities, share: Callable[[int], bool] = never) -> None:
+        """`share`: as of `SharesForwards`."""
         self._abilities = abilities
+        self._forwards = Forwards(abilities.most_together, share)
         self._sessions: dict[str, _Session] = {}
         self._left: dict[str, float] = {}
 
@@ -65,7 +70,10 @@ class Governor:
         limits = capped(limits_of(opening, opening.settings, self._abilities), self._abilities.caps)
         newcomer = Asking(limits=limits, profile=best.profile, load=best.load)
         asking = [_asking(one, gives_way=one.on_air == is_on_air) for one in running]
-        return admit(asking, newcomer, sizes=self._abilities.sizes)
+        answer = admit(asking, newcomer, sizes=self._abilities.sizes, most_together=self._forwards.most)
+        if answer:
+            self._forwards.refused(now_s)
+        return answer
 
     def open(self, opening: Open) -> Plan:
         """Begin a session; return its first plan."""
@@ -122,10 +130,13 @@ class Governor:
             one.state = control(one.state, limits, room=self._room(session, one.painted_s))
         return one.state.plan
 
-    def measured(self, session: str, chunk: Chunk) -> Plan:
-        """Take the times of a chunk; return the plan for the next one."""
+    def measured(self, session: str, chunk: Chunk, together: int = 1) -> Plan:
+        """Take the times of a chunk, denoised with those of `together` streams; the next one's plan."""
         one = self._sessions[session]
         one.painted_s = chunk.now_s
+        one.seen.note(together)
+        chunk = self._forwards.took(one.state, chunk, together)
+        self._decide(session, chunk.now_s)
         one.state = control(one.state, one.limits, chunk, self._room(session, chunk.now_s))
         return one.state.plan
 
@@ -147,17 +158,36 @@ class Governor:
             width=plan.size[0],
             height=plan.size[1],
             frame_step=plan.frame_step,
+            together=one.seen.together,
             reduced=bool(words),
             sentence=words,
         )
 
+    def _decide(self, session: str, now_s: float) -> None:
+        """How many streams share a forward, and so what each costs."""
+        active = self._active(session, now_s)
+        states = self._forwards.decide([(one.state, one.limits) for one in active], now_s)
+        for one, state in zip(active, states, strict=True):
+            one.state = state
+
+    def _active(self, session: str, now_s: float) -> list[_Session]:
+        """That session and those that are painted now."""
+        sessions = self._sessions.items()
+        return [one for name, one in sessions if name == session or now_s - one.painted_s < ACTIVE_S]
+
     def _room(self, session: str, now_s: float) -> Room:
-        active = [n for n, one in self._sessions.items() if n == session or now_s - one.painted_s < ACTIVE_S]
+        active = self._active(session, now_s)
         if len(active) < 2:
             return WHOLE_DEVICE
-        sessions = [self._sessions[name] for name in active]
-        given = rooms([(one.state, one.limits) for one in sessions], [one.on_air for one in sessions])
-        return given[active.index(session)]
+        given = rooms([(one.state, one.limits) for one in active], [one.on_air for one in active])
+        return next(room for room, one in zip(given, active, strict=True) if one is self._sessions[session])
+
+
+def governor_of(engine: PaintEngine) -> Governor | None:
+    """Return the governor of an engine's streams; None where there is no plan to choose."""
+    if engine.abilities is None:
+        return None
+    return Governor(engine.abilities, engine.share if isinstance(engine, SharesForwards) else never)
 
 
 def _asking(one: _Session, *, gives_way: bool) -> Asking:

@@ -28,7 +28,7 @@ from limner.worker.desk import (
     SessionJob,
 )
 from limner.worker.engines import FatalEngineError, Painted, PaintEngine
-from limner.worker.governor import Governor
+from limner.worker.governor import governor_of
 from limner.worker.measure import NS_PER_MS, measured
 from limner.worker.room import NoPlaceError, Room
 from limner.worker.stats import Stats
@@ -49,7 +49,7 @@ class Loop:
     ) -> None:
         self._desk, self._stats, self._send = desk, stats, send
         self._prepare = engine.prepare
-        self._governor = None if engine.abilities is None else Governor(engine.abilities)
+        self._governor = governor_of(engine)
         self._engine = engine
         self._room = Room(engine, self._governor, stats)
         self._streams: dict[str, SessionStream] = {}
@@ -217,7 +217,7 @@ class Loop:
         chunk = measured(painted, pts_ns, took_ms=took_ms, is_collected=is_collected)
         # What the plan before took says nothing of the plan of now.
         if self._governor and chunk and stream.plan == self._governor.plan(stream.opening.session):
-            self._governor.measured(stream.opening.session, chunk)
+            self._governor.measured(stream.opening.session, chunk, painted.together)
 
     def _follow_plan(self, stream: SessionStream) -> None:
         """Paint by the plan of now from the next chunk on, and gather for it."""

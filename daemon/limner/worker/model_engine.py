@@ -67,6 +67,7 @@ class TorchPaintEngine:
             profile=Profile(overlaps=True, abreast=_ranks_of(crew)),
             frames_behind=config.vae.frames_behind,
             caps=caps or MemoryCaps(),
+            most_together=self._lanes.most_together,
         )
 
     def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
@@ -136,6 +137,10 @@ class TorchPaintEngine:
             if not one.done():
                 one.add_done_callback(lambda _: then())
         return lambda: all(one.done() for one in asked)
+
+    def share(self, most: int) -> bool:
+        """As `SharesForwards`."""
+        return self._lanes.share(most)
 
     def free_memory(self) -> bool:
         """Give back to the device what no stream holds: the text encoder first, which is large."""
@@ -281,6 +286,7 @@ class _TorchStream:
             strength=painted.strength,
             note=note_of(painted.text_note, self._loras.note, painted.unknown_words),
             waits=painted.waits_for_text,
+            together=painted.together,
             is_blank=self._watch.is_blank(frames_THWC[-1], painted.chunks),
         )
 

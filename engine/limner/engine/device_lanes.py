@@ -33,6 +33,7 @@ class DeviceLanes:
     """The queues of an engine's device, for all its streams. Close it, or use it in a `with`."""
 
     most_inside = MOST_INSIDE
+    most_together = 1
 
     def __init__(self, device: torch.device) -> None:
         self._encoding, self._denoising, self._decoding = queues_of(device)
@@ -59,6 +60,10 @@ class DeviceLanes:
         here = self._encoding.mark_of_caller()
         self._submitting.submit(self._submit, stream, frames, here, encoded, painted)
         return encoded
+
+    def share(self, most: int) -> bool:
+        """As `AnyLanes` says: each goes alone."""
+        return False
 
     def alone(self, work: Callable[[], Result]) -> Result:
         """As `AnyLanes` says; no queue overtakes it."""

@@ -8,21 +8,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from limner.engine.clock import StageClock
 from limner.engine.config import LARGEST_SIDE, ModelConfig
 from limner.engine.cuda_graphs import cuda_recorders
 from limner.engine.dit.backends import AttentionKernel, checked_kernel
 from limner.engine.dit.finish import Finish, finisher
 from limner.engine.dit.quantised import WeightKind
-from limner.engine.dit.together import run_together
 from limner.engine.errors import ConfigError, EngineError
 from limner.engine.files import LoraShare
-from limner.engine.fusing import BACKEND, compile_no_more, fusing
+from limner.engine.fusing import BACKEND, compile_no_more
 from limner.engine.loading import PartProgress, Weights, load_model
 from limner.engine.model import Model
 from limner.engine.parts import TextEncoder
 from limner.engine.replayed import RecorderOf, no_recorder
-from limner.engine.stream import DenoiserOf, Stream, denoised
+from limner.engine.sharing import denoise_together
+from limner.engine.stream import DenoiserOf, Stream
 from limner.engine.types import Painted, StreamSettings
 from limner.engine.wan.lora import LoraSwitch, Prepared
 
@@ -156,15 +155,13 @@ class Engine:
                 raise EngineError("a stream of another engine; push it there")
             stream.check_frames(frames_TCHW)
         chunks = [stream.encode(frames_TCHW) for stream, frames_TCHW in pairs]
-        clock = StageClock(self.device)
-        works = [stream.denoising(chunk) for (stream, _), chunk in zip(pairs, chunks, strict=True)]
-        with fusing(self._fused_by):
-            done = run_together(self._model.dit, works)
-        spent = clock.lap()
-        return [
-            stream.decode(denoised(chunk, clean, spent))
-            for (stream, _), chunk, clean in zip(pairs, chunks, done, strict=True)
-        ]
+        together = [(stream, chunk) for (stream, _), chunk in zip(pairs, chunks, strict=True)]
+        results: list[Painted | None] = []
+        for (stream, _), done in zip(pairs, denoise_together(together) if pairs else [], strict=True):
+            if isinstance(done, Exception):
+                raise done
+            results.append(stream.decode(done))
+        return results
 
     def read_loras(self, shares: Sequence[LoraShare]) -> Prepared:
         """LoRAs for `use_loras`: the slow half of `set_loras`, on any thread; nothing changes.

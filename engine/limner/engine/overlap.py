@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any, Protocol, TypeVar
 from weakref import ref
 
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from limner.engine.frames import Uploaded
+from limner.engine.sharing import MOST_TOGETHER, Line, Waiting, denoise_together
 from limner.engine.stream import Stream
 from limner.engine.types import Denoised, Painted, StreamSettings
 
@@ -40,6 +42,16 @@ class AnyLanes(Protocol):
     ) -> Future[Any]:
         """Begin with a chunk. `painted` gets what `Stream.push` would give; the other future ends with, or
         soon after, its encoding: from then on the stream may be told of new settings."""
+
+    @property
+    def most_together(self) -> int:
+        """Streams that can share a forward; 1: each goes alone."""
+
+    def share(self, most: int) -> bool:
+        """Let chunks of so many streams that wait for the denoiser anyway share a forward, 1: none.
+
+        False where none can, or none any more: a forward of several failed.
+        """
 
     def alone(self, work: Callable[[], Result]) -> Result:
         """Do something with streams that have no chunk on the lanes, and wait for it."""
@@ -64,11 +76,13 @@ class Lanes:
     """The two lanes of an engine on the host, for all its streams. Close it, or use it in a `with`."""
 
     most_inside = MOST_INSIDE
+    most_together = MOST_TOGETHER
 
     def __init__(self, threads: int) -> None:
         """`threads`: CPU threads for both lanes together, at least 1."""
         if threads < 1:
             raise ValueError(f"threads is {threads}; it must be at least 1")
+        self._line = Line()
         coding, denoising = lane_threads(threads)
         self.coding = _lane("limner-coding", coding)
         self.denoising = _lane("limner-denoising", denoising)
@@ -89,10 +103,14 @@ class Lanes:
     ) -> Future[Any]:
         """As `AnyLanes` says."""
         encoded = self.coding.submit(stream.encode, frames_TCHW)
-        denoised = self.denoising.submit(lambda: stream.denoise(encoded.result()))
-        # A lane never waits for the one that works for it: decoding queues up when there is what to decode.
-        denoised.add_done_callback(lambda done: self._decode(stream, done, painted))
+        self._line.put(Waiting(stream, encoded, painted))
+        # One for each chunk; those that went along with an earlier one leave nothing to do.
+        self.denoising.submit(self._denoise_next)
         return encoded
+
+    def share(self, most: int) -> bool:
+        """As `AnyLanes` says."""
+        return self._line.share(most)
 
     def alone(self, work: Callable[[], Result]) -> Result:
         """As `AnyLanes` says: here, as nobody else uses the stream."""
@@ -109,12 +127,28 @@ class Lanes:
         finally:
             done.set()
 
-    def _decode(self, stream: Stream, denoised: Future[Denoised], painted: Future[Painted | None]) -> None:
-        if (fault := denoised.exception()) is not None:
-            painted.set_exception(fault)
-            return
-        decoded = self.coding.submit(stream.decode, denoised.result())
-        decoded.add_done_callback(lambda done: _pass_on(done, painted))
+    def _denoise_next(self) -> None:
+        batch = self._line.take()
+        for waiting, outcome in zip(batch, self._denoised(batch), strict=True):
+            if isinstance(outcome, BaseException):
+                waiting.painted.set_exception(outcome)
+            else:
+                # A lane never waits for the one that works for it.
+                decoded = self.coding.submit(waiting.stream.decode, outcome)
+                decoded.add_done_callback(partial(_pass_on, waiting.painted))
+
+    def _denoised(self, batch: list[Waiting]) -> list[Denoised | BaseException]:
+        try:
+            if len(batch) > 1:
+                pairs = [(waiting.stream, waiting.encoded.result()) for waiting in batch]
+                return [*denoise_together(pairs, self._share_no_more)]
+            return [waiting.stream.denoise(waiting.encoded.result()) for waiting in batch]
+        except BaseException as fault:  # Whatever it is, it belongs to who waits for the chunk.
+            return [fault] * len(batch)
+
+    def _share_no_more(self, _: Exception) -> None:
+        """It was said. What failed once, would fail with every chunk, and cost each the time."""
+        self._line.stop_sharing()
 
 
 class OverlappedStream:
@@ -212,7 +246,7 @@ def _ending(stream: OverlappedStream) -> Callable[[object], None]:
     return end
 
 
-def _pass_on(done: Future[Painted | None], painted: Future[Painted | None]) -> None:
+def _pass_on(painted: Future[Painted | None], done: Future[Painted | None]) -> None:
     if (fault := done.exception()) is not None:
         painted.set_exception(fault)
     else:

@@ -41,6 +41,7 @@ class Painting:
             unknown_words=last.unknown_words,
             text_note=last.text_note,
             stage_ms=self._times(),
+            together=self.denoised.together,
         )
 
     def _times(self) -> StageTimes:

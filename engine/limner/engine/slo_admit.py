@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from limner.engine.slo import FITS
 from limner.engine.slo_cost import Profile, Room, pressure, use
+from limner.engine.slo_kinds import together_of
 from limner.engine.slo_plan import Limits, Plan, Size, ladder
 from limner.engine.slo_room import HOLD_UP
 
@@ -104,24 +105,27 @@ class Refused:
         return "end another one first"
 
 
-def admit(running: Sequence[Asking], newcomer: Asking, *, sizes: Sequence[Size] = ()) -> Refused | None:
+def admit(
+    running: Sequence[Asking], newcomer: Asking, *, sizes: Sequence[Size] = (), most_together: int = 1
+) -> Refused | None:
     """Return None if a newcomer fits beside the streams that run, else what would.
 
-    `sizes`: working sizes that could be offered.
+    `sizes`: working sizes that could be offered. `most_together`: streams that can share a forward; it counts
+    for what their profiles say that it saves.
     """
-    if not running or _fit([*running, newcomer]):
+    if not running or _fit([*running, newcomer], most_together):
         return None
 
     def alone_fits(**changed: object) -> bool:
-        return _fit([*running, _changed(newcomer, changed)])
+        return _fit([*running, _changed(newcomer, changed)], most_together)
 
     def all_fit(**changed: object) -> bool:
-        return _fit([_changed(one, changed) for one in (*running, newcomer)])
+        return _fit([_changed(one, changed) for one in (*running, newcomer)], most_together)
 
     offer = _offer(newcomer.limits, sizes, alone_fits)
     return Refused(
         streams=len(running) + 1,
-        need=sum(claim(one, least_plan(one)) for one in (*running, newcomer)),
+        need=_need([*running, newcomer], most_together),
         offer=offer,
         for_all=Offer() if offer else _offer(newcomer.limits, sizes, all_fit),
     )
@@ -158,15 +162,36 @@ def _at_worst(limits: Limits) -> list[Plan]:
     return [plan for plan in flat if plan.frame_step <= MOST_STEP]
 
 
-def _fit(streams: Sequence[Asking]) -> bool:
-    shortest_ms = [HOLD_UP * one.limits.latency_ms for one in streams]
+def _fit(streams: Sequence[Asking], most_together: int) -> bool:
+    bounds_ms = [HOLD_UP * one.limits.latency_ms for one in streams]
     plans = []
     for number, one in enumerate(streams):
-        others_ms = min((ms for i, ms in enumerate(shortest_ms) if i != number), default=math.inf)
+        others_ms = min((ms for i, ms in enumerate(bounds_ms) if i != number), default=math.inf)
         plans.append(least_plan(one, others_ms))
-    if sum(claim(one, plan) for one, plan in zip(streams, plans, strict=True)) > 1:
-        return False
-    return all(excess <= 1 for excess in _pressures(streams, plans, shortest_ms))
+    return any(
+        sum(map(claim, shared, plans)) <= 1
+        and all(excess <= 1 for excess in _pressures(shared, plans, bounds_ms))
+        for shared in _ways_to_share(streams, plans, most_together)
+    )
+
+
+def _need(streams: Sequence[Asking], most_together: int) -> float:
+    plans = [least_plan(one) for one in streams]
+    return min(sum(map(claim, shared, plans)) for shared in _ways_to_share(streams, plans, most_together))
+
+
+def _ways_to_share(
+    streams: Sequence[Asking], plans: Sequence[Plan], most_together: int
+) -> Iterator[list[Asking]]:
+    """The streams as what they cost each alone, then two to a forward, and so on: as few as will do."""
+    saves = any(one.profile.saved > 0 for one in streams)
+    asked = [(one.limits, plan) for one, plan in zip(streams, plans, strict=True)]
+    for together in range(1, most_together + 1 if saves else 2):
+        means = together_of(asked, together)
+        yield [
+            replace(one, profile=replace(one.profile, together=mean))
+            for one, mean in zip(streams, means, strict=True)
+        ]
 
 
 def _pressures(
@@ -175,7 +200,7 @@ def _pressures(
     chunks_ms = [one.chunk_ms(plan) for one, plan in zip(streams, plans, strict=True)]
     for number, (one, plan) in enumerate(zip(streams, plans, strict=True)):
         room = Room(
-            others_ms=sum(chunks_ms) - chunks_ms[number],
+            others_ms=sum(chunks_ms) - chunks_ms[number] + one.profile.begun_ms(chunks_ms[number]),
             longest_ms=min((ms for i, ms in enumerate(bounds_ms) if i != number), default=math.inf),
         )
         yield pressure(plan, one.limits, chunks_ms[number], room, one.profile.busy_share(plan))

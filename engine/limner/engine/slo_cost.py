@@ -46,23 +46,42 @@ class Profile:
     """While one chunk is denoised, others are encoded and decoded (`limner.engine.overlap`)."""
     abreast: int = 1
     """Chunks that are denoised at a time, 1 or more: ranks of a pipeline, all as busy as the others."""
+    saved: float = 0.0
+    """What each further stream in a forward was measured to save of a forward of its own; 0: not measured."""
+    together: float = 1.0
+    """Streams in a forward, in the mean: each pays its part of it. At least 1."""
 
     def stages_ms(self, plan: Plan) -> dict[Stage, float]:
         """Return what a chunk costs, stage by stage."""
         area = plan.size[0] * plan.size[1] / REFERENCE_PX
-        rows = plan.steps if plan.stream_batch else 1
         forwards = 1 if plan.stream_batch else plan.steps
+        alone = self.forward_ms(plan)
+        # However many they are, together they take no less than one alone.
+        saved = min(self.saved, alone) * (1 - 1 / self.together)
         return {
             "encode": self.encode * plan.frames * area,
             "noise": self.noise * plan.chunk_latents * area,
-            "denoise": forwards * (self.forward + self.latent * rows * plan.chunk_latents * area),
+            "denoise": forwards * (alone - saved),
             "decode": self.decode * plan.frames * area,
             "other": self.other * plan.frames,
         }
 
+    def forward_ms(self, plan: Plan) -> float:
+        """Return what a forward costs that is not shared."""
+        area = plan.size[0] * plan.size[1] / REFERENCE_PX
+        rows = plan.steps if plan.stream_batch else 1
+        return self.forward + self.latent * rows * plan.chunk_latents * area
+
     def chunk_ms(self, plan: Plan) -> float:
         """Return what a chunk costs in all."""
         return sum(self.stages_ms(plan).values())
+
+    def begun_ms(self, chunk_ms: float) -> float:
+        """Return how long a chunk may wait for a shared forward that began without it; `chunk_ms`: its own.
+
+        Those in it are before ours once more in its own forward.
+        """
+        return self.together * chunk_ms if self.together > 1 else 0.0
 
     def busy_share(self, plan: Plan) -> float:
         """Return the part of a chunk's time after which the next can follow: that of the busier lane."""
@@ -94,6 +113,7 @@ class Profile:
             noise=self.noise * by["noise"],
             forward=self.forward * by["denoise"],
             latent=self.latent * by["denoise"],
+            saved=self.saved * by["denoise"],
             decode=self.decode * by["decode"],
             other=self.other * by["other"],
         )

@@ -50,9 +50,10 @@ def _room(
     streams: Sequence[tuple[SloState, Limits]], chunks_ms: list[float], number: int, share: float
 ) -> Room:
     bounds_ms = [HOLD_UP * limits.latency_ms for i, (_, limits) in enumerate(streams) if i != number]
+    own_ms = chunks_ms[number]
     return Room(
         share=share,
-        others_ms=sum(chunks_ms) - chunks_ms[number],
+        others_ms=sum(chunks_ms) - own_ms + streams[number][0].profile.begun_ms(own_ms),
         longest_ms=min(bounds_ms, default=math.inf),
     )
 

@@ -51,11 +51,12 @@ class Stream:
         fused_by: str | None = None,
         denoiser_of: DenoiserOf | None = None,
     ) -> None:
-        """`denoiser_of`: makes the denoising stage where it is not one on this device alone."""
+        """`denoiser_of`: makes the denoising stage where it is not one on this device alone. `fused_by`: what
+        makes one kernel of small operations, see fusing.py."""
         self.model = model
         self._denoiser_of = denoiser_of
         self.height, self.width = height, width
-        self._device, self._recorder_of, self._fused_by = device, recorder_of, fused_by
+        self._device, self._recorder_of, self.fused_by = device, recorder_of, fused_by
         # What a stage remembers is memory of the queue that it works on (of a stream on lanes): freed while
         # that has still work to do, it goes to nobody before.
         self._encoding, self._denoising, self._decoding = queues_of(device)
@@ -153,7 +154,7 @@ class Stream:
 
     def encode(self, frames_TCHW: Tensor | Uploaded) -> NoisedChunk:
         """First stage: put the newest settings in force, encode, add noise. Raises as `push` does."""
-        with fusing(self._fused_by):
+        with fusing(self.fused_by):
             return self._encode.push(frames_TCHW)
 
     def check_frames(self, frames_TCHW: Tensor | Uploaded) -> None:
@@ -164,7 +165,7 @@ class Stream:
     def denoise(self, chunk: NoisedChunk | None) -> Denoised:
         """Second stage: paint; None finishes the chunks that are on their way."""
         clock = StageClock(self._device)
-        with fusing(self._fused_by):
+        with fusing(self.fused_by):
             done = self._denoiser.flush() if chunk is None else self._denoiser.push(chunk)
         return denoised(chunk, done, clock.lap())
 
@@ -184,7 +185,7 @@ class Stream:
         if not denoised.chunks:
             return None
         clock = StageClock(self._device)
-        with fusing(self._fused_by):
+        with fusing(self.fused_by):
             frames_TCHW = self._decode.push(denoised.chunks)
         decoded = clock.lap()
         return Painting(
@@ -238,8 +239,10 @@ class Stream:
         )
 
 
-def denoised(chunk: NoisedChunk | None, done: list[CleanChunk], spent: Span) -> Denoised:
-    """What came out of the second stage, and the times of the push that brought it."""
+def denoised(chunk: NoisedChunk | None, done: list[CleanChunk], spent: Span, together: int = 1) -> Denoised:
+    """What came out of the second stage, and the times of the push that brought it, shared by `together`."""
     if chunk is None:
         return Denoised(chunks=tuple(done), denoised=spent)
-    return Denoised(chunks=tuple(done), encoded=chunk.encoded, noised=chunk.noised, denoised=spent)
+    return Denoised(
+        chunks=tuple(done), encoded=chunk.encoded, noised=chunk.noised, denoised=spent, together=together
+    )

@@ -148,6 +148,9 @@ class Painted:
     be. Empty: it has."""
     stage_ms: StageTimes
     """Of the push that brought it."""
+    together: int = 1
+    """Streams whose chunks shared the forward with that push, this one included: the time to denoise is that
+    of all of them."""
     rgba_THW4: Tensor | None = None
     """The same frames on the host, as RGBA in rows without padding; None: nobody brought them there."""
 
@@ -263,6 +266,8 @@ class Denoised:
     """Time that its noise took."""
     denoised: Span = NO_TIME
     """Time that the denoiser took."""
+    together: int = 1
+    """Streams that shared it, this one included."""
 
 
 def _check_whole(name: str, value: object, least: int, most: int) -> None:

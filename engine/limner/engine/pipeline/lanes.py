@@ -32,6 +32,8 @@ Result = TypeVar("Result")
 class PipelineLanes:
     """The lanes of an engine over ranks, for all its streams. Close it, or use it in a `with`."""
 
+    most_together = 1
+
     def __init__(self, engine: PipelineEngine, threads: int = 1) -> None:
         """`threads`: CPU threads of the lane that codes, and of the one that drives the ring, each."""
         self._engine = engine
@@ -76,6 +78,10 @@ class PipelineLanes:
         """As `AnyLanes` says. On a device, what is painted comes with its RGBA on the host."""
         here = self._encoding.mark_of_caller()
         return self._coding.submit(self._encode, stream, frames_TCHW, here, painted)
+
+    def share(self, most: int) -> bool:
+        """As `AnyLanes` says: each goes alone."""
+        return False
 
     def alone(self, work: Callable[[], Result]) -> Result:
         """As `AnyLanes` says."""
