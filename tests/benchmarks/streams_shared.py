@@ -4,8 +4,8 @@
 
 `pocket`, whose forward is arithmetic, and a denoiser of large matrices over a small picture, whose forward is
 reading weights: what a large model at a small size is like. On the worker's own lanes, all in one process, a
-round without and a round with, again and again, so that a busy machine is as busy for both. What a part of
-a shared forward takes of one alone is measured too, as the worker measures it.
+round without and a round with, again and again, so that a busy machine is as busy for both. What a chunk
+takes of a shared forward is measured too, on the denoising lane by itself.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ from torch import Tensor
 from limner.engine.config import DiTConfig, ModelConfig, TextConfig, VaeConfig
 from limner.engine.engine import Engine
 from limner.engine.overlap import Lanes, OverlappedStream
+from limner.engine.sharing import denoise_together
+from limner.engine.stream import Stream
 from limner.engine.types import Painted, StreamSettings
 
 STREAMS = (2, 3, 4)
-WARM_UP_S = 1.0
+WARM_UP_S, FORWARDS = 1.0, 32
 SIZES = {"pocket": (320, 176), "weights": (64, 64)}
 LEAST_GAIN = 1.15
 """Promised of the model that reads weights."""
@@ -50,7 +52,7 @@ class Line:
     together: float
     """Streams in a forward, mean, when they may share."""
     part: float
-    """Median time to denoise a chunk in a full forward, its part, of that of one alone."""
+    """What a chunk takes of a forward of all of them, of what one alone takes; nothing else runs then."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,6 @@ class Round:
 
     fps: float
     together: float
-    denoise_ms: dict[int, list[float]]
-    """Each chunk's part, by the number of streams that shared."""
 
 
 def weight_bound() -> ModelConfig:
@@ -123,15 +123,29 @@ def one_round(
     began = time.perf_counter()
     painted = painted_for(streams, chunks, seconds)
     took_s = time.perf_counter() - began
-    denoise_ms: dict[int, list[float]] = {}
-    for part in painted:
-        denoise_ms.setdefault(part.together, []).append(part.stage_ms.denoise / part.together)
     return Round(
         sum(len(part.frames_TCHW) for part in painted) / took_s,
         # By forwards: of those with k streams, each k chunks tell.
         len(painted) / sum(1 / part.together for part in painted),
-        denoise_ms,
     )
+
+
+def part_of_shared(streams: Sequence[Stream], chunks: Sequence[Tensor]) -> float:
+    """What a chunk takes of a shared forward, of what one alone takes: one way and the other, in turns."""
+    took_s: dict[bool, list[float]] = {False: [], True: []}
+    for number in range(FORWARDS):
+        for shared in (False, True):
+            pairs = [(stream, stream.encode(chunks[number % len(chunks)])) for stream in streams]
+            began = time.perf_counter()
+            if shared:
+                denoise_together(pairs)
+            else:
+                for stream, chunk in pairs:
+                    stream.denoise(chunk)
+            took_s[shared].append(time.perf_counter() - began)
+    # The first ones fill the window.
+    alone, together = (float(np.median(took_s[shared][FORWARDS // 2 :])) for shared in (False, True))
+    return together / alone
 
 
 def measure(model: str, engine: Engine, lanes: Lanes, streams: int, *, seconds: float, rounds: int) -> Line:
@@ -144,8 +158,7 @@ def measure(model: str, engine: Engine, lanes: Lanes, streams: int, *, seconds: 
     for _ in range(rounds):
         alone.append(one_round(opened, lanes, chunks, seconds, 1))
         shared.append(one_round(opened, lanes, chunks, seconds, streams))
-    full = [ms for one in shared for ms in one.denoise_ms.get(streams, [])]
-    single = [ms for one in alone for ms in one.denoise_ms[1]]
+    inner = [one.stream for one in opened]
     return Line(
         model=model,
         streams=streams,
@@ -153,7 +166,7 @@ def measure(model: str, engine: Engine, lanes: Lanes, streams: int, *, seconds: 
         fps_shared=round(float(np.median([one.fps for one in shared])), 1),
         gain=round(float(np.median([b.fps / a.fps for a, b in zip(alone, shared, strict=True)])), 3),
         together=round(float(np.mean([one.together for one in shared])), 2),
-        part=round(float(np.median(full) / np.median(single)), 3) if full else float("nan"),
+        part=round(lanes.denoising.submit(part_of_shared, inner, chunks).result(), 3),
     )
 
 

@@ -75,6 +75,8 @@ def in_force(plan: Plan) -> str:
         parts.append(f"{plan.chunk} latent frames at a time")
     if plan.frame_step > 1:
         parts.append(f"one frame of {plan.frame_step}")
+    if plan.together > 1:
+        parts.append(f"{plan.together} streams in a forward")
     return ", ".join(parts)
 
 
