@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -12,7 +10,7 @@ from limner.engine.queues import HostQueue
 
 
 class Sent:
-    def wait(self, timeout: Any) -> None:
+    def wait(self) -> None:
         """It is."""
 
 

@@ -64,9 +64,8 @@ def main() -> int:
 
 def _serve(line: RankLine, channel: RankChannel, serve: Serve, join: Callable[[Gather], Group]) -> None:
     """One generation, from its gathering to its end, however it ends."""
-    from limner.engine.errors import EngineError  # noqa: PLC0415  (torch)
+    from limner.engine.errors import EngineError, GroupBrokenError  # noqa: PLC0415  (torch)
     from limner.engine.pipeline.channel import ChannelClosedError  # noqa: PLC0415  (torch)
-    from limner.engine.pipeline.group import GroupBrokenError  # noqa: PLC0415  (torch)
 
     try:
         group = join(channel.gather)

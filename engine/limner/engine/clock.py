@@ -17,6 +17,16 @@ class Span:
     start: Mark
     end: Mark
 
+    @property
+    def is_over(self) -> bool:
+        """The device has come to its end. Does not wait."""
+        return _is_past(self.end)
+
+    @property
+    def is_begun(self) -> bool:
+        """The device has come to its start. Does not wait."""
+        return _is_past(self.start)
+
     def ms(self) -> float:
         """Length, ms. On CUDA this waits for the end."""
         if isinstance(self.start, float) and isinstance(self.end, float):
@@ -24,6 +34,10 @@ class Span:
         assert isinstance(self.start, torch.cuda.Event) and isinstance(self.end, torch.cuda.Event)
         self.end.synchronize()
         return float(self.start.elapsed_time(self.end))
+
+
+def _is_past(mark: Mark) -> bool:
+    return isinstance(mark, float) or bool(mark.query())  # type: ignore[no-untyped-call]  # torch: no types
 
 
 NO_TIME = Span(0.0, 0.0)

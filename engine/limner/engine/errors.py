@@ -31,5 +31,10 @@ class TextError(EngineError):
     """A prompt cannot be encoded. The stream goes on with the text that it has."""
 
 
+class GroupBrokenError(EngineError, RuntimeError):
+    """A transfer between ranks that will never end: a peer is gone, or the group was aborted. Not the own
+    rank's fault."""
+
+
 class ChunkLostError(EngineError):
     """A chunk will not be painted; the stream goes on with the next."""

@@ -27,8 +27,8 @@ from torch._C._distributed_c10d import (
     Work,
 )
 
-from limner.engine.errors import EngineError
-from limner.engine.pipeline.nccl_lines import NcclLines
+from limner.engine.errors import EngineError, GroupBrokenError
+from limner.engine.pipeline.nccl_lines import NcclLines, outlive_peers
 
 Transport = Literal["gloo", "nccl"]
 JOIN_S = 6.0
@@ -70,24 +70,22 @@ class Backend(Protocol):
         ...
 
 
-class GroupBrokenError(EngineError, RuntimeError):
-    """A transfer that will never end: a peer is gone, or the group was aborted. Not the own rank's fault."""
-
-
 class Transfer:
     """A transfer under way."""
 
-    def __init__(self, work: Work, waits: list[Transfer]) -> None:
+    def __init__(self, work: Work, waits: list[Transfer], *, is_host_only: bool) -> None:
         """`waits`: notes those that are waited for."""
-        self._work, self._waits = work, waits
+        self._work, self._waits, self._is_host_only = work, waits, is_host_only
 
-    def wait(self, timeout: timedelta = AGES) -> None:
+    def wait(self) -> None:
         """Wait until it is done; on CUDA, let the current stream wait. GroupBrokenError: it never will."""
         self._waits.append(self)
         try:
-            self._work.wait(timeout)
-        except RuntimeError as error:
-            raise GroupBrokenError(str(error).partition("\n")[0]) from error
+            with _told_apart(self._is_host_only):
+                if self._is_host_only:
+                    self._work.wait(AGES)  # Else it is given the time of the joining.
+                else:
+                    self._work.wait()  # With any limit of time, this thread would wait for the device.
         finally:
             self._waits.remove(self)
 
@@ -132,18 +130,27 @@ class Group:
 
     def _begun(self, begin: Callable[[Backend], Work]) -> Transfer:
         backend = self._alive
-        try:
-            return Transfer(begin(backend), self._waits)
-        except RuntimeError as error:
-            if not self.is_host_only:  # A card may have faults of its own.
-                raise
-            raise GroupBrokenError(str(error).partition("\n")[0]) from error
+        with _told_apart(self.is_host_only):
+            return Transfer(begin(backend), self._waits, is_host_only=self.is_host_only)
 
     @property
     def _alive(self) -> Backend:
         if self._backend is None:
             raise GroupBrokenError(f"generation {self.generation} of the pipeline's group is over")
         return self._backend
+
+
+@contextlib.contextmanager
+def _told_apart(is_host_only: bool) -> Iterator[None]:
+    """What is the group's fault becomes a GroupBrokenError. A card may have faults of its own."""
+    try:
+        yield
+    except GroupBrokenError:
+        raise
+    except RuntimeError as error:
+        if not is_host_only and not isinstance(error, torch.distributed.DistError):
+            raise
+        raise GroupBrokenError(str(error).partition("\n")[0]) from error
 
 
 class Alone:
@@ -217,6 +224,7 @@ def _gloo(store: Store, meeting: Meeting) -> Backend:
 def _nccl(store: Store, meeting: Meeting) -> Backend:
     from torch._C._distributed_c10d import ProcessGroupNCCL  # noqa: PLC0415  (not in a torch for CPUs)
 
+    outlive_peers()
     options = ProcessGroupNCCL.Options()
     options._timeout = AGES
     torch.cuda.set_device(_card(meeting.device))
@@ -224,7 +232,7 @@ def _nccl(store: Store, meeting: Meeting) -> Backend:
     def line(tag: int) -> Any:
         return ProcessGroupNCCL(PrefixStore(f"line-{tag}", store), meeting.rank, meeting.size, options)
 
-    return cast(Backend, NcclLines(line))
+    return cast(Backend, NcclLines(line, store, meeting.rank))
 
 
 def _card(device: str) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from datetime import timedelta
 from typing import Any, Protocol
 
 import torch
@@ -24,8 +23,6 @@ Between neighbours: along the ring, and back. Between rank 0 and the one that de
 back. From a rank to whichever decodes after it: what decoders remember."""
 _WAYS = 5
 
-_AGES = timedelta(days=365)
-"""A source may stand still for hours. A transfer that will never end fails when its group is aborted."""
 _MOST_SENT = 4
 """Buffers of sent packets per line before the oldest is waited for; by then it has long been received."""
 _MOST_IDLE = 16
@@ -33,10 +30,13 @@ _MOST_IDLE = 16
 
 
 class Work(Protocol):
-    """A transfer under way, as torch.distributed gives it."""
+    """A transfer under way."""
 
-    def wait(self, timeout: timedelta, /) -> Any:
-        """Wait on a host; on CUDA, let the current stream wait. RuntimeError when the group is broken."""
+    def wait(self) -> Any:
+        """Wait on a host; on CUDA, let the current stream wait. GroupBrokenError when the group is broken.
+
+        A source may stand still for hours: one that will never end fails when its group is aborted.
+        """
 
 
 class Transport(Protocol):
@@ -116,7 +116,7 @@ class Outgoing:
         self._sent.append((self._transport.isend(buffer_B, self._to, self._tag), buffer_B, again))
         if len(self._sent) > _MOST_SENT:
             work, oldest_B, is_kept = self._sent.popleft()
-            work.wait(_AGES)
+            work.wait()
             if is_kept:
                 self._buffers.give(oldest_B, self._queue)
 
@@ -129,7 +129,7 @@ class Arriving:
 
     def wait(self) -> Tensor:
         """The buffer, when it is full; RuntimeError when that will never be."""
-        self._work.wait(_AGES)
+        self._work.wait()
         return self._buffer_B
 
 

@@ -243,9 +243,10 @@ class _Serving:
         self._channel.report(c.encoded(c.Held(first=command.first, end=command.end)))
 
     def _report(self) -> None:
+        is_stuck = self._times.is_stuck(time.perf_counter()) or self._decoding.is_stuck
         times = self._times.due(self._stage.layers)
-        # Reports are the sign of life of the whole rank, so there is none when one half hangs.
-        if times is not None and not self._decoding.is_stuck:
+        # Reports are the sign of life of the whole rank, so there is none when a part of it hangs.
+        if times is not None and not is_stuck:
             self._channel.report(c.encoded(times))
         if (prepared := self._decoding.prepared()) is not None:
             self._channel.report(c.encoded(prepared))

@@ -14,8 +14,8 @@ from limner.engine.pipeline.commands import Coded, Coding, Times
 
 REPORT_S = 0.25
 """Between two reports of a rank."""
-_UNFINISHED = 2
-"""Of the newest forwards a device may still be at work, so they are counted in the next report."""
+STUCK_S = 0.5
+"""A device that is at one thing for longer hangs, or is slower than anybody would paint with."""
 
 _ALONE = 0.2
 """Of forwards on a device, this share took no longer than one with nothing beside it takes."""
@@ -49,6 +49,8 @@ class StageTimes:
         self._since_s = time.perf_counter()
         self._anchor: tuple[Mark, float] | None = None
         """A mark of the device, and the host's clock then."""
+        self._begun: tuple[Span, float] | None = None
+        """What the device is at, and since when that is known."""
         self._coded: dict[Coding, deque[Span]] = {"encode": deque(), "decode": deque()}
         self._worked: dict[Coding | None, deque[float]] = {
             None: deque(),
@@ -73,6 +75,17 @@ class StageTimes:
     def _note_work(self, what: Coding | None, work: WorkClock | None) -> None:
         if work is not None and (ms := work.ms()) is not None:
             self._worked[what].append(ms)
+
+    def is_stuck(self, now_s: float) -> bool:
+        """The device has been at one thing for too long, and what that needs from other ranks was there.
+
+        To be asked every so often. Always False on a host, where whoever asks would be stuck as well.
+        """
+        unfinished = (spans[0] for spans in (self._spans, *self._coded.values()) if spans)
+        begun = [span for span in unfinished if span.is_begun and not span.is_over]
+        if self._begun is None or all(span is not self._begun[0] for span in begun):
+            self._begun = (begun[0], now_s) if begun else None
+        return self._begun is not None and now_s - self._begun[1] > STUCK_S
 
     def waited(self, seconds: float) -> None:
         """There was nothing to compute with for so long."""
@@ -123,9 +136,10 @@ class StageTimes:
 
 def _finished(spans: deque[Span]) -> list[Span]:
     """Take out those that the device is done with."""
-    on_device = bool(spans) and not isinstance(spans[-1].end, float)
-    ready = max(0, len(spans) - (_UNFINISHED if on_device else 0))
-    return [spans.popleft() for _ in range(ready)]
+    finished = []
+    while spans and spans[0].is_over:
+        finished.append(spans.popleft())
+    return finished
 
 
 def _spans_us(spans: Sequence[Span], anchor: tuple[Mark, float] | None) -> tuple[tuple[int, int], ...]:
