@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "obs_bridge" / "plugin" / "tests" / "units.c"
-# Read from the source, so that collecting needs no compiler.
-NAMES = re.findall(r"^\tTEST\((\w+)\),$", SOURCE.read_text(encoding="utf-8"), re.MULTILINE)
+SOURCES = Path(__file__).parents[2] / "obs_bridge" / "plugin" / "tests" / "units"
+# Read from the sources, so that collecting needs no compiler. In the order in which main.c lists the modules.
+NAMES = [
+    name
+    for source in sorted(SOURCES.glob("test_*.c"))
+    for name in re.findall(r"^\tTEST\((\w+)\),$", source.read_text(encoding="utf-8"), re.MULTILINE)
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
