@@ -136,6 +136,7 @@ class RankJob:
     device: str
     core: int | None
     """That it runs on, alone; None: whichever the system gives it."""
+    dtype: torch.dtype
 
 
 PACE_S = 0.004
@@ -161,11 +162,11 @@ def rank_main(pipe: Connection, job: RankJob) -> None:
     channel = PipeMember(pipe)
     try:
         device = torch.device(job.device)
-        files = BlockFiles(job.config, job.weights, device=device, dtype=dtype_on(device))
+        files = BlockFiles(job.config, job.weights, device=device, dtype=job.dtype)
         stage = job.stage(files.dit(is_first=False), recorders_of(device))
         if isinstance(stage, PacedStage):
             stage.slowness = job.slowness
-        vae = VaeFiles(job.config, job.weights, device=device, dtype=dtype_on(device))
+        vae = VaeFiles(job.config, job.weights, device=device, dtype=job.dtype)
         decoders = Decoders(vae, recorders_of(device))
         pipe.send_bytes(READY)
         assert pipe.recv_bytes() == READY
@@ -259,10 +260,12 @@ def ranks(
     devices: Sequence[str] | None = None,
     cores: Sequence[int] | None = None,
     decodes: int = 0,
+    dtype: torch.dtype | None = None,
 ) -> Iterator[Ranks]:
     """An engine on this process and as many others as the split has ranks after the first."""
     context = mp.get_context("spawn")
     store, on = open_store(HOST), list(devices or ["cpu"] * len(split))
+    dtype = dtype or dtype_on(torch.device(on[0]))
     slowness = [context.Value("d", 1.0) for _ in split]
     pipes, processes = [], []
     for rank in range(1, len(split)):
@@ -277,6 +280,7 @@ def ranks(
             slowness=slowness[rank],
             device=on[rank],
             core=None if cores is None else cores[rank],
+            dtype=dtype,
         )
         process = context.Process(target=rank_main, args=(theirs, job), daemon=True)
         process.start()
@@ -291,7 +295,7 @@ def ranks(
             pipe.send_bytes(READY)
         group = join(meeting(0, len(split), store.port, on[0]), store)
         coordinator = PipeCoordinator(pipes)
-        engine = PipelineEngine(config, weights, device=on[0], dtype=dtype_on(torch.device(on[0])))
+        engine = PipelineEngine(config, weights, device=on[0], dtype=dtype)
         engine.stage = stage(engine.stage.dit, recorders_of(engine.device))
         if isinstance(engine.stage, PacedStage):
             engine.stage.slowness = slowness[0]

@@ -14,6 +14,7 @@ from tests.engine.streaming import clip, frames_of, painted, settings_of, stream
 from tests.engine.tiny import random_weights
 from torch import Tensor
 
+from limner.engine.blocks import Split
 from limner.engine.engine import Engine
 from limner.engine.errors import StateError
 from limner.engine.pipeline.courses import Course, Flight
@@ -115,6 +116,18 @@ def test_sinks_that_give_way_do_so_on_all_ranks(tmp_path: Path, steps: int) -> N
     with ranks(config, weights, ((0, 2), (2, 5))) as made:
         got = pipelined(made, clip(12, frames=8), steps=steps, chunk_latents=2)
     assert torch.equal(frames_of(got), frames["some"])
+
+
+@pytest.mark.parametrize("split", [((0, 2), (2, 5)), ((0, 2), (2, 3), (3, 5))], ids=["two", "three"])
+def test_a_sum_that_is_wider_than_the_products_goes_over_whole(tmp_path: Path, split: Split) -> None:
+    config = tiny_of(LAYERS, wide_residual=True)
+    weights = weights_of(random_weights(config), tmp_path)
+    expected = painted(
+        stream_of(Engine(config, weights, dtype=torch.bfloat16), steps=2, stream_batch=False), clip(6)
+    )
+    with ranks(config, weights, split, dtype=torch.bfloat16) as made:
+        got = pipelined(made, clip(6), steps=2)
+    assert torch.equal(frames_of(got), frames_of(expected))
 
 
 def changing(engine: Engine, changes: Mapping[int, Mapping[str, Any]]) -> Tensor:

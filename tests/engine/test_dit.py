@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.kv_cache import KVCache
-from limner.engine.dit.model import CausalDiT, time_frequencies
+from limner.engine.dit.model import CausalDiT
+from limner.engine.dit.modulation import time_frequencies
 from limner.engine.errors import ConfigError
 
 CPU = torch.device("cpu")
 
 
-def config_of(**changes: int) -> DiTConfig:
-    sizes = {
+def config_of(**changes: Any) -> DiTConfig:
+    sizes: dict[str, Any] = {
         "latent_channels": 4,
         "dim": 32,
         "ffn_dim": 48,
@@ -167,7 +170,7 @@ def test_time_frequencies_are_cosines_then_sines() -> None:
         ({"freq_dim": 3}, "freq_dim"),
     ],
 )
-def test_bad_sizes_are_named(changes: dict[str, int], named: str) -> None:
+def test_bad_sizes_are_named(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         config_of(**changes)
 

@@ -14,7 +14,7 @@ from torch._dynamo.utils import counters
 
 from limner.engine import engine as engine_module
 from limner.engine import fusing as fusing_module
-from limner.engine.dit.model import _gated, _modulated
+from limner.engine.dit.modulation import gated, modulated, normed
 from limner.engine.dit.quantised import _fp8_rows
 from limner.engine.dit.rope import rotate
 from limner.engine.engine import Engine
@@ -48,12 +48,17 @@ def test_what_is_fused_gives_the_same(frames: int) -> None:
     torch.manual_seed(0)
     x, y = torch.randn(2, 2, 6 * frames, 8)
     shift, scale, gate = torch.randn(3, 2, frames, 1, 8)
+    affine = torch.randn(2, 8)
     turned, turns = torch.randn(2, 6, 3, 8), torch.randn(2, 6, 4, 2)
 
     def all_of_them() -> list[Tensor]:
         return [
-            _modulated(x, frames, shift, scale, 1e-6),
-            _gated(x, y, frames, gate),
+            *(
+                modulated(x, frames, shift, scale, 1e-6, dtype=dtype).float()
+                for dtype in (x.dtype, torch.float16)
+            ),
+            *(normed(x, weight, bias, 1e-6).float() for weight, bias in (affine, affine.half())),
+            gated(x, y, frames, gate),
             rotate(turned, turns),
             *(part.float() for part in _fp8_rows(x.flatten(0, 1))),
             *(activated(frames, side, torch.channels_last_3d) for side in (2, 4)),

@@ -25,6 +25,6 @@ ODD: dict[str, Any] = {
     "window_frames": 5,
     "sink_frames": 2,
 }
-WAN: dict[str, Any] = {"latent_channels": 16, "text_dim": 4096}
+WAN: dict[str, Any] = {"latent_channels": 16, "text_dim": 4096, "wide_residual": True}
 WAN_1_3B: dict[str, Any] = WAN | {"dim": 1536, "ffn_dim": 8960, "heads": 12, "layers": 30}
 WAN_14B: dict[str, Any] = WAN | {"dim": 5120, "ffn_dim": 13824, "heads": 40, "layers": 40}

@@ -54,7 +54,14 @@ def test_parameters_are_counted_exactly(table: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("kind", ["bf16", "fp8", "int8"])
 def test_weights_of_a_byte_are_counted_exactly(kind: Weights) -> None:
-    table = {"latent_channels": 4, "dim": 64, "ffn_dim": 96, "heads": 2, "layers": 3, "text_dim": 32}
+    table: dict[str, Any] = {
+        "latent_channels": 4,
+        "dim": 64,
+        "ffn_dim": 96,
+        "heads": 2,
+        "layers": 3,
+        "text_dim": 32,
+    }
     dit = CausalDiT(DiTConfig(**table)).bfloat16().requires_grad_(requires_grad=False)
     dit.quantise(kind)
     dit.pack()

@@ -32,6 +32,7 @@ class DitSizes:
     patch: int = 2
     window_frames: int = 6
     sink_frames: int = 3
+    wide_residual: bool = False
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> DitSizes:

@@ -44,18 +44,23 @@ def dit_work_bytes(
     """
     tokens = rows * latents * dit.tokens(width, height)
     window = rows * dit.window_frames * dit.tokens(width, height)
-    # Alive: the input, the same modulated, queries and keys before and after their norm, values;
-    # the window's keys in float32, the same turned, and those as numbers of the model.
-    attending = (7 * tokens * number_bytes + window * (2 * FLOAT_BYTES + number_bytes)) * dit.dim
-    # Alive: the block's input, what both attentions made of it, the same modulated; the hidden layer before
-    # and after its GELU.
-    feeding = tokens * (4 * dit.dim + 2 * dit.ffn_dim) * number_bytes
+    summed_bytes = FLOAT_BYTES if dit.wide_residual else number_bytes
+    # Alive: the forward's input and the block's, the same modulated, queries and keys before and after their
+    # norm, values; the window's keys in float32, the same turned, and those as numbers of the model.
+    given = tokens * (2 * summed_bytes + 6 * number_bytes)
+    attending = (given + window * (2 * FLOAT_BYTES + number_bytes)) * dit.dim
+    # Alive: the forward's input, the block's, and what both attentions made of that; what the first of them
+    # gave, and the input modulated; the hidden layer before and after its GELU.
+    given = tokens * dit.dim * (3 * summed_bytes + 2 * number_bytes)
+    hidden = tokens * dit.ffn_dim
+    feeding = given + 2 * hidden * number_bytes
     if weights == "int8":
-        # One weight at a time is widened for its product.
-        feeding += dit.dim * dit.ffn_dim * number_bytes
+        # One weight at a time is widened for its product; the last one's result is there by then.
+        widened = dit.dim * dit.ffn_dim + tokens * dit.dim
+        feeding = given + (hidden + max(hidden, widened)) * number_bytes
     if weights == "fp8":
         # The hidden layer is scaled in float32 before it becomes bytes.
-        feeding = tokens * (4 * dit.dim + dit.ffn_dim) * number_bytes + 2 * tokens * dit.ffn_dim * FLOAT_BYTES
+        feeding = given + hidden * (number_bytes + 2 * FLOAT_BYTES)
     return max(attending, feeding)
 
 

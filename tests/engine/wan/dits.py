@@ -15,7 +15,9 @@ HEAD_DIM = 128
 TEXT_DIM = 24
 
 
-def config_of(*, heads: int = 2, layers: int = 2, window: int = 6, sinks: int = 3) -> DiTConfig:
+def config_of(
+    *, heads: int = 2, layers: int = 2, window: int = 6, sinks: int = 3, wide: bool = True
+) -> DiTConfig:
     return DiTConfig(
         latent_channels=16,
         dim=heads * HEAD_DIM,
@@ -25,6 +27,7 @@ def config_of(*, heads: int = 2, layers: int = 2, window: int = 6, sinks: int = 
         text_dim=TEXT_DIM,
         window_frames=window,
         sink_frames=sinks,
+        wide_residual=wide,
     )
 
 

@@ -38,6 +38,9 @@ class DiTConfig:
     """Base of the rotary frequencies. More than 1."""
     eps: float = 1e-6
     """Added under the roots of the norms. More than 0."""
+    wide_residual: bool = False
+    """What goes from block to block, norms and modulation are in float32, and only products in the type of
+    the weights. As Wan was trained: 40 blocks in bfloat16 are 0.5 % from float32, without it 1.5 %."""
 
     def __post_init__(self) -> None:
         sizes = ("latent_channels", "dim", "ffn_dim", "heads", "layers", "text_dim", "patch", "window_frames")

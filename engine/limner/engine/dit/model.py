@@ -21,11 +21,8 @@ from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.context import TextContext
 from limner.engine.dit.finish import finish_all, finisher
 from limner.engine.dit.linear import Linear, Mlp
+from limner.engine.dit.modulation import gated, modulated, normed, time_frequencies
 from limner.engine.dit.quantised import WeightKind
-from limner.engine.fusing import fusable
-
-TIMESTEPS = 1000.0
-"""The model is told the timestep: 1000 times sigma."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Flow:
     """A forward on its way through the blocks. Whoever has this needs no more of it to go on."""
 
     x_RND: Tensor
-    """Tokens; each block takes them further."""
+    """Tokens; each block takes them further. All three are in the `flow_dtype` of the transformer."""
     time_RT6D: Tensor
     """The noise level, as the blocks take it."""
     time_RTD: Tensor
@@ -57,11 +54,14 @@ class Block(nn.Module):
         """[R, T*L, D] → the same."""
         frames = time_RT6D.shape[1]
         shift1, scale1, gate1, shift2, scale2, gate2 = (time_RT6D + self.modulation).unsqueeze(2).unbind(3)
-        y = self.self_attn(_modulated(x_RND, frames, shift1, scale1, self.eps), layer, history)
-        x_RND = _gated(x_RND, y, frames, gate1)
-        x_RND = x_RND + self.cross_attn(self.norm3(x_RND), layer, text)
-        y = self.ffn(_modulated(x_RND, frames, shift2, scale2, self.eps))
-        return _gated(x_RND, y, frames, gate2)
+        dtype = self.modulation.dtype  # Of products; sums and norms are in that of the tokens.
+        y = self.self_attn(modulated(x_RND, frames, shift1, scale1, self.eps, dtype=dtype), layer, history)
+        x_RND = gated(x_RND, y, frames, gate1)
+        x_RND = x_RND + self.cross_attn(
+            normed(x_RND, self.norm3.weight, self.norm3.bias, self.eps), layer, text
+        )
+        y = self.ffn(modulated(x_RND, frames, shift2, scale2, self.eps, dtype=dtype))
+        return gated(x_RND, y, frames, gate2)
 
     def pack(self) -> None:
         """Make products faster where the device has a way to; for inference with final weights."""
@@ -84,7 +84,9 @@ class Head(nn.Module):
     def forward(self, x_RND: Tensor, time_RTD: Tensor) -> Tensor:
         """[R, T*L, D] → [R, T*L, patch*patch*C]."""
         shift, scale = (time_RTD.unsqueeze(2) + self.modulation).unsqueeze(2).unbind(3)
-        out: Tensor = self.head(_modulated(x_RND, time_RTD.shape[1], shift, scale, self.eps))
+        out: Tensor = self.head(
+            modulated(x_RND, time_RTD.shape[1], shift, scale, self.eps, dtype=self.modulation.dtype)
+        )
         return out
 
 
@@ -141,7 +143,8 @@ class CausalDiT(nn.Module):
         rows, frames = x_RTCHW.shape[:2]
         time_RTD = self.time_embedding(time_frequencies(sigma_RT, self.config.freq_dim, x_RTCHW.dtype))
         time_RT6D = self.time_projection(time_RTD).view(rows, frames, 6, self.config.dim)
-        return Flow(self.embed_patches(x_RTCHW), time_RT6D, time_RTD)
+        flow = (self.embed_patches(x_RTCHW), time_RT6D, time_RTD)
+        return Flow(*(tensor.to(self.flow_dtype) for tensor in flow))
 
     def through(self, layers: Iterable[int], flow: Flow, text: Text, history: History) -> Tensor:
         """Tokens [R, T*L, D] after these blocks, one after the other."""
@@ -191,6 +194,11 @@ class CausalDiT(nn.Module):
         """What it computes in."""
         return self.patch_embedding.weight.dtype
 
+    @property
+    def flow_dtype(self) -> torch.dtype:
+        """Type of what goes from block to block. Products take it in their own."""
+        return torch.float32 if self.config.wide_residual else self.dtype
+
     def quantise(self, kind: WeightKind) -> None:
         """Keep the blocks' weights in another type: on their final device, before `pack`. See `finisher`."""
         finish_all(self, finisher(kind))
@@ -222,34 +230,3 @@ class CausalDiT(nn.Module):
                 assert isinstance(layer, nn.Linear)
                 nn.init.normal_(layer.weight, std=0.02)
         nn.init.zeros_(self.head.head.weight)
-
-
-def time_frequencies(sigma: Tensor, freq_dim: int, dtype: torch.dtype) -> Tensor:
-    """Sinusoidal embedding [..., freq_dim] of the timestep 1000 * sigma: cosines, then sines."""
-    half = freq_dim // 2
-    frequencies = 10000.0 ** (-torch.arange(half, dtype=torch.float32, device=sigma.device) / half)
-    angle = sigma.float().unsqueeze(-1) * TIMESTEPS * frequencies
-    return torch.cat([angle.cos(), angle.sin()], dim=-1).to(dtype)
-
-
-@fusable
-def _modulated(x_RND: Tensor, frames: int, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
-    """Norm without weights, then scale and shift [R, T, 1, D] per latent frame."""
-    if len(x_RND) == 1 and frames == 1:  # One scale and shift for all tokens: those of the norm, in one pass.
-        return functional.layer_norm(x_RND, x_RND.shape[-1:], 1 + scale.flatten(), shift.flatten(), eps)
-    normed = functional.layer_norm(x_RND, x_RND.shape[-1:], eps=eps)
-    if frames == 1:
-        return torch.addcmul(shift[:, 0], normed, 1 + scale[:, 0])
-    return torch.addcmul(shift, _by_frame(normed, frames), 1 + scale).flatten(1, 2)
-
-
-@fusable
-def _gated(x_RND: Tensor, y_RND: Tensor, frames: int, gate: Tensor) -> Tensor:
-    """x + gate * y, the gate [R, T, 1, D] per latent frame."""
-    if frames == 1:
-        return torch.addcmul(x_RND, y_RND, gate[:, 0])
-    return torch.addcmul(_by_frame(x_RND, frames), _by_frame(y_RND, frames), gate).flatten(1, 2)
-
-
-def _by_frame(x_RND: Tensor, frames: int) -> Tensor:
-    return x_RND.view(x_RND.shape[0], frames, -1, x_RND.shape[-1])

@@ -113,7 +113,7 @@ class FirstRank:
         dit, cache, frames = self.stage.dit, self.stage.caches[course.number], len(x_TCHW)
         held_from = cache.held_from(row, frames)
         layout = FlowPacket.layout(
-            dit.config, dit.dtype, frames=frames, tokens=cache.tokens, likeness=held_from < frames
+            dit.config, dit.flow_dtype, frames=frames, tokens=cache.tokens, likeness=held_from < frames
         )
         command = c.Forward(
             stream=course.number,

@@ -174,7 +174,7 @@ class _Serving:
         stage, dit = self._stage, self._stage.dit
         config, cache = dit.config, stage.caches[command.stream]
         layout = FlowPacket.layout(
-            config, dit.dtype, frames=command.frames, tokens=cache.tokens, likeness=command.likeness
+            config, dit.flow_dtype, frames=command.frames, tokens=cache.tokens, likeness=command.likeness
         )
         packet = FlowPacket.over(layout, packet_B)
         clock, work = StageClock(dit.device), WorkClock(dit.device)
