@@ -78,7 +78,7 @@ def parts_of(model: ModelSizes, choice: Choice) -> tuple[Part, ...]:
     weights = {
         "denoiser": dit_weight_bytes(model.dit, choice.weights),
         "autoencoder": vae_weight_bytes(model, choice.vae),
-        "text encoder": _text_encoder_bytes(model, choice),
+        "text encoder": text_encoder_bytes(model, choice),
         "LoRAs": model.lora_bytes,
     }
     once = {
@@ -152,7 +152,8 @@ def _window_of(model: ModelSizes, choice: Choice) -> DitSizes:
     return replace(model.dit, window_frames=choice.window_frames, sink_frames=choice.sink_frames)
 
 
-def _text_encoder_bytes(model: ModelSizes, choice: Choice) -> int:
+def text_encoder_bytes(model: ModelSizes, choice: Choice) -> int:
+    """Return what reading prompts takes on the GPU."""
     if not model.has_umt5 or choice.text == "cpu":
         return 0
     return UMT5_BYTES + UMT5_WORK_BYTES

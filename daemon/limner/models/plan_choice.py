@@ -103,14 +103,14 @@ class _Table:
 def choose(model: ModelSizes, card: Card, wishes: Wishes | None = None) -> MemoryPlan | Refusal:
     """Return the best way to paint with a model that fits into the card's free memory, within the wishes."""
     wishes = wishes or Wishes()
-    refusal = _impossible(model, card, wishes)
+    refusal = impossible(model, card, wishes)
     if refusal:
         return refusal
     free = card.free_bytes - RESERVE_BYTES
     least = None
     for choice in choices(model, card, wishes):
         needed = total_bytes(model, choice)
-        if needed + _spare(choice) <= free:
+        if needed + spare_bytes(choice) <= free:
             return _plan(model, card, wishes, choice)
         least = needed if least is None else min(least, needed)
     assert least is not None, "every wish leaves a choice"
@@ -171,7 +171,7 @@ def _plan(model: ModelSizes, card: Card, wishes: Wishes, choice: Choice) -> Memo
     )
 
 
-def _spare(choice: Choice) -> int:
+def spare_bytes(choice: Choice) -> int:
     """What must stay free beside a choice: a text encoder for good is for who has room in plenty."""
     return SPARE_BYTES if choice.text == "gpu" else 0
 
@@ -202,7 +202,7 @@ def _texts(model: ModelSizes, wishes: Wishes) -> tuple[TextPlace, ...]:
     return TEXT_PLACES if wishes.text is None else (wishes.text,)
 
 
-def _impossible(model: ModelSizes, card: Card, wishes: Wishes) -> Refusal | None:
+def impossible(model: ModelSizes, card: Card, wishes: Wishes) -> Refusal | None:
     """Return what no memory would help against."""
     if card.capability < LEAST_CAPABILITY:
         return Refusal(

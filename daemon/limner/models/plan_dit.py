@@ -78,8 +78,12 @@ def dit_parameters(dit: DitSizes) -> Parameters:
         + 2 * _linear(dim, dim)
         + _linear(dim, 6 * dim)
     )
-    head = _linear(dim, patch) + 2 * dim
-    return Parameters(large=large, large_rows=rows, other=block_others + embeddings + head)
+    return Parameters(large=large, large_rows=rows, other=block_others + embeddings + head_parameters(dit))
+
+
+def head_parameters(dit: DitSizes) -> int:
+    """Count the parameters of what comes after the blocks."""
+    return _linear(dit.dim, dit.patch**2 * dit.latent_channels) + 2 * dit.dim
 
 
 def dit_weight_bytes(dit: DitSizes, weights: Weights, number_bytes: int = 2) -> int:
