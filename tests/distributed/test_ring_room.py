@@ -24,6 +24,7 @@ class Rank0:
     """What a watch needs of it. Nothing moves."""
 
     size = 2
+    block_bytes = past_bytes = 1
 
     def __init__(self, told: list[tuple[int, c.Command]]) -> None:
         self.times, self.told = StageTimes(0), told
@@ -31,6 +32,9 @@ class Rank0:
 
     def tell_one(self, rank: int, command: c.Command) -> None:
         self.told.append((rank, command))
+
+    def settle(self) -> None:
+        self.told.append((1, c.Settled()))
 
     def move(self, *_: object) -> None:
         raise AssertionError("nothing was loaded")
@@ -87,8 +91,8 @@ def test_another_rank_says_that_it_has_no_room(
 ) -> None:
     watch.mover.want(TO_ONE)
     watch.look()
-    assert told == [(1, c.Prepare(first=2, end=4))]
-    reports.next.append((1, c.encoded(c.Prepared(first=2, end=4, fault="OutOfMemoryError: 2 GiB"))))
+    assert told == [(1, c.Prepare(number=0, first=2, end=4))]
+    reports.next.append((1, c.encoded(c.Prepared(number=0, fault="OutOfMemoryError: 2 GiB"))))
     watch.look()
     assert not watch.mover.is_moving
     assert watch.mover.split == SPLIT

@@ -56,6 +56,8 @@ class Balance:
     costs: tuple[RankCost, ...]
     """As measured; of a rank without blocks, as known before, scaled as its other work is."""
     transfer_ms: float = 0.0
+    move_ms: float = 0.0
+    """How long the ring stands still for each block that moves."""
     reports: tuple[Report, ...] = ()
     better_since_s: float = math.inf
     moved_s: float = -math.inf
@@ -63,9 +65,9 @@ class Balance:
     """When which split was left."""
 
 
-def begin(split: Split, costs: Sequence[RankCost], transfer_ms: float = 0.0) -> Balance:
+def begin(split: Split, costs: Sequence[RankCost], transfer_ms: float = 0.0, move_ms: float = 0.0) -> Balance:
     """Return the state of a pipeline that begins so, at costs as counted or guessed."""
-    return Balance(split=split, costs=tuple(costs), transfer_ms=transfer_ms)
+    return Balance(split=split, costs=tuple(costs), transfer_ms=transfer_ms, move_ms=move_ms)
 
 
 def balance(state: Balance, report: Report) -> Balance:
@@ -76,17 +78,23 @@ def balance(state: Balance, report: Report) -> Balance:
     state = _noted(state, report)
     if len(state.reports) < FEW or report.now_s - state.moved_s < SETTLE_S:
         return replace(state, better_since_s=math.inf)
-    better = rebalanced(state.split, state.costs, state.transfer_ms)
+    better = _better(state, LEAST_GAIN)
     if better is not None and any(better == split for _, split in state.left):
-        better = rebalanced(state.split, state.costs, state.transfer_ms, least_gain=TWICE * LEAST_GAIN)
+        better = _better(state, TWICE * LEAST_GAIN)
     if better is None:
         return replace(state, better_since_s=math.inf)
-    is_small = rebalanced(state.split, state.costs, state.transfer_ms, least_gain=SMALL_GAIN) is None
+    is_small = _better(state, SMALL_GAIN) is None
     since_s = min(state.better_since_s, report.now_s)
     if report.now_s - since_s < (LASTING_FOR_SMALL_S if is_small else LASTING_S):
         return replace(state, better_since_s=since_s)
     left = (*state.left, (report.now_s, state.split))
     return replace(state, split=better, moved_s=report.now_s, better_since_s=math.inf, left=left)
+
+
+def _better(state: Balance, least_gain: float) -> Split | None:
+    return rebalanced(
+        state.split, state.costs, state.transfer_ms, least_gain=least_gain, move_ms=state.move_ms
+    )
 
 
 def _noted(state: Balance, report: Report) -> Balance:

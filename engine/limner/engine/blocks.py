@@ -21,6 +21,10 @@ LEAST_GAIN = 0.05
 """Blocks move for a period that is shorter by more than this share, not for less ..."""
 NEARLY = 0.01
 """... and of the splits within this share of the best, the one is taken that moves the fewest."""
+_NEAR = (NEARLY, 0.03, 0.1, 0.2, 0.4, 0.8)
+"""Where moves cost time, splits are weighed that are so far from the best."""
+PAYS_WITHIN_MS = 30_000.0
+"""What a move costs has to be won back in this time: who knows what there is to do then."""
 
 SPARE_CHUNKS = 3
 """In flight beyond what the way through takes, for times vary."""
@@ -69,20 +73,42 @@ def best_split(layers: int, costs: Sequence[RankCost], transfer_ms: float = 0.0)
 
 
 def rebalanced(
-    now: Split, costs: Sequence[RankCost], transfer_ms: float = 0.0, *, least_gain: float = LEAST_GAIN
+    now: Split,
+    costs: Sequence[RankCost],
+    transfer_ms: float = 0.0,
+    *,
+    least_gain: float = LEAST_GAIN,
+    move_ms: float = 0.0,
 ) -> Split | None:
     """Return a better split than that of now, if the gain is worth the move; else None.
 
-    As good as the best, nearly, with the fewest blocks moved. A split that does not fit its ranks' memory
-    (any more) is left for any that does. When to ask, and how to trust the measurements: `block_balance`.
-    Raises `ValueError` as `best_split` does.
+    As good as the best, nearly, with the fewest blocks moved. `move_ms`: how long the ring stands still for
+    each block that goes from a rank to its neighbour; of splits that are better by `least_gain`, the one is
+    taken that wins the most by `PAYS_WITHIN_MS`, and none where none wins. A split that does not fit its
+    ranks' memory (any more) is left for any that does. When to ask, and how to trust the measurements:
+    `block_balance`. Raises `ValueError` as `best_split` does.
     """
     best = best_split(now[-1][1], costs, transfer_ms)
-    best_ms = period_ms(best, costs, transfer_ms)
+    best_ms, now_ms = (period_ms(split, costs, transfer_ms) for split in (best, now))
     fits = all(count <= cost.most_blocks for count, cost in zip(counts_of(now), costs, strict=True))
-    if fits and period_ms(now, costs, transfer_ms) <= best_ms * (1 + least_gain):
+    if fits and now_ms <= best_ms * (1 + least_gain):
         return None
-    return _nearest(now, costs, transfer_ms, best_ms * (1 + NEARLY)) or best
+    nearest = _nearest(now, costs, transfer_ms, best_ms * (1 + NEARLY)) or best
+    if not move_ms:
+        return nearest
+
+    def won_ms(split: Split) -> float:
+        faster = 1 - period_ms(split, costs, transfer_ms) / now_ms
+        return PAYS_WITHIN_MS * faster - move_ms * hops(now, split)
+
+    near = (_nearest(now, costs, transfer_ms, best_ms * (1 + share)) for share in _NEAR[1:])
+    better = [
+        split
+        for split in (nearest, *near)
+        if split and (not fits or now_ms > period_ms(split, costs, transfer_ms) * (1 + least_gain))
+    ]
+    found = max(better, key=won_ms, default=nearest)
+    return found if not fits or won_ms(found) > 0 else None
 
 
 def stages_ms(split: Split, costs: Sequence[RankCost], transfer_ms: float = 0.0) -> list[float]:
@@ -130,6 +156,11 @@ def split_of(counts: Sequence[int]) -> Split:
 def counts_of(split: Split) -> list[int]:
     """Return how many blocks each rank holds."""
     return [end - start for start, end in split]
+
+
+def hops(now: Split, then: Split) -> int:
+    """Return how many times a block goes from a rank to its neighbour on the way from split to split."""
+    return sum(abs(before - after) for (before, _), (after, _) in zip(now[1:], then[1:], strict=True))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 import torch
@@ -29,11 +29,18 @@ def beside(work: Callable[[], Result], device: torch.device) -> Future[Result]:
     return done
 
 
-def blocks_beside(block_of: Callable[[int], Block], layers: Iterable[int]) -> Future[dict[int, Block]]:
-    """Load blocks while others paint. They are on their device when the future is done."""
+def blocks_beside(
+    block_of: Callable[[int], Block], layers: Iterable[int], after: Future[dict[int, Block]] | None = None
+) -> Future[dict[int, Block]]:
+    """Load blocks while others paint. They are on their device when the future is done.
+
+    `after`: what is to be loaded before, for all of it goes through one disk.
+    """
     wanted = list(layers)
 
     def load() -> dict[int, Block]:
+        if after is not None:
+            wait([after])
         torch.set_num_threads(1)  # Of this thread: the others are for painting.
         blocks = {layer: block_of(layer) for layer in wanted}
         device = next(iter(blocks.values())).modulation.device

@@ -96,20 +96,27 @@ class Sinks(_Message, frozen=True, kw_only=True):
 
 
 class Prepare(_Message, frozen=True, kw_only=True):
-    """Load these blocks beside the work; report `Prepared`."""
+    """Load these blocks beside the work, after those before; report `Prepared`."""
 
+    number: int
+    """No two are the same."""
     first: int
     end: int
 
 
 class Move(_Message, frozen=True, kw_only=True):
-    """Blocks go from a rank to its neighbour, with all that streams remember in them."""
+    """Blocks go from a rank to its neighbour, with all that streams remember in them; who gets them reports
+    `Moved`. More may follow, until `Settled`."""
 
     first: int
     end: int
     source: int
     target: int
     size_bytes: int
+
+
+class Settled(_Message, frozen=True, kw_only=True):
+    """No more blocks move for now: what was prepared and is not held is not needed."""
 
 
 class Decode(_Message, frozen=True, kw_only=True):
@@ -167,6 +174,7 @@ Command = (
     | Sinks
     | Prepare
     | Move
+    | Settled
     | Decode
     | ResetDecoder
     | PrepareDecoder
@@ -185,10 +193,18 @@ class Held(_Message, frozen=True, kw_only=True):
 class Prepared(_Message, frozen=True, kw_only=True):
     """The blocks that `Prepare` was about are there."""
 
-    first: int
-    end: int
+    number: int
     fault: str = ""
     """Why they are not, for want of memory most likely; empty: they are."""
+
+
+class Moved(_Message, frozen=True, kw_only=True):
+    """The past of blocks that came to this rank is there."""
+
+    first: int
+    end: int
+    took_ms: float
+    """For so long this rank could do nothing else."""
 
 
 class DecoderPrepared(_Message, frozen=True, kw_only=True):
@@ -245,7 +261,7 @@ class Fault(_Message, frozen=True, kw_only=True):
     reason: str
 
 
-Report = Held | Prepared | DecoderPrepared | Times | Fault
+Report = Held | Prepared | Moved | DecoderPrepared | Times | Fault
 
 _command: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
 _report: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)

@@ -182,6 +182,22 @@ class FirstRank:
         self._share(command, layout, [text.text_RSD, *([] if text.mask is None else [text.mask])])
         self.stage.text(number, text.text_RSD, text.mask)
 
+    @property
+    def past_bytes(self) -> int:
+        """What all streams remember in one block."""
+        return moving_layout(self.stage.state_shapes, self.stage.dit.dtype, 1).size_bytes
+
+    @property
+    def block_bytes(self) -> int:
+        """The weights of one block, as they are in the file or less."""
+        return self.stage.dit.block_bytes
+
+    def settle(self) -> None:
+        """No more blocks move for now."""
+        self.tell(c.Settled())
+        self._to_next.tidy()
+        self.stage.is_moving = False
+
     def move(self, layers: range, source: int, target: int, blocks: Mapping[int, Block]) -> None:
         """Blocks change hands between neighbours, with what streams remember in them.
 
@@ -189,6 +205,7 @@ class FirstRank:
         after it has done what it was told before.
         """
         stage, dtype = self.stage, self.stage.dit.dtype
+        stage.is_moving = True
         layout = moving_layout(stage.state_shapes, dtype, len(layers))
         size_bytes = max(layout.size_bytes, 1)
         self.tell(

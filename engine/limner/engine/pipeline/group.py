@@ -89,6 +89,10 @@ class Transfer:
         finally:
             self._waits.remove(self)
 
+    def is_completed(self) -> bool:
+        """Whether it is done, well or not. Does not wait."""
+        return self._work.is_completed()
+
 
 class Group:
     """One generation, as one of its processes holds it."""

@@ -38,6 +38,9 @@ class Work(Protocol):
         A source may stand still for hours: one that will never end fails when its group is aborted.
         """
 
+    def is_completed(self) -> bool:
+        """Whether it is done, well or not."""
+
 
 class Transport(Protocol):
     """One generation of the group of all ranks.
@@ -110,6 +113,10 @@ class Outgoing:
         self._transport, self._to, self._tag = transport, to, line_tag(transport.rank, way)
         self._buffers, self._queue = buffers, queue
         self._sent: deque[tuple[Work, Tensor, bool]] = deque()
+
+    def tidy(self) -> None:
+        """Free what is sent and will not be used again: what moves with blocks may be gigabytes."""
+        self._sent = deque(one for one in self._sent if one[2] or not one[0].is_completed())
 
     def send(self, buffer_B: Tensor, *, again: bool = True) -> None:
         """Begin to send a buffer. When it is sent it goes back to the others, or is freed: not `again`."""

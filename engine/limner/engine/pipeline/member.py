@@ -9,15 +9,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from concurrent.futures import Future
 
 import torch
 
 from limner.engine.clock import StageClock
-from limner.engine.dit.model import Block
-from limner.engine.errors import EngineError
 from limner.engine.pipeline import commands as c
-from limner.engine.pipeline.beside import blocks_beside
 from limner.engine.pipeline.channel import Member
 from limner.engine.pipeline.decoders import Decoders
 from limner.engine.pipeline.link import (
@@ -39,6 +35,7 @@ from limner.engine.pipeline.packets import (
     text_layout,
 )
 from limner.engine.pipeline.part_dit import BlockFiles
+from limner.engine.pipeline.preparing import Preparing
 from limner.engine.pipeline.stage import Stage, copied
 from limner.engine.pipeline.timing import REPORT_S, StageTimes, WorkClock
 from limner.engine.queues import queues_of
@@ -72,8 +69,7 @@ class _Serving:
         self._to_before = Outgoing(transport, before, BACK, self._buffers, self._queue)
         self._todo: queue.SimpleQueue[Todo | BaseException] = queue.SimpleQueue()
         self._times = StageTimes(self._rank)
-        self._loading: Future[dict[int, Block]] | None = None
-        self._prepare: c.Prepare | None = None
+        self._preparing = Preparing(files.block)
         self._over = threading.Event()
         self._decoding = MemberDecoding(
             decoders,
@@ -126,19 +122,19 @@ class _Serving:
         self._report()
         began_s = time.perf_counter()
         try:
-            is_loading = self._loading is not None or self._decoding.is_preparing
+            is_loading = self._preparing.is_loading or self._decoding.is_preparing
             todo = self._todo.get(timeout=REPORT_S / 10 if is_loading else REPORT_S)
         except queue.Empty:
             self._times.waited(time.perf_counter() - began_s)
             return True
         if isinstance(todo, BaseException):
             raise todo
-        command, arriving = todo
+        (command, arriving), came_s = todo, time.perf_counter()
         packet_B = None if arriving is None else arriving.wait()
         self._times.waited(time.perf_counter() - began_s)
-        return self._do(command, packet_B)
+        return self._do(command, packet_B, came_s)
 
-    def _do(self, command: c.Command, packet_B: torch.Tensor | None) -> bool:
+    def _do(self, command: c.Command, packet_B: torch.Tensor | None, came_s: float) -> bool:
         stage = self._stage
         match command:
             case c.Forward():
@@ -148,7 +144,7 @@ class _Serving:
                 assert packet_B is not None
                 self._shared(command, packet_B)
             case c.Move():
-                self._move(command, packet_B)
+                self._move(command, packet_B, came_s)
             case c.Open(stream=stream, rows=rows, grid=grid):
                 stage.open(stream, rows, grid)
             case c.Close(stream=stream):
@@ -162,8 +158,10 @@ class _Serving:
             case c.Hold():
                 self._hold(command)
             case c.Prepare():
-                self._prepare = command
-                self._loading = blocks_beside(self._files.block, range(command.first, command.end))
+                self._preparing.begin(command)
+            case c.Settled():
+                self._preparing.clear()
+                stage.is_moving = False
             case c.PrepareDecoder():
                 self._decoding.prepare(command)
             case c.Stop():
@@ -213,26 +211,23 @@ class _Serving:
         else:
             self._to_after.send(packet_B)
 
-    def _move(self, command: c.Move, packet_B: torch.Tensor | None) -> None:
+    def _move(self, command: c.Move, packet_B: torch.Tensor | None, came_s: float) -> None:
         layers, stage = range(command.first, command.end), self._stage
+        stage.is_moving = True
         if self._rank not in (command.source, command.target):
             return
         layout = moving_layout(stage.state_shapes, stage.dit.dtype, len(layers))
         if packet_B is not None:
-            stage.put(self._prepared(command))
+            stage.put(self._preparing.take(command))
             copied(layout.views(packet_B), stage.moving(layers))
             self._queue.use([packet_B])  # It is freed, see `FirstRank.move`.
+            took_ms = (time.perf_counter() - came_s) * 1000
+            self._channel.report(c.encoded(c.Moved(first=command.first, end=command.end, took_ms=took_ms)))
             return
         packet_B = self._buffers.take(command.size_bytes, self._queue)
         copied(stage.moving(layers), layout.views(packet_B))
         (self._to_after if command.target > self._rank else self._to_before).send(packet_B, again=False)
         stage.drop(layers)
-
-    def _prepared(self, command: c.Move) -> dict[int, Block]:
-        if self._loading is None:
-            raise EngineError(f"blocks {command.first} to {command.end - 1} were moved here unprepared")
-        loading, self._loading = self._loading, None
-        return loading.result()
 
     def _hold(self, command: c.Hold) -> None:
         self._stage.hold(self._files.block, range(command.first, command.end))
@@ -248,11 +243,9 @@ class _Serving:
         # Reports are the sign of life of the whole rank, so there is none when a part of it hangs.
         if times is not None and not is_stuck:
             self._channel.report(c.encoded(times))
-        if (prepared := self._decoding.prepared()) is not None:
+            self._to_after.tidy()
+            self._to_before.tidy()
+        if (decoder := self._decoding.prepared()) is not None:
+            self._channel.report(c.encoded(decoder))
+        for prepared in self._preparing.news():
             self._channel.report(c.encoded(prepared))
-        if self._prepare is not None and self._loading is not None and self._loading.done():
-            prepare, fault, self._prepare = self._prepare, self._loading.exception(), None
-            if fault is not None:
-                self._loading = None
-            words = "" if fault is None else f"{type(fault).__name__}: {fault}"[:500]
-            self._channel.report(c.encoded(c.Prepared(first=prepare.first, end=prepare.end, fault=words)))

@@ -38,6 +38,8 @@ class PartDiT(CausalDiT):
         with META:
             super().__init__(config)
         self.to(dtype)
+        self._blanks: dict[int, Block] = {}
+        """Without memory, for the blocks that are held."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -74,11 +76,20 @@ class PartDiT(CausalDiT):
 
     def put(self, layer: int, block: Block) -> None:
         """Hold a block that is full."""
+        # To make a blank one takes milliseconds, in which a rank could compute.
+        self._blanks[layer] = self._blocks()[layer]
         self.blocks[layer] = block
 
-    def drop(self, layer: int) -> None:
-        """Hold it no longer: its memory is free as soon as nobody computes with it."""
-        self.blocks[layer] = _blank_block(self.config, self.dtype)
+    def drop(self, layer: int) -> Block:
+        """Hold it no longer; return it. Its memory is free as soon as nobody has it or computes with it."""
+        block = self._blocks()[layer]
+        self.blocks[layer] = self._blanks.pop(layer)
+        return block
+
+    @property
+    def block_bytes(self) -> int:
+        """Of the weights of one block in the type that it computes in."""
+        return sum(parameter.nbytes for parameter in self._blocks()[0].parameters())
 
 
 class BlockFiles:

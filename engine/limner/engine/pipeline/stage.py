@@ -37,6 +37,8 @@ class Stage:
         self._recorder_of = recorder_of
         self._replayers: dict[int, Replayer] = {}
         self._held: dict[object, Held] = {}
+        self.is_moving = False
+        """Blocks come and go every moment: nothing is recorded, for that takes longer than it saves."""
 
     def open(self, stream: int, rows: int, grid: tuple[int, int]) -> StageCache:
         """Begin with a stream, or begin it anew; `grid`: tokens down and across."""
@@ -104,7 +106,8 @@ class Stage:
         """Hold these no longer."""
         self._forget_graphs()
         for layer in list(layers):
-            self.dit.drop(layer)
+            # They were loaded beside the work, on another queue of the device, and are read on this one.
+            in_use(self.dit.drop(layer))
             for text in self.texts.values():
                 text.drop([layer])
             for cache in self.caches.values():
@@ -128,7 +131,7 @@ class Stage:
     def _through(self, stream: int, cache: StageCache, text: StageText, flow: Flow) -> Tensor:
         through = partial(self.dit.through, self.layers)
         replayer, phase = self._replayers[stream], cache.steady_phase
-        if not replayer.is_on or phase is None:
+        if not replayer.is_on or phase is None or self.is_moving:
             return through(flow, text, cache)
         tensors = text.tensors()
         shapes = tuple((tensor.shape, tensor.dtype) for tensor in tensors)
@@ -146,6 +149,13 @@ class Stage:
         self._held.clear()
         for replayer in self._replayers.values():
             replayer.clear()
+
+
+def in_use(block: Block) -> None:
+    """Its memory is not given away before this thread's queue of the device has come here."""
+    for tensor in (*block.parameters(), *block.buffers()):
+        if tensor.is_cuda:
+            tensor.record_stream(torch.cuda.current_stream(tensor.device))
 
 
 def copied(tensors: Iterable[Tensor], into: Iterable[Tensor]) -> None:

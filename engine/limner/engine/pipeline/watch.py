@@ -42,6 +42,8 @@ class Watch:
         self.balancing = True
         self.costs: tuple[RankCost, ...] = tuple(RankCost(_GUESSED_MS) for _ in split)
         """What is known of the ranks; whoever knows their memory says it here, before anything is painted."""
+        self.full: dict[int, int] = {}
+        """Ranks that had no room for more than so many blocks."""
         self._first, self._channel = first, channel
         self._times: dict[int, c.Times] = {}
         self._fresh: set[int] = set()
@@ -53,6 +55,12 @@ class Watch:
     def newest(self) -> list[c.Times]:
         """The last report of each rank, in their order. For any thread."""
         return [self._times[rank] for rank in sorted(self._times)]
+
+    def measured_ms(self) -> list[float]:
+        """How long a block takes, by rank; nothing before that was measured. After the ring's end."""
+        if self._balance is None or not self._balance.reports:
+            return []
+        return [cost.block_ms for cost in self._balance.costs]
 
     def look(self) -> None:
         """Take what has come; PipelineError when a rank is gone or has failed."""
@@ -82,6 +90,8 @@ class Watch:
                 self._has_no_room(rank)
             case c.DecoderPrepared():
                 self.placer.prepared(rank, report)
+            case c.Moved():
+                self.mover.arrived(rank, report)
             case c.Fault(reason=reason):
                 raise PipelineError(f"rank {rank} failed: {reason}")
 
@@ -90,6 +100,7 @@ class Watch:
         self.mover.give_up()
         costs = list(self.costs if self._balance is None else self._balance.costs)
         first, end = self.mover.split[rank]
+        self.full[rank] = end - first
         log.warning("rank %d could not load more blocks: it keeps %d", rank, end - first)
         costs[rank] = replace(costs[rank], most_blocks=end - first)
         self.costs = tuple(costs)
@@ -121,7 +132,7 @@ class Watch:
             # their way. Beside one another on a device with room for both, it is not.
             fixed_ms=tuple(0.0 for _ in ranks),
         )
-        known = self._balance or begin(split, self.costs)
+        known = replace(self._balance or begin(split, self.costs), move_ms=self.mover.block_ms)
         wanted = self.places.weigh(now_s, times, known.costs, split[-1][1])
         # Blocks that go with decoding: what was measured until now says nothing of them afterwards.
         self._balance = balance(known, report) if wanted is None else begin(wanted, known.costs)
