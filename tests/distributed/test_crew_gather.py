@@ -17,7 +17,8 @@ class Failing(CrewEngine):
 
     def __init__(self, from_attempt: int) -> None:
         self._state, self._closing = threading.Condition(), threading.Event()
-        self._is_whole, self._ring, self.fatal = False, None, None
+        self._is_whole, self._ring, self.fatal, self.lack = False, None, None, ""
+        self._lessons = cast(Any, SimpleNamespace(learn=lambda: False))
         self._crew = cast(Any, SimpleNamespace(disband=lambda: None))
         self._left = from_attempt
 

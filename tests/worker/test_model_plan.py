@@ -45,7 +45,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Any:
 def plan_of(free: Any, free_gib: float, **wishes: Any) -> tuple[MemoryPlan, Mapping[str, Any]]:
     free(free_gib)
     model = planned(source(), "cuda:0", Wishes(**wishes))
-    assert model.plan is not None
+    assert isinstance(model.plan, MemoryPlan)
     return model.plan, model.source.table
 
 
@@ -84,7 +84,7 @@ def test_a_plan_that_was_too_much_is_passed_over(card: Any) -> None:
     needed = []
     for step_down in range(3):
         plan = planned(source(), "cuda", Wishes(), step_down).plan
-        assert plan is not None
+        assert isinstance(plan, MemoryPlan)
         needed.append(plan.needed_bytes)
     assert needed == sorted(set(needed), reverse=True)
     with pytest.raises(NoRoomError, match="every way"):

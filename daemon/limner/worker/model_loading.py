@@ -16,11 +16,10 @@ from limner.engine.slo_plan import sizes_from
 from limner.models.paths import cache_dir
 from limner.models.plan_bytes import TextPlace
 from limner.models.plan_choice import Wishes
-from limner.models.plan_words import sentence
 from limner.models.words import size
 from limner.worker.engines import Progress
 from limner.worker.model_engine import TorchPaintEngine
-from limner.worker.model_plan import planned
+from limner.worker.model_plan import Planned, planned
 from limner.worker.model_source import POCKET, ModelSource
 from limner.worker.model_terms import memory_errors_named
 
@@ -72,37 +71,27 @@ def load(
     cv2.setNumThreads(1)
     torch.set_num_threads(threads)
     where = chosen_device(device, source.name)
-    model = planned(source, where, wishes or Wishes(), step_down)
-    told = f"{source.name}: {sentence(model.plan)}" if model.plan else f"Loading {source.name}"
-    progress(WEIGHTS, told)
     with memory_errors_named():
-        config = config_of(model.source)
-        held = weights if weights is not None else weights_of(model.source)
-        kind = model.plan.choice.weights if model.plan else "bf16"
-        told_part = _told(source.name, progress)
-        crew: CrewEngine | None = None
         engine: Engine
-        with _importing_the_encoder(model.source):
+        crew: CrewEngine | None = None
+        with _importing_the_encoder(source):
             if ranks is not None:
-                from limner.worker.crew.start import crew_engine
-
-                engine = crew = crew_engine(
-                    ranks,
-                    source.name,
-                    config,
-                    held,
+                crew, model = _over_ranks(
+                    ranks, source, where, wishes or Wishes(), step_down, threads=threads, progress=progress
+                )
+                engine = crew
+            else:
+                model = planned(source, where, wishes or Wishes(), step_down)
+                progress(WEIGHTS, _loading_words(model))
+                engine = Engine(
+                    config_of(model.source),
+                    weights if weights is not None else weights_of(model.source),
                     device=where,
                     threads=threads,
-                    progress=progress,
-                    share=WARMING,
-                    weight_kind=kind,
-                    on_progress=told_part,
+                    weight_kind=model.weight_kind,
+                    on_progress=_told(source.name, progress),
                 )
-            else:
-                engine = Engine(
-                    config, held, device=where, threads=threads, weight_kind=kind, on_progress=told_part
-                )
-        connect_text(engine, model.source, model.plan.choice.text if model.plan else "cpu")
+        connect_text(engine, model.source, model.choice.text if model.choice else "cpu")
         painter = TorchPaintEngine(engine, threads, model.caps, crew)
         progress(WARMING, f"Warming up {source.name}")
         _warm_up(painter, source.name)
@@ -127,6 +116,46 @@ def _importing_the_encoder(source: ModelSource) -> Iterator[None]:
         yield
     finally:
         thread.join()
+
+
+def _over_ranks(
+    ranks: CrewPlan,
+    source: ModelSource,
+    device: str,
+    wishes: Wishes,
+    step_down: int,
+    *,
+    threads: int,
+    progress: Progress,
+) -> tuple[CrewEngine, Planned]:
+    """Load what this process needs of a model that other ranks paint with as well; and how it was planned."""
+    from limner.worker.crew.start import begin_crew, crew_engine, planned_with
+
+    crew = begin_crew(ranks, source, device=device, threads=threads)
+    try:
+        model, rooms = planned_with(
+            crew, source, device=device, wishes=wishes, step_down=step_down, progress=progress
+        )
+        progress(WEIGHTS, _loading_words(model))
+        engine = crew_engine(
+            crew,
+            rooms,
+            config_of(model.source),
+            weights_of(model.source),
+            device=device,
+            progress=progress,
+            share=WARMING,
+            weight_kind=model.weight_kind,
+            on_progress=_told(source.name, progress),
+        )
+    except BaseException:
+        crew.close()
+        raise
+    return engine, model
+
+
+def _loading_words(model: Planned) -> str:
+    return f"{model.source.name}: {model.told}" if model.told else f"Loading {model.source.name}"
 
 
 def config_of(source: ModelSource) -> ModelConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,18 @@ from limner.models.paths import loras_dir
 from limner.models.plan_bytes import CUDA_BYTES, Choice
 from limner.models.plan_cards import Card
 from limner.models.plan_choice import MemoryPlan, Refusal, Wishes, choose, lower
+from limner.models.plan_dit import Weights
 from limner.models.plan_lora import largest_lora_bytes
 from limner.models.plan_model import ModelSizes, model_sizes
+from limner.models.plan_rank_bytes import Places
+from limner.models.plan_rank_words import ranks_breakdown, ranks_sentence
+from limner.models.plan_ranks import RankCard, RanksPlan, choose_over, lower_over
 from limner.models.plan_words import breakdown, refusal, sentence
 from limner.worker.memory import MemoryCaps
 from limner.worker.model_source import POCKET, ModelSource
 
 log = logging.getLogger("limner.worker")
+CountsOf = Callable[[RanksPlan], Sequence[int]]
 
 
 class NoRoomError(ModelsError):
@@ -33,8 +38,20 @@ class Planned:
     """A model as it is to be loaded."""
 
     source: ModelSource
-    plan: MemoryPlan | None
+    plan: MemoryPlan | RanksPlan | None
     """None: on the processor, where nothing is planned."""
+    told: str = ""
+    """The plan in one line; empty: there is none."""
+
+    @property
+    def choice(self) -> Choice | None:
+        """The way to paint; None: the model's own."""
+        return None if self.plan is None else self.plan.choice
+
+    @property
+    def weight_kind(self) -> Weights:
+        """How the denoiser's large weights are kept."""
+        return "bf16" if self.choice is None else self.choice.weights
 
     @property
     def caps(self) -> MemoryCaps:
@@ -51,7 +68,7 @@ def planned(source: ModelSource, device: str, wishes: Wishes, step_down: int = 0
 
     Each of those was tried, and was too much for what the card really had.
     """
-    if not device.startswith("cuda") or source.name == POCKET:
+    if not is_planned(source, device):
         if wishes != Wishes() and source.name != POCKET:
             raise NoRoomError(
                 f"{source.name} is painted on the processor, where no memory is planned; leave out the"
@@ -59,11 +76,35 @@ def planned(source: ModelSource, device: str, wishes: Wishes, step_down: int = 0
             )
         return Planned(source, None)
     plan = plan_on(card_of(device), source, wishes, step_down)
-    log.info("%s: %s", source.name, sentence(plan))
-    for line in breakdown(plan):
+    return _told(source, plan, sentence(plan), breakdown(plan))
+
+
+def planned_over(
+    source: ModelSource,
+    cards: Sequence[RankCard],
+    wishes: Wishes,
+    *,
+    step_down: int,
+    split: CountsOf,
+    places: Places,
+) -> Planned:
+    """The same over the cards of several ranks. `split`: how many blocks each would hold, of a plan."""
+    plan = plan_over(cards, source, wishes, step_down, places)
+    counts = split(plan)
+    return _told(source, plan, ranks_sentence(plan, counts), ranks_breakdown(plan, counts))
+
+
+def is_planned(source: ModelSource, device: str) -> bool:
+    """Whether a model's memory is planned there: not on a processor, and pocket is small everywhere."""
+    return device.startswith("cuda") and source.name != POCKET
+
+
+def _told(source: ModelSource, plan: MemoryPlan | RanksPlan, told: str, lines: Sequence[str]) -> Planned:
+    log.info("%s: %s", source.name, told)
+    for line in lines:
         log.info("  %s", line)
     table = table_for(source.table, plan.choice)
-    return Planned(dataclasses.replace(source, table=table), plan)
+    return Planned(dataclasses.replace(source, table=table), plan, told)
 
 
 def plan_on(card: Card, source: ModelSource, wishes: Wishes, step_down: int = 0) -> MemoryPlan:
@@ -76,6 +117,28 @@ def plan_on(card: Card, source: ModelSource, wishes: Wishes, step_down: int = 0)
         raise NoRoomError(
             f"{card.name} ran out of memory with every way to paint with {source.name}; close what else uses"
             " it (a game, a browser), or use pocket"
+        )
+    if isinstance(plan, Refusal):
+        raise NoRoomError(refusal(plan))
+    return plan
+
+
+def plan_over(
+    cards: Sequence[RankCard],
+    source: ModelSource,
+    wishes: Wishes,
+    step_down: int = 0,
+    places: Places | None = None,
+) -> RanksPlan:
+    """Choose the way to paint over the cards of several ranks; raises NoRoomError."""
+    plan: RanksPlan | Refusal | None = choose_over(_sizes_of(source), cards, wishes, places)
+    for _ in range(step_down):
+        if isinstance(plan, RanksPlan):
+            plan = lower_over(plan)
+    if plan is None:
+        raise NoRoomError(
+            f"the {len(cards)} cards ran out of memory with every way to paint with {source.name}; close what"
+            " else uses them (a game, a browser), or use pocket"
         )
     if isinstance(plan, Refusal):
         raise NoRoomError(refusal(plan))

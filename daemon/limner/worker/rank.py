@@ -9,6 +9,7 @@ import argparse
 import ctypes
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -44,20 +45,23 @@ def main() -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     os.nice(NICENESS)
     device = see_only(arguments.device)
-    from limner.worker.crew.serving import device_name, joined, server_for  # noqa: PLC0415  (torch, seconds)
+    from limner.worker.crew.device import about_device  # noqa: PLC0415  (torch, seconds)
+    from limner.worker.crew.serving import joined, server_for  # noqa: PLC0415  (torch, seconds)
 
     hello = Hello(
         seat=arguments.seat,
         machine=socket.gethostname()[:100],
         pid=os.getpid(),
         device=arguments.device,
-        device_name=device_name(device),
+        process=secrets.token_hex(16),
+        **about_device(device, arguments.seat),
     )
     keys = read_keys(arguments.key) if arguments.key else None
     line = RankLine(endpoint=arguments.endpoint, hello=hello, keys=keys, parent_pid=arguments.parent)
     line.start()
     welcome = line.welcome()
-    serve = server_for(welcome, device=device, threads=arguments.threads)
+    serve, digest = server_for(welcome, device=device, threads=arguments.threads)
+    line.knows(digest)
     while True:
         _serve(line, line.order(), serve, partial(joined, device=device))
 
@@ -66,6 +70,7 @@ def _serve(line: RankLine, channel: RankChannel, serve: Serve, join: Callable[[G
     """One generation, from its gathering to its end, however it ends."""
     from limner.engine.errors import EngineError, GroupBrokenError  # noqa: PLC0415  (torch)
     from limner.engine.pipeline.channel import ChannelClosedError  # noqa: PLC0415  (torch)
+    from limner.worker.crew.device import free_memory, is_no_memory  # noqa: PLC0415  (torch)
 
     try:
         group = join(channel.gather)
@@ -84,9 +89,10 @@ def _serve(line: RankLine, channel: RankChannel, serve: Serve, join: Callable[[G
     except Exception as error:
         # The top of the rank: whatever it was, the next generation begins anew.
         log.exception("generation %d failed", channel.gather.generation)
-        line.fallen(channel, f"{type(error).__name__}: {error}")
+        line.fallen(channel, f"{type(error).__name__}: {error}", no_memory=is_no_memory(error))
     finally:
         group.abort()
+        free_memory()
 
 
 def _die_with(parent: int) -> None:

@@ -19,6 +19,7 @@ import zmq
 from limner.daemon.rank_options import kind_of
 from limner.daemon.rank_trace import TraceWanted
 from limner.daemon.wire import Message, WireError
+from limner.models.plan_bytes import Choice
 from limner.worker.crew.config import CrewConfig, CrewError
 from limner.worker.crew.falls import Falls
 from limner.worker.crew.formation import Formation, RankProcess
@@ -31,6 +32,7 @@ from limner.worker.crew.messages import (
     Fallen,
     Gather,
     Hello,
+    Knows,
     Pulse,
     Said,
     Welcome,
@@ -77,6 +79,7 @@ class Crew:
         self._falls = Falls()
         self._formation: Formation | None = None
         self._generation = 0
+        self._welcome = None if config.is_planned else _welcome(config, None)
         self._closing = False
         self._seats = Seats(config.endpoint, config.devices, config.threads, config.visible_cards)
         self._pidfds: set[int] = set()
@@ -95,6 +98,28 @@ class Crew:
         with self._lock:
             serving = self._serving()
             return [peer.rank for name, peer in self._peers.items() if name not in serving]
+
+    def known(self) -> list[RankProcess]:
+        """All processes that said hello, in the order that they would be ranks in."""
+        with self._lock:
+            return sorted((peer.rank for peer in self._peers.values()), key=in_order)
+
+    def wait_for_known(self, count: int, timeout_s: float) -> list[RankProcess]:
+        """Wait until so many processes said hello, or cannot be hoped for; return those that did."""
+        end_s = time.monotonic() + timeout_s
+        with self._lock:
+            while len(self._peers) < count and not self._seats_hopeless(count):
+                if self._closing or time.monotonic() >= end_s:
+                    break
+                self._lock.wait(0.1)
+        return self.known()
+
+    def settle(self, choice: Choice | None) -> None:
+        """Let all processes know what will be painted with; they get ready then."""
+        with self._lock:
+            self._welcome = _welcome(self.config, choice)
+            for name in self._peers:
+                self._greet(name)
 
     def waiting_fit(self) -> bool:
         """Whether one of those is ready to be gathered."""
@@ -130,18 +155,31 @@ class Crew:
                 self._lock.wait(0.1)
             return len(self._fit())
 
-    def form(self, host: str, port: int, transport: Literal["gloo", "nccl"] = "gloo") -> Formation:
-        """End the generation of now and tell all who are fit to gather into the next one.
+    def free(self) -> list[RankProcess]:
+        """End the generation of now; return who could be in the next one, from rank 1 on.
 
-        Waits until those who were in the last one let go of it, or are given up: 2 s at most. The caller has
-        to join it as rank 0, through the store at `host`:`port`.
+        Waits until those who were in it let go of it, or are given up: 2 s at most.
         """
         with self._lock:
             self._end_generation()
             while any(peer.drop_due_s is not None for peer in self._peers.values()) and not self._closing:
                 self._lock.wait(0.05)
+            return self.fit()
+
+    def fit(self) -> list[RankProcess]:
+        """Who could be in the next generation, and is in none, from rank 1 on."""
+        with self._lock:
+            return sorted((peer.rank for peer in self._fit()), key=in_order)
+
+    def form(self, host: str, port: int, transport: Literal["gloo", "nccl"] = "gloo") -> Formation:
+        """End the generation of now and tell all who are `free` to gather into the next one.
+
+        The caller has to join it as rank 0, through the store at `host`:`port`.
+        """
+        with self._lock:
+            self.free()
             self._generation += 1
-            ranks = sorted((peer.rank for peer in self._fit()), key=in_order)
+            ranks = self.fit()
             formation = Formation(self._generation, ranks, self._board.put)
             self._formation = formation
             self._watch.serving = tuple(rank.peer for rank in ranks)
@@ -224,11 +262,11 @@ class Crew:
         self._lose_rank(name, why)
         self._lock.notify_all()
 
-    def _lose_rank(self, name: bytes, why: str) -> None:
+    def _lose_rank(self, name: bytes, why: str, *, no_memory: bool = False) -> None:
         formation = self._formation
         if formation is None or formation.is_over or (rank := formation.rank_of(name)) is None:
             return
-        formation.lose(rank, why)
+        formation.lose(rank, why, no_memory=no_memory)
         self._drop(formation)
 
     # ---- the crew's thread
@@ -319,7 +357,11 @@ class Crew:
                 self._board.put(name, Anew())
 
     def _came(self, name: bytes, hello: Hello, is_local: bool, now_s: float) -> None:
-        if name in self._peers:
+        if (known := self._peers.get(name)) is not None:
+            # It has not been welcomed yet, or has not heard of it.
+            known.heard_s = now_s
+            self._watch.heard(name, now_s)
+            self._greet(name)
             return
         if is_local and not self._seats.said_hello(hello.seat, hello.pid, now_s):
             self._board.put(name, Dismiss(why="another process has this place"))
@@ -328,7 +370,7 @@ class Crew:
             self._refuse(name, hello)
             return
         for other, peer in list(self._peers.items()):
-            if (peer.rank.hello.machine, peer.rank.hello.pid) == (hello.machine, hello.pid):
+            if hello.process and peer.rank.hello.process == hello.process:
                 self._lose(other, "came back under another name", may_return=True)
         # Over the network nobody has a seat, whatever it says.
         seat = hello.seat if is_local else -1
@@ -336,10 +378,12 @@ class Crew:
         self._peers[name] = Peer(rank, now_s, is_local)
         self._watch.came(name, now_s)
         log.info("rank process %d (%s) is there", hello.pid, rank.words)
-        config = self.config
-        welcome = Welcome(engine=config.engine, dtype=config.dtype, weight_kind=config.weight_kind)
-        self._board.put(name, welcome)
-        self._board.put(name, Pulse(clock_ns=time.monotonic_ns()))
+        self._greet(name)
+
+    def _greet(self, name: bytes) -> None:
+        if self._welcome is not None:
+            self._board.put(name, self._welcome)
+            self._board.put(name, Pulse(clock_ns=time.monotonic_ns()))
 
     def _refuse(self, name: bytes, hello: Hello) -> None:
         why = f"{hello.device} cannot paint with {self.config.kind}: all ranks are cards, or all processors"
@@ -355,6 +399,13 @@ class Crew:
                 self._watch.heard(name, now_s, message)
                 now_ns = time.monotonic_ns()
                 peer.clock.answered(sent_ns=message.echo_ns, its_clock_ns=message.clock_ns, now_ns=now_ns)
+            case Knows(digest=digest) if digest != self.config.digest and self.config.digest:
+                engine = self.config.engine
+                self._lose(
+                    name,
+                    f"has other weights of {engine} than the worker; fetch the same on both machines"
+                    f" (limner models pull {engine})",
+                )
             case Said():
                 self._watch.heard(name, now_s)
                 if formation is not None and not formation.said(name, message):
@@ -362,7 +413,21 @@ class Crew:
             case Fallen() if formation is not None and message.generation == formation.number:
                 # What comes after another one's fall comes of it, such as a meeting that fails.
                 is_own = message.is_own and not formation.lost()
-                self._fell(name, peer, message.why, now_s, is_own=is_own)
+                if is_own and message.no_memory:
+                    self._is_full(name, peer, message.why)
+                else:
+                    self._fell(name, peer, message.why, now_s, is_own=is_own)
+
+    def _is_full(self, name: bytes, peer: Peer, why: str) -> None:
+        """A process has no memory for what it was to hold: the next generation gives it less."""
+        log.error("rank process %d (%s) has too little memory: %s", peer.rank.hello.pid, peer.rank.words, why)
+        self._lose_rank(name, "has too little memory for its blocks", no_memory=True)
+
+    def leave_out(self, rank: RankProcess) -> None:
+        """A process has no memory even for no blocks: as if it had failed."""
+        with self._lock:
+            wait_s = self._falls.fell(rank.place, time.monotonic())
+        log.error("%s has no memory at all: it is left out for %.0f s", rank.words, wait_s)
 
     def _fell(self, name: bytes, peer: Peer, why: str, now_s: float, *, is_own: bool) -> None:
         """A process cannot go on; the generation is over, whoever's fault it was."""
@@ -388,3 +453,8 @@ class Crew:
         self._board.flush()
         self._seats.stop(STOP_S)
         self._board.close()
+
+
+def _welcome(config: CrewConfig, choice: Choice | None) -> Welcome:
+    kind = config.weight_kind if choice is None else choice.weights
+    return Welcome(engine=config.engine, dtype=config.dtype, weight_kind=kind, choice=choice)

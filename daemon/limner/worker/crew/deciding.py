@@ -27,6 +27,10 @@ class Deciding:
             return 0
         return formation.rank_of(self._peer) or 0
 
+    def expected(self, others: int) -> int:
+        """The rank that decodes where so many others gather, as far as that can be known before."""
+        return others if self._wanted == "last" else 0
+
     def was_on(self, formation: Formation, rank: int) -> None:
         """Which rank decoded as a generation ended."""
         self._peer = formation.ranks[rank - 1].peer if rank else None

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from limner.daemon.protocol import RankInfo
 from limner.daemon.rank_options import DecodeOn
-from limner.engine.blocks import RankCost, Split, best_split
+from limner.engine.blocks import best_split
 from limner.engine.config import ModelConfig
 from limner.engine.errors import EngineError
 from limner.engine.loading import Weights
@@ -27,6 +27,8 @@ from limner.worker.crew.crew import Crew
 from limner.worker.crew.deciding import Deciding
 from limner.worker.crew.figures import with_times
 from limner.worker.crew.formation import Formation, RankProcess
+from limner.worker.crew.lessons import Lessons
+from limner.worker.crew.rooms import LackError, Rooms
 from limner.worker.link import memory_bytes
 from limner.worker.stats import RanksNow
 
@@ -49,10 +51,13 @@ class CrewEngine(PipelineEngine):
         crew: Crew,
         address: str,
         decode: DecodeOn = "auto",
+        rooms: Rooms | None = None,
         **options: Any,
     ) -> None:
         """`crew`: this engine's from now on; closed with it. `address`: own, that all ranks reach. `decode`:
-        which rank does."""
+        which rank does. `rooms`: how many blocks each has memory for; None: as many as there are."""
+        self._rooms = rooms or Rooms(config.dit.layers)
+        self._lessons = Lessons(self._rooms, crew.leave_out)
         self._state = threading.Condition()
         self._is_whole = False
         self._look = threading.Event()
@@ -69,15 +74,22 @@ class CrewEngine(PipelineEngine):
         """Why painting cannot go on at all; None: it can."""
         self.news = ""
         """Why painting waits, for people; empty: it does not."""
+        self.lack = ""
+        """What the ranks that are there lack to hold the model; painting waits for those that are gone."""
         self._thread = threading.Thread(target=self._mend_always, name="limner-mending", daemon=True)
         super().__init__(config, weights, **options)
 
     def begin(self, ranks: int, timeout_s: float) -> None:
-        """Wait for so many other ranks, this long at most, and gather all who are there."""
+        """Wait for so many other ranks, this long at most, and gather all who are there.
+
+        Raises LackError where they cannot hold the model, PipelineError where they do not gather.
+        """
         there = self._crew.wait_for(ranks, timeout_s)
         if there < ranks:
             log.error("%d of %d other ranks are there; painting begins without the rest", there, ranks)
         self._gather()
+        if self.lack:
+            raise LackError(self.lack)
         self._crew.on_change = self._look.set
         self._thread.start()
 
@@ -85,12 +97,13 @@ class CrewEngine(PipelineEngine):
     def ring(self) -> Ring:
         """The ring of the ranks that live; waited for while they gather. PipelineError when they cannot."""
         with self._state:
-            self._state.wait_for(
-                lambda: self._is_whole or self._closing.is_set() or self.fatal is not None, MOST_MENDING_S
-            )
+            self._state.wait_for(self._is_decided, MOST_MENDING_S)
             if not self._is_whole:
                 raise PipelineError(f"the ranks did not gather: {self.news or 'painting is over'}")
         return super().ring
+
+    def _is_decided(self) -> bool:
+        return self._is_whole or self._closing.is_set() or self.fatal is not None or bool(self.lack)
 
     @property
     def most_ranks(self) -> int:
@@ -167,6 +180,11 @@ class CrewEngine(PipelineEngine):
     def _mend_if_needed(self) -> None:
         if self._closing.is_set():
             return
+        if self.lack:
+            if not self._lack_of(self._crew.fit()):
+                log.info("the ranks that are there can hold the model: painting goes on")
+                self._gather()
+            return
         formation, ring = self._formation, self._ring
         broken = formation is None or formation.is_over or (ring is not None and ring.fault is not None)
         if broken:
@@ -184,31 +202,55 @@ class CrewEngine(PipelineEngine):
         with self._state:
             self._is_whole = False
         self._end_ring()
-        why = ""
-        for _ in range(ATTEMPTS):
+        why, attempts = "", 0
+        while attempts < ATTEMPTS:
             if self._closing.is_set():
                 return
             try:
                 self._form()
+            except LackError as error:
+                self._wait_for_memory(str(error))
+                return
             except (EngineError, RuntimeError) as error:
+                # What was learned of memory brings it nearer, so it is no attempt in vain.
+                attempts += not self._lessons.learn()
                 log.error("a generation of ranks did not come about: %s", error)
                 self._crew.disband()
                 why = str(error).partition("\n")[0]
                 continue
-            self._since_s, self.news, self.fatal = time.monotonic(), "", None
+            self._since_s, self.news, self.fatal, self.lack = time.monotonic(), "", None, ""
             with self._state:
                 self._is_whole = True
                 self._state.notify_all()
             return
         raise PipelineError(f"the ranks did not gather in {ATTEMPTS} attempts: {why}")
 
+    def _wait_for_memory(self, lack: str) -> None:
+        """Nothing is painted until ranks are there that can hold the model."""
+        self._crew.disband()
+        self._formation = None
+        log.error("painting cannot go on: %s", lack)
+        self.news = f"Painting cannot go on until more memory is there: {lack}"
+        with self._state:
+            self.lack = lack
+            self._state.notify_all()
+
+    def _lack_of(self, ranks: list[RankProcess]) -> str:
+        return self._rooms.lack(ranks, time.monotonic(), self._decode.expected(len(ranks)))
+
     def _form(self) -> None:
+        if lack := self._lack_of(self._crew.free()):
+            raise LackError(lack)
         formation = self._crew.form(self._address, self._store.port, self._transport)
         self._formation = formation
         group = self._joined(formation)
         formation.attach(group.abort)
-        split = self._split(formation.size)
         decodes = self._decode.rank_in(formation)
+        if self._decode.is_free and self._rooms.lack(formation.ranks, time.monotonic(), decodes):
+            decodes = 0
+        costs = self._rooms.costs(formation.ranks, time.monotonic(), decodes)
+        split = best_split(self.config.dit.layers, costs)
+        self._lessons.begin(formation, split)
         log.info("generation %d: blocks %s, rank %d decodes", formation.number, split, decodes)
         ring = self.join(
             formation,
@@ -218,6 +260,7 @@ class CrewEngine(PipelineEngine):
             is_ended=lambda: formation.is_over or self._closing.is_set(),
         )
         self._watched = formation
+        self.watch.costs = costs
         self.watch.on_times = partial(self._note, formation)
         self.watch.places.is_on = self._decode.is_free
         ring.do(lambda: torch.set_num_threads(self.threads_each))
@@ -254,10 +297,6 @@ class CrewEngine(PipelineEngine):
         """Cards send to one another by NCCL; a crew is all of cards, or all of processors."""
         return "nccl" if self.device.type == "cuda" else "gloo"
 
-    def _split(self, size: int) -> Split:
-        """As if all ranks were alike; what is measured moves blocks later."""
-        return best_split(self.config.dit.layers, [RankCost(block_ms=1.0)] * size)
-
     def _end_ring(self) -> None:
         if self._ring is None:
             return
@@ -267,6 +306,8 @@ class CrewEngine(PipelineEngine):
         self._ring = None
         if self._formation is not None:
             self._decode.was_on(self._formation, self.watch.placer.rank)
+        self._lessons.ring_ended(self.watch)
+        self._lessons.learn()
 
 
 def _own_name(device: torch.device) -> str:

@@ -17,6 +17,11 @@ class RankProcess:
     hello: Hello
 
     @property
+    def place(self) -> tuple[str, int, str]:
+        """Its device, whichever process is on it."""
+        return self.hello.place or self.hello.machine, self.hello.seat, self.hello.device
+
+    @property
     def words(self) -> str:
         """What people call it: "NVIDIA L4 (cuda:1)", with the machine where it is another one."""
         where = f" on {self.hello.machine}" if self.hello.seat < 0 else ""
@@ -37,6 +42,7 @@ class Formation:
         self._said = [0] * len(ranks)
         self._heard: list[tuple[int, bytes]] = []
         self._lost: dict[int, str] = {}
+        self._without_memory: set[int] = set()
         self._over = False
         self._breaks: Callable[[], None] = lambda: None
 
@@ -93,10 +99,12 @@ class Formation:
         """The rank that a process is; None: it is not in this generation."""
         return next((rank for rank, one in enumerate(self.ranks, 1) if one.peer == peer), None)
 
-    def lose(self, rank: int, why: str) -> None:
-        """A rank is gone: the generation is over."""
+    def lose(self, rank: int, why: str, *, no_memory: bool = False) -> None:
+        """A rank is gone: the generation is over. `no_memory`: for what it was to hold."""
         with self._lock:
             self._lost.setdefault(rank, why)
+            if no_memory:
+                self._without_memory.add(rank)
         self.end()
 
     def end(self) -> None:
@@ -111,6 +119,12 @@ class Formation:
         """A rank was lost, or another generation came."""
         with self._lock:
             return self._over
+
+    @property
+    def without_memory(self) -> frozenset[int]:
+        """Ranks that were lost for want of memory: with fewer blocks they can go on."""
+        with self._lock:
+            return frozenset(self._without_memory)
 
     @property
     def why(self) -> str:

@@ -13,6 +13,7 @@ from msgspec import Meta
 from limner.daemon.protocol import Name
 from limner.daemon.rank_trace import TraceWanted
 from limner.daemon.wire import Codec, Message
+from limner.models.plan_bytes import Choice
 
 BEAT_S = 0.25
 """Each side says something at least this often."""
@@ -26,16 +27,33 @@ WeightKind = Literal["bf16", "int8", "fp8"]
 
 
 class Hello(Message, frozen=True, kw_only=True):
-    """A process that can be a rank, ready to be gathered. `seat` -1: from another machine."""
+    """A process that can be a rank. `seat` -1: from another machine."""
 
     seat: Seat
     machine: Name
+    """For people; two machines may have the same."""
     pid: Count
     device: Name
     """As torch counts it."""
     device_name: Name
-    model: Name = ""
-    """That it has; empty: it takes whatever the worker paints with."""
+    process: Name = ""
+    """Of this process alone, however often it says hello."""
+    place: Name = ""
+    """Of its device alone, whichever process is on it."""
+    total_bytes: Count = 0
+    """The card's memory; 0: a processor, for which nothing is planned."""
+    free_bytes: Count = 0
+    """Of that, what no other program has, before anything is loaded."""
+    capability: tuple[Count, Count] = (0, 0)
+    """Compute capability, such as (8, 9)."""
+    processors: Count = 0
+    """How many the card has: a first guess at its speed. 0: not known."""
+
+
+class Knows(Message, frozen=True, kw_only=True):
+    """After a `Welcome`: what the files of the model are here, see digest.py; empty: nothing to compare."""
+
+    digest: Annotated[str, Meta(max_length=64)]
 
 
 class Beat(Message, frozen=True, kw_only=True):
@@ -71,18 +89,22 @@ class Fallen(Message, frozen=True, kw_only=True):
     why: str
     is_own: bool = True
     """The fault; else it is another rank that is gone."""
+    no_memory: bool = False
+    """It could go on with fewer blocks."""
 
 
 # ---- worker → rank
 
 
 class Welcome(Message, frozen=True, kw_only=True):
-    """What will be painted with."""
+    """What will be painted with. Comes when the memory of all cards is planned."""
 
     engine: Name
     dtype: Name = "float32"
     """What all ranks compute in, as torch calls it."""
     weight_kind: WeightKind = "bf16"
+    choice: Choice | None = None
+    """The way to paint that was planned, which the config of all ranks follows; None: the model's own."""
 
 
 class Pulse(Message, frozen=True, kw_only=True):
@@ -126,5 +148,5 @@ class Dismiss(Message, frozen=True, kw_only=True):
     why: str
 
 
-from_rank: Codec[Message] = Codec(Hello, Beat, Said, Fallen, TraceWanted)
+from_rank: Codec[Message] = Codec(Hello, Knows, Beat, Said, Fallen, TraceWanted)
 from_worker: Codec[Message] = Codec(Welcome, Pulse, Gather, Told, Drop, Anew, Dismiss)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from msgspec import structs
+
 from limner.worker.crew.clocks import ClockOffset
 from limner.worker.crew.formation import RankProcess
 from limner.worker.crew.messages import Hello
@@ -25,8 +27,7 @@ class Peer:
     @property
     def place(self) -> tuple[str, int, str]:
         """Its device, whichever process is on it."""
-        hello = self.rank.hello
-        return hello.machine, hello.seat, hello.device
+        return self.rank.place
 
 
 def in_order(rank: RankProcess) -> tuple[bool, int, str, int]:
@@ -37,11 +38,4 @@ def in_order(rank: RankProcess) -> tuple[bool, int, str, int]:
 
 def without_seat(hello: Hello) -> Hello:
     """The same, from somewhere else than this machine."""
-    return Hello(
-        seat=-1,
-        machine=hello.machine,
-        pid=hello.pid,
-        device=hello.device,
-        device_name=hello.device_name,
-        model=hello.model,
-    )
+    return structs.replace(hello, seat=-1)

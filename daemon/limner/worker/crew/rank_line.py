@@ -25,6 +25,7 @@ from limner.worker.crew.messages import (
     Fallen,
     Gather,
     Hello,
+    Knows,
     Pulse,
     Told,
     Welcome,
@@ -58,6 +59,7 @@ class RankLine:
         self._serving: RankChannel | None = None
         self._waits = False
         self._welcomed = False
+        self._knows: Knows | None = None
         self._heard_s = self._beat_s = self._hello_s = 0.0
         self._thread = threading.Thread(target=self._run, name="rank-line", daemon=True)
 
@@ -77,6 +79,11 @@ class RankLine:
             raise ChannelClosedError("the worker does not answer")
         return welcome
 
+    def knows(self, digest: str) -> None:
+        """Say which weights are here, before the first `order`; said again whenever the link was cut."""
+        self._knows = Knows(digest=digest)
+        self._send(self._knows)
+
     def order(self) -> RankChannel:
         """Wait for the next generation to join; raises ChannelClosedError when there will be none."""
         self._serving, self._waits = None, True
@@ -88,9 +95,13 @@ class RankLine:
                 return channel
         raise ChannelClosedError("the worker has ended")
 
-    def fallen(self, channel: RankChannel, why: str, *, is_own: bool = True) -> None:
-        """Say that this rank cannot go on in a generation; `is_own`: for a fault of its own."""
-        self._send(Fallen(generation=channel.gather.generation, why=why[:500], is_own=is_own))
+    def fallen(self, channel: RankChannel, why: str, *, is_own: bool = True, no_memory: bool = False) -> None:
+        """Say that this rank cannot go on in a generation.
+
+        `is_own`: for a fault of its own; `no_memory`: for want of memory, so that it could with less to hold.
+        """
+        generation = channel.gather.generation
+        self._send(Fallen(generation=generation, why=why[:500], is_own=is_own, no_memory=no_memory))
 
     def close(self) -> None:
         """End the thread."""
@@ -212,6 +223,8 @@ class RankLine:
             case Welcome():
                 self._welcomed = True
                 self._welcome.put(message)
+                if self._knows is not None:
+                    self._outgoing.append(self._knows)
             case Dismiss():
                 log.warning("dismissed: %s", message.why)
                 os._exit(EXIT_DISMISSED)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
-import os
 from collections.abc import Callable
 from typing import cast
 
 import torch
 
-from limner.daemon.sizes import TEST_ENGINES_VARIABLE
 from limner.engine.dit.finish import finisher
 from limner.engine.engine import recorders_of, usable_device
 from limner.engine.fusing import BACKEND
@@ -20,31 +19,31 @@ from limner.engine.pipeline.part_dit import BlockFiles
 from limner.engine.pipeline.part_vae import VaeFiles
 from limner.engine.pipeline.stage import Stage
 from limner.worker.crew.addresses import own_address
+from limner.worker.crew.device import in_test
+from limner.worker.crew.digest import digest_of
 from limner.worker.crew.messages import Gather, Welcome
 from limner.worker.crew.rank_channel import RankChannel
 from limner.worker.model_loading import config_of, weights_of
+from limner.worker.model_plan import table_for
 from limner.worker.model_source import find_model
 
 Serve = Callable[[RankChannel, Group], None]
 """Carries out the commands of one generation; what it loaded stays for the next one."""
 
 
-def device_name(device: str) -> str:
-    """What people call it; raises EngineError when it is not there."""
-    usable = usable_device(device)
-    if usable.type != "cuda":
-        return usable.type.upper()
-    return f"{torch.cuda.get_device_name(usable)} ({device})"[:200]
+def server_for(welcome: Welcome, *, device: str, threads: int) -> tuple[Serve, str]:
+    """What serves an engine's pipeline on this device, and the digest of its weights.
 
-
-def server_for(welcome: Welcome, *, device: str, threads: int) -> Serve:
-    """What serves an engine's pipeline on this device; ModelsError or EngineError when it cannot."""
+    ModelsError or EngineError when it cannot.
+    """
     torch.set_num_threads(threads)
     engine = welcome.engine
-    if ":" in engine and os.environ.get(TEST_ENGINES_VARIABLE) == "1":
+    if ":" in engine and in_test():
         module, function = engine.split(":", 1)
-        return cast(Serve, getattr(importlib.import_module(module), function))
+        return cast(Serve, getattr(importlib.import_module(module), function)), ""
     source, where = find_model(engine), usable_device(device)
+    if welcome.choice is not None:
+        source = dataclasses.replace(source, table=table_for(source.table, welcome.choice))
     config = config_of(source)
     weights = weights_of(source)
     files = BlockFiles(
@@ -59,7 +58,7 @@ def server_for(welcome: Welcome, *, device: str, threads: int) -> Serve:
     stage = Stage(files.dit(is_first=False), recorder_of, fused_by)
     vae = VaeFiles(config, weights, device=where, dtype=getattr(torch, welcome.dtype))
     decoders = Decoders(vae, recorder_of)
-    return lambda channel, group: serve(channel, group, files, stage, decoders)
+    return lambda channel, group: serve(channel, group, files, stage, decoders), digest_of(source)
 
 
 def joined(gather: Gather, device: str) -> Group:

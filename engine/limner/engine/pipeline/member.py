@@ -157,16 +157,21 @@ class _Serving:
                 del stage.texts[text]
             case c.Hold():
                 self._hold(command)
-            case c.Prepare():
-                self._preparing.begin(command)
-            case c.Settled():
-                self._preparing.clear()
-                stage.is_moving = False
-            case c.PrepareDecoder():
-                self._decoding.prepare(command)
+            case c.Prepare() | c.PrepareDecoder() | c.Settled():
+                self._prepare(command)
             case c.Stop():
                 return False
         return True
+
+    def _prepare(self, command: c.Prepare | c.PrepareDecoder | c.Settled) -> None:
+        match command:
+            case c.Prepare():
+                self._preparing.begin(command)
+            case c.PrepareDecoder():
+                self._decoding.prepare(command)
+            case c.Settled():
+                self._preparing.clear()
+                self._stage.is_moving = False
 
     def _forward(self, command: c.Forward, packet_B: torch.Tensor) -> None:
         stage, dit = self._stage, self._stage.dit

@@ -1,0 +1,51 @@
+"""The tiny model on ranks with pretended memory, and with as little of it as a test likes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from tests.distributed.rings import tiny_of
+from torch import Tensor
+
+from limner.engine.dit.model import Flow
+from limner.engine.pipeline import member
+from limner.engine.pipeline.decoders import Decoders
+from limner.engine.pipeline.group import Group
+from limner.engine.pipeline.part_dit import BlockFiles
+from limner.engine.pipeline.part_vae import VaeFiles
+from limner.engine.pipeline.stage import Stage
+from limner.worker.crew.rank_channel import RankChannel
+
+ENGINE = "tests.distributed.crew_tiny:serve"
+FOLDER = "LIMNER_TEST_TINY"
+"""Where the weights are, and files `full-RANK` with how many blocks that rank's memory holds."""
+LAYERS = 6
+_kept: dict[str, tuple[BlockFiles, Stage, Decoders]] = {}
+
+
+class TightStage(Stage):
+    """Runs out of memory with more blocks than a file says."""
+
+    rank = 0
+
+    def forward(self, stream: int, row: int, text: int, frames: int, flow: Flow) -> Tensor:
+        limit = Path(os.environ[FOLDER]) / f"full-{self.rank}"
+        if limit.exists() and len(self.layers) > int(limit.read_text()):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+        return super().forward(stream, row, text, frames, flow)
+
+
+def serve(channel: RankChannel, group: Group) -> None:
+    """Serve one generation; the blocks stay for the next one."""
+    if not _kept:
+        weights, cpu = Path(os.environ[FOLDER]) / "model.safetensors", torch.device("cpu")
+        config = tiny_of(LAYERS)
+        files = BlockFiles(config, weights, device=cpu, dtype=torch.float32)
+        vae = VaeFiles(config, weights, device=cpu, dtype=torch.float32)
+        _kept[ENGINE] = files, TightStage(files.dit(is_first=False)), Decoders(vae)
+    files, stage, decoders = _kept[ENGINE]
+    assert isinstance(stage, TightStage)
+    stage.rank = group.rank
+    member.serve(channel, group, files, stage, decoders)
