@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytest
 from tests.distributed.test_crew_machines import LOOPBACK, free_port
 
 from limner.daemon.rank_keys import new_keys
-from limner.worker.crew import rank_line
 from limner.worker.crew.config import CrewConfig
 from limner.worker.crew.crew import Crew
 from limner.worker.crew.digest import digest_of
@@ -45,7 +45,7 @@ def test_a_digest_is_of_what_is_in_a_file_not_of_its_name(tmp_path: Path) -> Non
 def lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> object:
     """A crew, and what makes a rank's line to it from another machine."""
     exits: list[int] = []
-    monkeypatch.setattr(rank_line.os, "_exit", exits.append)
+    monkeypatch.setattr(os, "_exit", exits.append)
     keys, address = new_keys(tmp_path / "key"), f"{LOOPBACK}:{free_port(LOOPBACK)}"
     crew = Crew(
         CrewConfig(

@@ -6,8 +6,6 @@ import logging
 import time
 from collections.abc import Sequence
 
-import torch
-
 from limner.engine.blocks import best_split, counts_of
 from limner.models.plan_cards import Card
 from limner.models.plan_choice import Wishes
@@ -18,7 +16,7 @@ from limner.worker.crew.deciding import Deciding
 from limner.worker.crew.formation import RankProcess
 from limner.worker.crew.rooms import Rooms, card_in
 from limner.worker.engines import Progress
-from limner.worker.model_plan import NoRoomError, Planned, card_of, planned_over
+from limner.worker.model_plan import NoRoomError, Planned, planned_over
 from limner.worker.model_source import ModelSource
 
 log = logging.getLogger("limner.worker")
@@ -34,12 +32,18 @@ class Planning:
     """Plans with whoever is there; where that is too little, and others may join, with those as well."""
 
     def __init__(
-        self, crew: Crew, source: ModelSource, device: str, wishes: Wishes, progress: Progress
+        self,
+        crew: Crew,
+        source: ModelSource,
+        own: Card,
+        processors: int,
+        *,
+        wishes: Wishes,
+        progress: Progress,
     ) -> None:
-        """`device`: rank 0's, a card."""
+        """`own`: rank 0's card, and how many `processors` it has (0: not known)."""
         self._crew, self._source, self._wishes, self._progress = crew, source, wishes, progress
-        self._own = card_of(device)
-        self._processors = torch.cuda.get_device_properties(device).multi_processor_count
+        self._own, self._processors = own, processors
 
     def plan(self, step_down: int) -> tuple[Planned, Rooms]:
         """Return the plan, told already, and what each rank has room for. Raises NoRoomError."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from limner.daemon.paths import RANKS_SOCKET
 from limner.daemon.rank_keys import read_keys
 from limner.daemon.rank_options import RankOptions, kind_of
@@ -21,7 +23,7 @@ from limner.worker.crew.engine import CrewEngine
 from limner.worker.crew.planning import COMING_S, Planning
 from limner.worker.crew.rooms import Rooms
 from limner.worker.engines import Progress
-from limner.worker.model_plan import Planned, is_planned, planned
+from limner.worker.model_plan import Planned, card_of, is_planned, planned
 from limner.worker.model_source import ModelSource
 
 
@@ -69,7 +71,10 @@ def planned_with(
     Raises NoRoomError where it does not fit; where ranks of other machines may join, it waits for them.
     """
     if crew.config.is_planned:
-        model, rooms = Planning(crew, source, device, wishes, progress).plan(step_down)
+        processors = torch.cuda.get_device_properties(device).multi_processor_count
+        own = card_of(device)
+        planning = Planning(crew, source, own, processors, wishes=wishes, progress=progress)
+        model, rooms = planning.plan(step_down)
         crew.settle(model.choice)
         return model, rooms
     model = planned(source, device, wishes)
