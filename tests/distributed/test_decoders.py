@@ -119,3 +119,28 @@ def test_a_lane_that_does_not_get_on_is_noticed(files: VaeFiles, monkeypatch: py
     lane.close()
     assert not is_stuck()
     assert faults == [fault], "and went on after it"
+
+
+def test_a_decoder_that_is_about_to_go_is_loaded_anew(files: VaeFiles) -> None:
+    """It comes back at once, before the lane has handed it over."""
+    decoders, begun, go = Decoders(files), threading.Event(), threading.Event()
+    decoders.hold()
+    lane = DecodeLane(decoders, lambda _: None)
+    try:
+
+        def hand_over() -> None:
+            begun.set()
+            go.wait(10)
+            decoders.let_go()
+
+        lane.do(hand_over)
+        assert begun.wait(10)
+        prepared = lane.prepare([SIZE])
+        time.sleep(0.05)  # Else it might only not have begun.
+        assert not prepared.done()
+        go.set()
+        prepared.result(10)
+        assert decoders.is_held
+    finally:
+        go.set()
+        lane.close()

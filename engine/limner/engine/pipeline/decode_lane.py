@@ -8,12 +8,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 
 import torch
 
 from limner.engine.clock import StageClock
 from limner.engine.fusing import fusing
+from limner.engine.pipeline.beside import beside
 from limner.engine.pipeline.decoders import Decoders
 from limner.engine.queues import CudaQueue, HostQueue, Queue, cuda_stream
 
@@ -43,6 +45,21 @@ class DecodeLane:
     def do(self, job: Job) -> None:
         """As soon as the jobs before are done."""
         self._jobs.put(job)
+
+    def prepare(self, sizes: Iterable[tuple[int, int]]) -> Future[None]:
+        """Load the decoder on a thread of its own, and try it out; see `Decoders.try_out`.
+
+        The lane may be about to hand decoders over and let go of the weights: not before that is done.
+        """
+        let_go: Future[None] = Future()
+        self.do(lambda: let_go.set_result(None))
+
+        def load() -> None:
+            let_go.result()
+            self.decoders.hold()
+            self.decoders.try_out(sizes)
+
+        return beside(load, self.decoders.files.device)
 
     def close(self) -> None:
         """Finish what was begun, and end."""

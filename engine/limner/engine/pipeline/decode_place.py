@@ -114,6 +114,10 @@ class DecodePlace:
         self._sizes.pop(stream, None)
         self._lane.do(lambda: self._lane.decoders.close(stream))
 
+    def prepare(self) -> Future[None]:
+        """Load the decoder on rank 0, beside all else."""
+        return self._lane.prepare(self.sizes)
+
     def move(self, target: int) -> None:
         """Decode elsewhere from the next chunk on: the decoder is held there. What was begun comes out."""
         source, decoders = self.rank, self._lane.decoders

@@ -87,7 +87,7 @@ class PipelineEngine(Engine):
         arriving = receiving_queue(self.device)
         rank0 = FirstRank(self.stage, channel, transport, driving)
         place = DecodePlace(self.decoders, rank0, driving, rank=decodes, fused_by=self._fused_by)
-        placer = Placer(rank0, place, self.decoders)
+        placer = Placer(rank0, place)
         self.watch = Watch(rank0, channel, split, self._files.block, placer)
         self._ring = Ring(
             rank0,

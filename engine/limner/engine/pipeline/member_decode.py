@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from limner.engine.pipeline import commands as c
-from limner.engine.pipeline.beside import beside
 from limner.engine.pipeline.decode_lane import DecodeLane
 from limner.engine.pipeline.decoders import Decoders, hand_over
 from limner.engine.pipeline.link import (
@@ -74,12 +73,7 @@ class MemberDecoding:
 
     def prepare(self, command: c.PrepareDecoder) -> None:
         """Load the decoder beside all else."""
-
-        def load() -> None:
-            self.decoders.hold()
-            self.decoders.try_out(command.sizes)
-
-        self._preparing = beside(load, self.decoders.files.device)
+        self._preparing = self._lane.prepare(command.sizes)
 
     def prepared(self) -> c.DecoderPrepared | None:
         """What came of it, once."""

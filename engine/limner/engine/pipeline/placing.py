@@ -10,9 +10,7 @@ import logging
 from concurrent.futures import Future
 
 from limner.engine.pipeline import commands as c
-from limner.engine.pipeline.beside import beside
 from limner.engine.pipeline.decode_place import DecodePlace
-from limner.engine.pipeline.decoders import Decoders
 from limner.engine.pipeline.first import FirstRank
 
 log = logging.getLogger(__name__)
@@ -21,8 +19,8 @@ log = logging.getLogger(__name__)
 class Placer:
     """Brings decoding to where it is wanted. For the thread that drives."""
 
-    def __init__(self, first: FirstRank, place: DecodePlace, decoders: Decoders) -> None:
-        self._first, self._place, self._decoders = first, place, decoders
+    def __init__(self, first: FirstRank, place: DecodePlace) -> None:
+        self._first, self._place = first, place
         self._wanted = place.rank
         self._preparing: int | None = None
         self._loading: Future[None] | None = None
@@ -57,16 +55,11 @@ class Placer:
             self._prepare(self._wanted)
 
     def _prepare(self, rank: int) -> None:
-        self._preparing, sizes = rank, tuple(self._place.sizes)
+        self._preparing = rank
         if rank:
-            self._first.tell_one(rank, c.PrepareDecoder(sizes=sizes))
+            self._first.tell_one(rank, c.PrepareDecoder(sizes=tuple(self._place.sizes)))
             return
-
-        def load() -> None:
-            self._decoders.hold()
-            self._decoders.try_out(sizes)
-
-        self._loading = beside(load, self._decoders.files.device)
+        self._loading = self._place.prepare()
 
     def _settle(self, rank: int, fault: str) -> None:
         self._preparing = None
