@@ -15,6 +15,7 @@ from tests.models.sizes import ODD, TINY
 from limner.engine.config import ModelConfig
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.finish import finisher
+from limner.engine.pipeline.packets import FlowPacket
 from limner.engine.pipeline.part_dit import BlockFiles, PartDiT
 from limner.engine.pipeline.stage import Stage
 from limner.models.plan_dit import DitSizes, Weights, view_bytes
@@ -24,6 +25,7 @@ from limner.models.plan_stage import (
     blocks_weight_bytes,
     embedded_text_bytes,
     ends_weight_bytes,
+    packet_bytes,
 )
 
 TEXT_TOKENS = 11
@@ -103,3 +105,17 @@ def test_a_prompt_in_a_ranks_blocks(table: dict[str, Any], tmp_path: Path) -> No
     kept = sum(tensor.nbytes for tensor in stage.texts[0].tensors())
     assert kept == blocks_text_bytes(sizes, blocks=len(held), text_tokens=TEXT_TOKENS)
     assert text_RSD.nbytes == embedded_text_bytes(sizes, text_tokens=TEXT_TOKENS)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_forward_on_its_way(wide: bool, tmp_path: Path) -> None:
+    config = config_with(TINY | {"wide_residual": wide})
+    dit, sizes = (
+        files_of(config, tmp_path).dit(is_first=False),
+        DitSizes.from_table(dataclasses.asdict(config.dit)),
+    )
+    layout = FlowPacket.layout(
+        dit.config, dit.flow_dtype, frames=1, tokens=sizes.tokens(48, 32), likeness=False
+    )
+    aligned = layout.size_bytes - packet_bytes(sizes, width=48, height=32)
+    assert 0 <= aligned < 3 * 64

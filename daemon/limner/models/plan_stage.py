@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from limner.models.plan_dit import (
+    FLOAT_BYTES,
     DitSizes,
     Weights,
     cache_bytes,
@@ -52,7 +53,8 @@ def embedded_text_bytes(dit: DitSizes, *, text_tokens: int, number_bytes: int = 
 
 def packet_bytes(dit: DitSizes, *, width: int, height: int, number_bytes: int = 2) -> int:
     """Bytes of a forward on its way from rank to rank: tokens of a latent frame, and its times."""
-    return (dit.tokens(width, height) + 7) * dit.dim * number_bytes
+    summed_bytes = FLOAT_BYTES if dit.wide_residual else number_bytes
+    return (dit.tokens(width, height) + 7) * dit.dim * summed_bytes
 
 
 def _of(dit: DitSizes, layers: int) -> DitSizes:
