@@ -45,6 +45,17 @@ def test_a_packed_model_equals_the_plain_one() -> None:
     assert set(model.state_dict()) == names
 
 
+@packable
+def test_what_is_packed_is_not_there_twice() -> None:
+    config = DiTConfig(latent_channels=8, dim=64, ffn_dim=128, heads=2, layers=1, text_dim=16)
+    model = CausalDiT(config).to(BF16)
+    model.pack()
+    left = {name for name, p in model.blocks.named_parameters() if name.endswith("weight") and not p.is_meta}
+    norms = {f"0.{of}.norm_{what}.weight" for of in ("self_attn", "cross_attn") for what in "qk"}
+    assert left == {*norms, "0.norm3.weight", "0.cross_attn.k.weight", "0.cross_attn.v.weight"}
+    model.pack()  # Nothing to do.
+
+
 def test_float32_is_not_packed() -> None:
     layer = Linear(4, 4)
     layer.pack()

@@ -13,6 +13,7 @@ from tests.engine.tiny import random_weights, tiny_config
 from tests.models.sizes import ODD, TINY
 
 from limner.engine.config import ModelConfig
+from limner.engine.dit import linear
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.finish import finisher
 from limner.engine.pipeline.packets import FlowPacket
@@ -32,6 +33,12 @@ TEXT_TOKENS = 11
 CPU = torch.device("cpu")
 WIDE: dict[str, Any] = {"dim": 32, "ffn_dim": 48, "heads": 2, "layers": 4}
 """Of widths that fp8 can have."""
+
+
+@pytest.fixture(autouse=True)
+def as_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where weights are tensors: what a processor has packed, nobody can count."""
+    monkeypatch.setattr(linear, "can_pack", lambda _: False)
 
 
 def config_with(table: dict[str, Any]) -> ModelConfig:

@@ -15,9 +15,9 @@ from tests.models.live_bytes import LiveBytes
 from limner.engine.config import ModelConfig
 from limner.engine.engine import Engine
 from limner.engine.types import StreamSettings
-from limner.models.plan_bytes import Choice, stream_parts
 from limner.models.plan_dit import DitSizes
 from limner.models.plan_model import ModelSizes
+from limner.models.plan_processor import processor_parts
 from limner.models.plan_small_vae import TaehvSizes
 from limner.models.plan_vae import WanVaeSizes
 
@@ -38,10 +38,10 @@ def sizes_of(config: ModelConfig) -> ModelSizes:
     )
 
 
-@pytest.mark.parametrize("vae", ["wan", "taehv"])
+@pytest.mark.parametrize("kind", ["wan", "taehv"])
 @pytest.mark.parametrize("steps", [1, 3])
-def test_a_stream_holds_what_is_planned(vae: Literal["wan", "taehv"], steps: int) -> None:
-    config = config_of(Way(model="tiny", vae=vae))
+def test_a_stream_holds_what_is_planned(kind: Literal["wan", "taehv"], steps: int) -> None:
+    config = config_of(Way(model="tiny", vae=kind))
     engine = Engine(config, random_model(config, CPU, torch.bfloat16), device=CPU, dtype=torch.bfloat16)
     frames = torch.randint(0, 256, (4, 3, HEIGHT, WIDTH), dtype=torch.uint8)
     settings = StreamSettings(prompt=WORD, strength=0.8, steps=steps, stream_batch=False)
@@ -55,15 +55,12 @@ def test_a_stream_holds_what_is_planned(vae: Literal["wan", "taehv"], steps: int
         del painted
         gc.collect()
         held = live.alive
-    choice = Choice(
-        size=(WIDTH, HEIGHT),
-        weights="bf16",
-        vae=vae,
-        window_frames=config.dit.window_frames,
-        sink_frames=config.dit.sink_frames,
-        steps=steps,
-        text="cpu",
-    )
-    planned = stream_parts(sizes_of(config), choice)
+    parts = processor_parts(sizes_of(config), number_bytes=2, steps=steps, size=(WIDTH, HEIGHT))
+    planned = {part.name: part.size_bytes for part in parts}
     assert held == pytest.approx(planned["history"] + planned["autoencoder's memory"], rel=0.05)
+    vae: Any = stream.model.vae
+    past = [*vae.encoder_past(HEIGHT, WIDTH), *vae.decoder_past(HEIGHT, WIDTH)]
+    assert planned["autoencoder's memory"] == sum(buffer.nbytes for buffer in past)
+    assert planned["autoencoder"] == sum(tensor.nbytes for tensor in (*vae.parameters(), *vae.buffers()))
+    assert planned["denoiser"] == sum(tensor.nbytes for tensor in stream.model.dit.parameters())
     engine.close()

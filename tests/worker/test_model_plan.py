@@ -106,6 +106,7 @@ def test_on_the_processor_nothing_is_planned() -> None:
     model = planned(source(), "cpu", Wishes())
     assert (model.plan, model.caps) == (None, MemoryCaps())
     assert model.source.table == source().table
+    assert "autoencoder in float32: " in model.told and "GiB of main memory" in model.told
     with pytest.raises(NoRoomError, match="leave out the options"):
         planned(source(), "cpu", Wishes(weights="int8"))
     assert planned(find_model("pocket"), "cuda", Wishes()).plan is None, "pocket is small everywhere"

@@ -121,15 +121,20 @@ def total_bytes(model: ModelSizes, choice: Choice) -> int:
     return sum(part.size_bytes for part in parts_of(model, choice))
 
 
-@lru_cache(maxsize=64)
 def vae_weight_bytes(model: ModelSizes, kind: VaeKind) -> int:
-    """Return the bytes of an autoencoder's weights (and of what pocket's has beside them)."""
+    """Return the bytes of an autoencoder's weights on a GPU."""
+    return NUMBER_BYTES * vae_weight_numbers(model, kind)
+
+
+@lru_cache(maxsize=64)
+def vae_weight_numbers(model: ModelSizes, kind: VaeKind) -> int:
+    """Return how many numbers an autoencoder's weights are (and what pocket's has beside them)."""
     numbers = sum(layer.parameters for layer in model.vae_layers(kind))
     if isinstance(model.vae, PocketVaeSizes):
         numbers += 2 * model.vae.latent_channels
     if isinstance(model.vae, WanVaeSizes) and kind == "wan":
         numbers += hastened_parameters(model.vae)
-    return NUMBER_BYTES * numbers
+    return numbers
 
 
 @lru_cache(maxsize=64)

@@ -18,6 +18,7 @@ from limner.models.plan_choice import MemoryPlan, Refusal, Wishes, choose, lower
 from limner.models.plan_dit import Weights
 from limner.models.plan_lora import largest_lora_bytes
 from limner.models.plan_model import ModelSizes, model_sizes
+from limner.models.plan_processor import processor_sentence
 from limner.models.plan_rank_bytes import Places
 from limner.models.plan_rank_words import ranks_breakdown, ranks_sentence
 from limner.models.plan_ranks import RankCard, RanksPlan, choose_over, lower_over
@@ -74,7 +75,7 @@ def planned(source: ModelSource, device: str, wishes: Wishes, step_down: int = 0
                 f"{source.name} is painted on the processor, where no memory is planned; leave out the"
                 " options for the GPU's memory"
             )
-        return Planned(source, None)
+        return _on_processor(source) if source.name != POCKET else Planned(source, None)
     plan = plan_on(card_of(device), source, wishes, step_down)
     return _told(source, plan, sentence(plan), breakdown(plan))
 
@@ -170,6 +171,16 @@ def card_of(device: str) -> Card:
         free_bytes=min(total_bytes, free_bytes + CUDA_BYTES),
         capability=(properties.major, properties.minor),
     )
+
+
+def _on_processor(source: ModelSource) -> Planned:
+    import torch
+
+    from limner.engine.engine import fast_dtype
+
+    told = processor_sentence(_sizes_of(source), fast_dtype(torch.device("cpu")).itemsize)
+    log.info("%s: %s", source.name, told)
+    return Planned(source, None, told)
 
 
 def _sizes_of(source: ModelSource) -> ModelSizes:

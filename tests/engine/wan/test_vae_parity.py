@@ -106,19 +106,13 @@ def test_as_a_gpu_computes_it_is_within_a_hundredth_of_float32(config: WanVaeCon
 
 
 @torch.inference_mode()
-def test_bfloat16_is_as_close_to_float32_as_diffusers_is() -> None:
-    """On a CPU. Encoding within 1e-2. Decoding within 2e-2: with random weights the rounding of its 16
-    residual blocks adds up to 1.4e-2, and to no less in diffusers."""
+def test_bfloat16_would_be_too_far_off() -> None:
+    """Why no device takes it (`vae_dtype`): the rounding of 16 residual blocks adds up, to no less in
+    diffusers. A processor takes float32, of which the tests above are."""
     ours, exact, theirs = small_types(WanVaeConfig(base_dim=8), torch.bfloat16)
-    x = (torch.rand(1, 3, 9, 32, 48) * 2 - 1).bfloat16()
-    wanted = exact.encode(x.float())
-    error = relative_error(ours.encode(x), wanted)
-    assert error < 1e-2
-    assert error < 1.25 * relative_error(normalised(theirs, theirs.encode(x).latent_dist.mean), wanted)
-
     z = torch.randn(1, 16, 3, 4, 6).bfloat16()
     mean, std = statistics(theirs)
     wanted = exact.decode(z.float()).clamp(-1, 1)
     error = relative_error(ours.decode(z).clamp(-1, 1), wanted)
-    assert error < 2e-2
+    assert error > 1e-2
     assert error < 1.25 * relative_error(theirs.decode((z * std + mean).bfloat16()).sample, wanted)

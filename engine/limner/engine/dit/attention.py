@@ -99,6 +99,9 @@ class SelfAttention(_Projections):
         self.fuse()
         assert self._qkv is not None
         self._qkv[0].pack()
+        if self._qkv[0].is_packed:
+            for part in (self.q, self.k, self.v):  # Views of what was packed, which is still there for them.
+                part.let_go()
         self.o.pack()
 
     def _project(self, x_RND: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -70,9 +70,19 @@ class Linear(nn.Linear):
             self.form = fp8_form(self.weight.device)
 
     def pack(self) -> None:
-        """Use a packed copy of the weight from now on. Later changes of the weight do not show."""
+        """Keep the weight packed, and only so, from now on: of `weight`, shape and type are left."""
         if can_pack(self.weight):
             self._packed = PackedLinear(self.weight, self.bias)
+            self.let_go()
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether `pack` had an effect."""
+        return self._packed is not None
+
+    def let_go(self) -> None:
+        """Free the weight: it is held elsewhere, in another form."""
+        self.weight = nn.Parameter(self.weight.to("meta"), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] → [..., out]."""

@@ -119,7 +119,7 @@ class LoraSwitch:
                 linear.out_features,
                 -(-rank // RANK_STEP) * RANK_STEP,
                 dtype=self._dit.dtype,
-                device=linear.weight.device,
+                device=linear.bias.device,
             )
             self._laid_out += 1
 
