@@ -15,8 +15,10 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from tests.end_to_end.harness import clips
+from tests.end_to_end.harness.cameras import CAMERA
 from tests.end_to_end.harness.looks import Eye, Look, Sight, steady_look
-from tests.end_to_end.harness.obs import CAMERA, Obs, wait_for
+from tests.end_to_end.harness.obs import Obs
+from tests.end_to_end.harness.waiting import wait_for
 from tests.support.daemon import RunningDaemon, start_daemon
 
 LIMNER = Path(sys.executable).parent / "limner"

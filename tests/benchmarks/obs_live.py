@@ -25,7 +25,8 @@ from typing import Any
 from tests.benchmarks.obs_bench import HOLD_MS, LIMNER, SETTLE_S, Bench
 from tests.end_to_end.harness import clips
 from tests.end_to_end.harness.builds import CACHE, ROOT, built
-from tests.end_to_end.harness.obs import CAMERA, FPS, Camera, Obs
+from tests.end_to_end.harness.cameras import CAMERA, FPS, Camera
+from tests.end_to_end.harness.obs import Obs
 from tests.support.daemon import private_runtime_dir, start_daemon
 
 RAW = CACHE / "clips" / "bikes.yuv"

@@ -22,7 +22,8 @@ from typing import Any
 
 from tests.end_to_end.harness import clips, scenes
 from tests.end_to_end.harness.builds import CACHE, built
-from tests.end_to_end.harness.obs import Camera, Obs
+from tests.end_to_end.harness.cameras import Camera
+from tests.end_to_end.harness.obs import Obs
 from tests.end_to_end.harness.restarts import ROUNDS, RULES, Pair
 from tests.support.daemon import private_runtime_dir
 

@@ -32,8 +32,10 @@ from typing import Any
 import numpy as np
 from tests.end_to_end.harness import bursts, clips, scenes
 from tests.end_to_end.harness.builds import CACHE, built
+from tests.end_to_end.harness.cameras import Camera
 from tests.end_to_end.harness.looks import Eye, Look, look, steady_look
-from tests.end_to_end.harness.obs import Camera, Obs, wait_for
+from tests.end_to_end.harness.obs import Obs
+from tests.end_to_end.harness.waiting import wait_for
 from tests.support.daemon import RunningDaemon, private_runtime_dir
 
 from limner.daemon.client import Client

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.end_to_end.harness import clips
-from tests.end_to_end.harness.builds import CACHE, built
-from tests.end_to_end.harness.obs import Build
+from tests.end_to_end.harness.builds import CACHE, Build, built
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,10 @@ from pathlib import Path
 
 from PIL import ImageGrab
 from tests.end_to_end.harness import clips
-from tests.end_to_end.harness.builds import CACHE, ROOT, built
-from tests.end_to_end.harness.obs import CAMERA, Build, Camera, Obs, wait_for
+from tests.end_to_end.harness.builds import CACHE, ROOT, Build, built
+from tests.end_to_end.harness.cameras import CAMERA, Camera
+from tests.end_to_end.harness.obs import Obs
+from tests.end_to_end.harness.waiting import wait_for
 from tests.support.daemon import RunningDaemon, running_daemon
 
 from limner.installer import obs_process

@@ -15,7 +15,10 @@ import numpy as np
 import obsws_python
 import pytest
 from tests.end_to_end.harness import clips
-from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
+from tests.end_to_end.harness.builds import Build
+from tests.end_to_end.harness.cameras import Camera
+from tests.end_to_end.harness.obs import Obs
+from tests.end_to_end.harness.waiting import wait_for
 from tests.obs_bridge.fake_daemon import STYLES, FakeDaemon
 from tests.support.daemon import RunningDaemon, running_daemon
 

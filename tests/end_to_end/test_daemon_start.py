@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
+from tests.end_to_end.harness.builds import Build
+from tests.end_to_end.harness.cameras import Camera
+from tests.end_to_end.harness.obs import Obs
+from tests.end_to_end.harness.waiting import wait_for
 from tests.support.daemon import private_runtime_dir
 
 from limner.daemon.lock import stop_daemon

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
+from tests.end_to_end.harness.builds import Build
+from tests.end_to_end.harness.cameras import Camera
+from tests.end_to_end.harness.obs import Obs
+from tests.end_to_end.harness.waiting import wait_for
 from tests.support.daemon import RunningDaemon, private_runtime_dir, start_daemon
 
 pytestmark = [pytest.mark.obs, pytest.mark.timeout(600)]

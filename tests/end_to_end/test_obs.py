@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.end_to_end.harness.obs import FILTER_NAME, Build, Camera, Obs, wait_for
+from tests.end_to_end.harness.builds import Build
+from tests.end_to_end.harness.cameras import FILTER_NAME, Camera
+from tests.end_to_end.harness.obs import Obs
+from tests.end_to_end.harness.waiting import wait_for
 
 pytestmark = pytest.mark.obs
 

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 from tests.end_to_end.harness import scenes
-from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
+from tests.end_to_end.harness.builds import Build
+from tests.end_to_end.harness.cameras import Camera
+from tests.end_to_end.harness.obs import Obs
 from tests.end_to_end.harness.restarts import PATIENCE_S, ROUNDS, RULES, Pair
+from tests.end_to_end.harness.waiting import wait_for
 from tests.support.daemon import private_runtime_dir
 
 pytestmark = [pytest.mark.obs, pytest.mark.slow, pytest.mark.timeout(600)]

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 from tests.end_to_end.harness import bursts, scenes
+from tests.end_to_end.harness.builds import Build
+from tests.end_to_end.harness.cameras import Camera
 from tests.end_to_end.harness.looks import Eye, Look, steady_look
-from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
+from tests.end_to_end.harness.obs import Obs
+from tests.end_to_end.harness.waiting import wait_for
 from tests.support.daemon import RunningDaemon, private_runtime_dir
 
 pytestmark = [pytest.mark.obs, pytest.mark.slow, pytest.mark.timeout(600)]

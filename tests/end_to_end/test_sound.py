@@ -11,8 +11,11 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tests.end_to_end.harness.builds import Build
+from tests.end_to_end.harness.cameras import FPS, Camera
 from tests.end_to_end.harness.clips import HEIGHT, WIDTH
-from tests.end_to_end.harness.obs import FPS, Build, Camera, Obs, wait_for
+from tests.end_to_end.harness.obs import Obs
+from tests.end_to_end.harness.waiting import wait_for
 from tests.support.daemon import RunningDaemon, running_daemon
 
 pytestmark = [pytest.mark.obs, pytest.mark.timeout(600)]

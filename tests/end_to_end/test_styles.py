@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.end_to_end.harness.builds import Build
+from tests.end_to_end.harness.cameras import Camera
 from tests.end_to_end.harness.looks import Eye, steady_look
-from tests.end_to_end.harness.obs import Build, Camera, Obs, wait_for
+from tests.end_to_end.harness.obs import Obs
+from tests.end_to_end.harness.waiting import wait_for
 from tests.support.daemon import RunningDaemon, running_daemon
 
 pytestmark = [pytest.mark.obs, pytest.mark.slow, pytest.mark.timeout(900)]

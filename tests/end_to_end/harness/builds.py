@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-
-from tests.end_to_end.harness.obs import Build
 
 from limner.installer import plugin
 
 ROOT = Path(__file__).resolve().parents[3]
 # One for each OBS that is tested against (other_obs.sh).
 CACHE = Path(os.environ.get("LIMNER_TEST_BUILD", ROOT / "build" / "end_to_end"))
+
+
+@dataclass(frozen=True)
+class Build:
+    """What was built for the session: the installed plugin's folder, the camera, the shim."""
+
+    plugin: Path
+    camera: Path
+    shim: Path
 
 
 def built(folder: Path, limner_command: Path = Path("/nonexistent/limner")) -> Build:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from tests.end_to_end.harness.obs import Obs, Picture
+from tests.end_to_end.harness.obs import Obs
+from tests.end_to_end.harness.remote import Picture
 
 SMALL = 160
 Look = npt.NDArray[np.float64]

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tests.end_to_end.harness import scenes
-from tests.end_to_end.harness.obs import Camera, Obs, wait_for
+from tests.end_to_end.harness.cameras import Camera
+from tests.end_to_end.harness.obs import Obs
+from tests.end_to_end.harness.waiting import wait_for
 from tests.support.daemon import RunningDaemon
 
 from limner.daemon.protocol import ObsInfo
