@@ -19,7 +19,7 @@ from limner.daemon.worker_view import HANG_NS, MUTE_NS, WorkerView
 from limner.engine.slo_admit import Offer, Refused
 from limner.engine.slo_plan import Limits
 from limner.engine.types import WAITS, WAITS_FIRST
-from limner.worker import blank, loop, room
+from limner.worker import blank, frames_out, loop, room
 from limner.worker.memory import MemoryCaps
 from limner.worker.memory import words as memory_words
 from limner.worker.model_terms import note_of
@@ -62,7 +62,7 @@ def test_a_piece_may_have_a_joint_of_its_own() -> None:
 def test_what_worker_and_engine_say_is_known() -> None:
     texts = {
         loop.WAITS: "text_waits",
-        loop.NO_ROOM: "lost",
+        frames_out.NO_ROOM: "lost",
         blank.NOTE: "blank",
         WAITS: "look_waits",
         WAITS_FIRST: "source_waits",

@@ -10,10 +10,9 @@ from functools import partial
 
 from limner.daemon.segment import SegmentError
 from limner.daemon.wire import Message
-from limner.daemon.worker_protocol import Done, Failed, Give, Open, Opened, Return, Update
+from limner.daemon.worker_protocol import Failed, Give, Open, Opened, Update
 from limner.engine.slo_plan import Plan
 from limner.worker.behind import Behind
-from limner.worker.blank import NOTE as BLANK_NOTE
 from limner.worker.blank import BlankError
 from limner.worker.desk import (
     CloseJob,
@@ -28,6 +27,7 @@ from limner.worker.desk import (
     SessionJob,
 )
 from limner.worker.engines import FatalEngineError, Painted, PaintEngine
+from limner.worker.frames_out import FramesOut
 from limner.worker.governor import governor_of
 from limner.worker.measure import NS_PER_MS, measured
 from limner.worker.room import NoPlaceError, Room
@@ -38,7 +38,6 @@ log = logging.getLogger("limner.worker")
 # After a gap like this the picture before it is no past of the picture after it.
 GAP_NS = 2_000_000_000
 WAITS = "waiting for the text encoder to read the prompt"
-NO_ROOM = "painted frames are lost: nobody gives their slots back"
 
 
 class Loop:
@@ -48,6 +47,7 @@ class Loop:
         self, *, engine: PaintEngine, desk: Desk, stats: Stats, send: Callable[[Message], None]
     ) -> None:
         self._desk, self._stats, self._send = desk, stats, send
+        self._out = FramesOut(desk, stats, send)
         self._prepare = engine.prepare
         self._governor = governor_of(engine)
         self._engine = engine
@@ -179,20 +179,20 @@ class Loop:
         if stream is None:
             return
         began_ns = time.monotonic_ns()
-        self._give_back(job.dropped, dropped=True)
+        self._out.give_back(job.dropped, dropped=True)
         self._reset_after_gap(stream, job.frames)
         if job.update:
             self._take_settings(stream, job.update)
         on_loan = list(job.frames)
 
         def taken() -> None:
-            self._give_back(on_loan, dropped=False)
+            self._out.give_back(on_loan, dropped=False)
             on_loan.clear()
 
         try:
             painted = stream.painter.push(stream.take_in(job.frames), taken)
         except MemoryError:
-            self._give_back(on_loan, dropped=True)
+            self._out.give_back(on_loan, dropped=True)
             raise
         if painted:
             self._come_out(stream, painted, began_ns, is_collected=False)
@@ -211,7 +211,7 @@ class Loop:
         self, stream: SessionStream, painted: Painted, began_ns: int, *, is_collected: bool
     ) -> None:
         """Hand over what was painted, and measure it; `began_ns`: when the loop began with it."""
-        self._hand_over(stream, painted)
+        self._out.hand_over(stream, painted)
         took_ms = (time.monotonic_ns() - began_ns) / NS_PER_MS
         pts_ns = [give.pts_ns for give in stream.made_of]
         chunk = measured(painted, pts_ns, took_ms=took_ms, is_collected=is_collected)
@@ -286,7 +286,7 @@ class Loop:
             return
         painted = stream.painter.push(stream.take_in_again(), lambda: None)
         if painted is not None:
-            self._hand_over(stream, painted)
+            self._out.hand_over(stream, painted)
         self._flush(session)
 
     def _flush(self, session: str) -> None:
@@ -294,63 +294,5 @@ class Loop:
         if stream is None:
             return
         for painted in stream.painter.flush():
-            self._hand_over(stream, painted)
+            self._out.hand_over(stream, painted)
         self._desk.hold(session, stream.opening.generation, held=stream.painter.is_full)
-
-    # ---- frames
-
-    def _give_back(self, frames: list[Give], *, dropped: bool) -> None:
-        for give in frames:
-            self._send(
-                Return(session=give.session, generation=give.generation, slot=give.slot, dropped=dropped)
-            )
-
-    def _hand_over(self, stream: SessionStream, painted: Painted) -> None:
-        """Write what was painted into slots and give them."""
-        # A chunk that was short has fewer real frames than painted ones: the rest is not shown.
-        chunks = stream.come_out(painted)
-        real = [frame for chunk in chunks for frame in chunk]
-        opening = stream.opening
-        if painted.is_blank:
-            # What a stream remembers of it would make every later picture blank.
-            self._stats.painted(opening.session, painted.stages_ms, BLANK_NOTE, painted.strength)
-            stream.begin_anew()
-            return
-        slots = self._desk.take_outputs(opening.session, opening.generation, len(real))
-        # Where there is no room for all, the newest count.
-        newest = real[len(real) - len(slots) :]
-        for slot, (number, give) in zip(slots, newest, strict=True):
-            self._show(stream, painted, number, give, slot)
-        # Several chunks at once (fewer steps than before) may be more than there are slots: nobody's fault.
-        lost = len(slots) < len(real) and painted.chunks == 1
-        note = NO_ROOM if lost else painted.note
-        self._stats.painted(opening.session, painted.stages_ms, note, painted.strength)
-        if real and painted.rev != stream.done_rev and not painted.waits:
-            stream.done_rev = painted.rev
-            self._say_done(stream, painted, (chunks[-1] or chunks[0])[0][1])
-
-    def _show(self, stream: SessionStream, painted: Painted, number: int, give: Give, slot: int) -> None:
-        """Write a painted frame into a slot and hand it over."""
-        painted.write(number, stream.pixels(stream.output, slot))
-        stream.output.write_slot_header(slot, sequence=give.sequence, pts_ns=give.pts_ns)
-        self._send(
-            Give(
-                session=give.session,
-                generation=give.generation,
-                slot=slot,
-                sequence=give.sequence,
-                pts_ns=give.pts_ns,
-            )
-        )
-
-    def _say_done(self, stream: SessionStream, painted: Painted, first: Give) -> None:
-        """The revision is in the last of the chunks: those before it were begun under an older one."""
-        self._send(
-            Done(
-                session=stream.opening.session,
-                rev=painted.rev,
-                chunk=stream.first_chunk + painted.chunk + painted.chunks - 1,
-                pts_ns=first.pts_ns,
-                note=painted.note,
-            )
-        )
