@@ -30,7 +30,7 @@ from limner.daemon.lock import running_pid, stop_daemon
 from limner.daemon.paths import LOCK_FILE, endpoint
 from limner.daemon.protocol import Applied, Change, Status, from_daemon
 from limner.daemon.protocol import Error as ErrorMessage
-from limner.daemon.server import EXIT_ALREADY_RUNNING
+from limner.daemon.start import EXIT_ALREADY_RUNNING
 
 COMMAND = [sys.executable, "-m", "limner.daemon"]
 

@@ -27,7 +27,7 @@ from limner.daemon.rank_options import rank_options
 from limner.daemon.saved import Saved, SavedError
 from limner.daemon.saved import check as check_saved
 from limner.daemon.saved import read as read_saved
-from limner.daemon.server import run
+from limner.daemon.start import run
 from limner.models.catalogue import AUTO
 from limner.models.plan_choice import Refusal, Wishes
 from limner.models.plan_torch import torch_build

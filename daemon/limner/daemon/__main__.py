@@ -11,8 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from limner.daemon.config import DaemonConfig
 from limner.daemon.rank_options import RankOptions
-from limner.daemon.server import DaemonConfig, run
+from limner.daemon.start import run
 from limner.models.plan_choice import Wishes
 
 

@@ -1,4 +1,4 @@
-"""What the daemon does with each client's message: pure decisions. Sockets are in server.py; a test has none.
+"""What the daemon does with each client's message: pure decisions. A test has no sockets (sockets.py).
 
 Nothing here waits: a client that does not answer, a worker that is gone or a slot that is missing changes
 what is sent, never when.

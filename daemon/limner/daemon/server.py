@@ -1,95 +1,32 @@
-"""The daemon process: one loop over two sockets, the worker's pulse and the clock. The hub decides."""
+"""The loop of the daemon: two sockets, the worker's pulse and the clock. The hub decides."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 import signal
 import socket
-import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import zmq
 
 from limner.daemon import protocol as p
 from limner.daemon import worker_protocol as w
 from limner.daemon.config import DaemonConfig
-from limner.daemon.detach import Detached, detach
-from limner.daemon.expected import in_words, outlook
 from limner.daemon.hub import Hub
-from limner.daemon.lock import AlreadyRunningError, InstanceLock
-from limner.daemon.obs_control import OBS_LOG, ObsControl
-from limner.daemon.paths import (
-    DAEMON_SOCKET,
-    RANKS_SOCKET,
-    WORKER_SOCKET,
-    PathError,
-    endpoint,
-    ensure_private_dir,
-    segment_prefix,
-)
+from limner.daemon.obs_control import ObsControl
+from limner.daemon.paths import DAEMON_SOCKET, RANKS_SOCKET, WORKER_SOCKET, segment_prefix
 from limner.daemon.segment import remove_stale
 from limner.daemon.sizes import traits_of
-from limner.daemon.style_file import StylesError, built_in, own_file
+from limner.daemon.sockets import Sockets, drain
+from limner.daemon.style_file import built_in, own_file
 from limner.daemon.style_watch import StyleWatch
-from limner.daemon.supervisor import WORKER_LOG, Death, Supervisor
-from limner.daemon.wire import MAX_MESSAGE_BYTES, Message, encode
-from limner.models.plan_torch import torch_build
-
-__all__ = ["Daemon", "DaemonConfig", "run"]
+from limner.daemon.supervisor import Death, Supervisor
+from limner.daemon.wire import encode
 
 log = logging.getLogger("limner.daemon")
 TICK_S = 0.5
-DAEMON_LOG = "daemon.log"
-EXIT_FAILED = 1
-# For who started it because none ran: another was faster, so one runs now.
-EXIT_ALREADY_RUNNING = 4
-# Messages taken from a socket before the other has its turn.
-_BATCH = 256
-_LINGER_MS = 200
-
-
-class Sockets:
-    """Both ROUTERs; is the hub's outbox."""
-
-    def __init__(self, folder: Path, worker_identity: Callable[[], bytes]) -> None:
-        self._context = zmq.Context()
-        self._worker_identity = worker_identity
-        self.clients = self._bind(endpoint(DAEMON_SOCKET, folder))
-        self.worker = self._bind(endpoint(WORKER_SOCKET, folder))
-
-    def _bind(self, address: str) -> zmq.Socket[bytes]:
-        router = self._context.socket(zmq.ROUTER)
-        router.linger = _LINGER_MS
-        # A little above our own limit, so that a message too large gets an answer.
-        router.setsockopt(zmq.MAXMSGSIZE, 16 * MAX_MESSAGE_BYTES)
-        try:
-            router.bind(address)
-        except zmq.ZMQError as error:
-            self.close()
-            raise PathError(f"cannot listen at {address}: {error.strerror or error}") from error
-        return router
-
-    def to_client(self, client: bytes, message: Message) -> None:
-        """Send to a client; one that is gone or does not read loses the message."""
-        self._send(self.clients, client, message)
-
-    def to_worker(self, message: Message) -> None:
-        """Send to the worker of now."""
-        self._send(self.worker, self._worker_identity(), message)
-
-    @staticmethod
-    def _send(router: zmq.Socket[bytes], peer: bytes, message: Message) -> None:
-        with contextlib.suppress(zmq.Again):
-            router.send_multipart([peer, encode(message)], zmq.NOBLOCK)
-
-    def close(self) -> None:
-        """Close both and wait a moment for what is on its way."""
-        self._context.destroy(linger=_LINGER_MS)
 
 
 class Daemon:
@@ -154,8 +91,8 @@ class Daemon:
                 self._watch_obs_control()
             self._watch_worker()
             self._wait(next_tick_s)
-            self._drain(self._sockets.clients, self._client_said)
-            self._drain(self._sockets.worker, self._worker_said)
+            drain(self._sockets.clients, self._client_said)
+            drain(self._sockets.worker, self._worker_said)
 
     def _wait(self, until_s: float) -> None:
         self._poll_worker(self._supervisor.pidfd)
@@ -199,19 +136,6 @@ class Daemon:
         elif sentence:
             self._hub.obs = p.ObsInfo(connected=False, sentence=sentence)
 
-    @staticmethod
-    def _drain(router: zmq.Socket[bytes], handle: Callable[[bytes, list[bytes]], None]) -> None:
-        for _ in range(_BATCH):
-            try:
-                peer, *parts = router.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                handle(peer, parts)
-            except Exception:
-                # The top of the loop: one message that we mishandle must not end everybody's picture.
-                log.exception("cannot handle a message")
-
     def _client_said(self, client: bytes, parts: list[bytes]) -> None:
         if len(parts) == 1:
             self._hub.client_said(client, parts[0])
@@ -247,53 +171,6 @@ class Daemon:
         remove_stale(segment_prefix(folder))
 
 
-def run(config: DaemonConfig) -> int:
-    """Run a daemon until it is stopped and return the exit code; says on stderr why it cannot start.
-
-    EXIT_ALREADY_RUNNING: another one serves this folder.
-    """
-    config = dataclasses.replace(config, runtime_dir=config.runtime_dir.absolute())
-    try:
-        ensure_private_dir(config.runtime_dir)
-        lock = InstanceLock.acquire(config.runtime_dir)
-    except AlreadyRunningError as error:
-        return _complain(error, EXIT_ALREADY_RUNNING)
-    except PathError as error:
-        return _complain(error)
-    except OSError as error:
-        return _complain(f"cannot use {config.runtime_dir}: {error.strerror}")
-    parent = detach(config.runtime_dir / DAEMON_LOG) if config.detach else None
-    if isinstance(parent, int):
-        lock.forget()
-        return parent
-    return _serve(config, lock, parent)
-
-
-def _serve(config: DaemonConfig, lock: InstanceLock, parent: Detached | None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    try:
-        lock.write_pid()
-        _clean_up_after_a_crash(config.runtime_dir)
-        expected = outlook(config, torch_build())
-        if expected.slow:
-            log.warning("%s: %s", config.engine, expected.slow)
-        elif expected.plan is not None:
-            log.info("%s: %s", config.engine, in_words(expected.plan))
-        daemon = Daemon(config)
-        if parent:
-            parent.started()
-        log.info("limner daemon: process %d, folder %s", os.getpid(), config.runtime_dir)
-        daemon.run()
-    except (PathError, StylesError) as error:
-        if parent:
-            parent.failed(str(error))
-        return _complain(error)
-    finally:
-        lock.release()
-    log.info("limner daemon: ended")
-    return 0
-
-
 def _watch_parent(pid: int) -> int:
     """Return what becomes readable when our parent `pid` ends; -1: it has ended already."""
     with contextlib.suppress(ProcessLookupError):
@@ -302,22 +179,6 @@ def _watch_parent(pid: int) -> int:
             return pidfd
         os.close(pidfd)
     return -1
-
-
-def _clean_up_after_a_crash(folder: Path) -> None:
-    stale = remove_stale(segment_prefix(folder))
-    if stale:
-        log.info("removed %d segments of an earlier daemon", len(stale))
-    for name in (DAEMON_SOCKET, WORKER_SOCKET, RANKS_SOCKET, WORKER_LOG, OBS_LOG):
-        try:
-            (folder / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise PathError(f"{folder / name} is in the way: {error.strerror}; remove it") from error
-
-
-def _complain(error: object, code: int = EXIT_FAILED) -> int:
-    print(f"limner daemon: {error}", file=sys.stderr)
-    return code
 
 
 def _version() -> str:
