@@ -52,12 +52,14 @@ CODING_BLOCKS = 1.5
 """What encoding and decoding take, in blocks."""
 
 
-def config_of(on_gpu: bool) -> ModelConfig:
+def config_of(on_gpu: bool, sink_threshold: float = 0.0) -> ModelConfig:
     """A model whose time is the denoiser's."""
     sizes = (
         {"dim": 1536, "ffn_dim": 8960, "heads": 12} if on_gpu else {"dim": 384, "ffn_dim": 1536, "heads": 6}
     )
-    config = tiny_of(30 if on_gpu else 32, window_frames=6, sink_frames=2, **sizes)
+    config = tiny_of(
+        30 if on_gpu else 32, window_frames=6, sink_frames=2, sink_threshold=sink_threshold, **sizes
+    )
     return dataclasses.replace(config, sizes=((SIDE, SIDE),), default_size=(SIDE, SIDE))
 
 
@@ -235,10 +237,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made = report.parser(__doc__)
     made.add_argument("--devices", nargs="+", help="one a rank; none: the CPU, two ranks")
     made.add_argument("--steps", nargs="+", type=int, default=[1, 2], help="denoising steps")
+    made.add_argument("--sink-threshold", type=float, default=0.0, help="of the model; wan-1.3b has 0.2")
     made.add_argument("--rounds", type=int, default=3, help="runs of one and of all ranks, in turns")
     made.add_argument("--seconds", type=float, default=10.0, help="length of a run")
     options = report.chosen(made, [*(arguments or sys.argv[1:]), "--threads", "1"])
-    config = config_of(options.devices is not None)
+    config = config_of(options.devices is not None, options.sink_threshold)
     if options.devices is None:
         os.sched_setaffinity(0, {0})  # Rank 0's, for all threads that begin from here on.
     layers, size = config.dit.layers, len(options.devices or ["cpu"] * 2)

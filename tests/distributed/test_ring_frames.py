@@ -18,6 +18,7 @@ from limner.engine.blocks import Split
 from limner.engine.engine import Engine
 from limner.engine.errors import StateError
 from limner.engine.pipeline.courses import Course, Flight
+from limner.engine.pipeline.first import Answer, FirstRank
 from limner.engine.types import Painted
 
 LAYERS = 5
@@ -103,18 +104,26 @@ def test_the_state_of_a_stream_over_ranks_is_refused_in_a_sentence(made: Ranks) 
         stream_of(made.engine).state()
 
 
+SINKS: Mapping[str, Any] = {"sink_frames": 2, "sink_threshold": 0.2}
+
+
+@pytest.fixture(scope="module", params=[((0, 2), (2, 5)), ((0, 0), (0, 3), (3, 5))], ids=["two", "three"])
+def sinking(request: pytest.FixtureRequest, weights: Path) -> Iterator[Ranks]:
+    """Ranks of a model whose sinks may give way."""
+    with ranks(tiny_of(LAYERS, **SINKS), weights, request.param) as made:
+        yield made
+
+
 @pytest.mark.parametrize("steps", [1, 3])
-def test_sinks_that_give_way_do_so_on_all_ranks(tmp_path: Path, steps: int) -> None:
-    config = tiny_of(LAYERS, sink_threshold=0.9, sink_frames=2)
-    weights = weights_of(random_weights(config), tmp_path)
+def test_sinks_that_give_way_do_so_on_all_ranks(sinking: Ranks, weights: Path, steps: int) -> None:
     frames = {}
-    for name, threshold in (("some", 0.9), ("none", 0.0)):
-        one = Engine(tiny_of(LAYERS, sink_threshold=threshold, sink_frames=2), weights, dtype=torch.float32)
-        stream = stream_of(one, steps=steps, stream_batch=False, chunk_latents=2)
+    for name, config in (("some", tiny_of(LAYERS, **SINKS)), ("none", tiny_of(LAYERS, sink_frames=2))):
+        stream = stream_of(
+            Engine(config, weights, dtype=torch.float32), steps=steps, stream_batch=False, chunk_latents=2
+        )
         frames[name] = frames_of(painted(stream, clip(12, frames=8)))
     assert not torch.equal(frames["some"], frames["none"]), "no sink gave way: nothing is tested"
-    with ranks(config, weights, ((0, 2), (2, 5))) as made:
-        got = pipelined(made, clip(12, frames=8), steps=steps, chunk_latents=2)
+    got = pipelined(sinking, clip(12, frames=8), steps=steps, chunk_latents=2)
     assert torch.equal(frames_of(got), frames["some"])
 
 
@@ -128,6 +137,20 @@ def test_a_sum_that_is_wider_than_the_products_goes_over_whole(tmp_path: Path, s
     with ranks(config, weights, split, dtype=torch.bfloat16) as made:
         got = pipelined(made, clip(6), steps=2)
     assert torch.equal(frames_of(got), frames_of(expected))
+
+
+def test_sinks_that_give_way_hold_up_no_chunk(sinking: Ranks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several chunks of one stream are on their way at once, also when its window is full."""
+    ring, abreast = sinking.engine.ring, []
+    forward = FirstRank.forward
+
+    def counting(first: FirstRank, course: Course, *others: Any) -> Answer:
+        abreast.append(ring._out)
+        return forward(first, course, *others)
+
+    monkeypatch.setattr(FirstRank, "forward", counting)
+    pipelined(sinking, clip(24), steps=1)
+    assert max(abreast[12:]) > 0
 
 
 def changing(engine: Engine, changes: Mapping[int, Mapping[str, Any]]) -> Tensor:

@@ -9,17 +9,47 @@ from tests.engine.streaming import clip, frames_of, painted, stream_of
 from tests.engine.tiny import random_weights, tiny_config, with_threshold
 
 from limner.engine.dit.kv_cache import KVCache
-from limner.engine.dit.sinks import sink_to_replace
+from limner.engine.dit.sinks import most_chosen, sinks_to_replace, slots_to_fill
 from limner.engine.engine import Engine
 from limner.engine.errors import ConfigError
 
 
 def test_the_least_like_sink_below_the_threshold_goes() -> None:
-    new = torch.tensor([[1.0, 0.0]])
-    sinks = torch.tensor([[[1.0, 0.0]], [[0.1, 1.0]], [[-0.2, 1.0]]])
-    assert sink_to_replace(new, sinks, 0.2).tolist() == [False, False, True]
-    assert sink_to_replace(new, sinks[:2], 0.2).tolist() == [False, True]
-    assert sink_to_replace(new, sinks[:2], 0.05).tolist() == [False, False]
+    new = torch.tensor([1.0, 0.0]).expand(2, 1, 2)
+    sinks = torch.tensor([[1.0, 0.0], [0.1, 1.0], [-0.2, 1.0]])[:, None, None].expand(3, 2, 1, 2)
+    assert sinks_to_replace(new, sinks, 0.2).flatten().tolist() == [False, False, True]
+    assert sinks_to_replace(new, sinks[:2], 0.2).flatten().tolist() == [False, True]
+    assert sinks_to_replace(new, sinks[:2], 0.05).flatten().tolist() == [False, False]
+
+
+def test_keys_and_values_of_a_layer_decide_together() -> None:
+    like, other = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    new = like.expand(2, 2, 2)
+    # Of the second layer only the values are unlike: half is more than the threshold.
+    sink = torch.stack([torch.stack([other, like]), torch.stack([other, other])])[None]
+    assert sinks_to_replace(new, sink, 0.2).tolist() == [[True, False]]
+    assert sinks_to_replace(new, sink, 0.6).tolist() == [[True, True]]
+
+
+def test_each_layer_has_its_own_slot_to_fill() -> None:
+    chosen = torch.tensor([[False, True, False], [False, False, False], [True, False, False]])
+    assert slots_to_fill(chosen, 5).tolist() == [2, 0, 5]
+
+
+@pytest.mark.parametrize(
+    ("votes", "layers", "chosen"),
+    [
+        ([0, 0, 0], 4, None),
+        ([0, 2, 0], 4, 1),
+        ([1, 1, 0], 4, None),
+        ([1, 2, 3], 6, 2),
+        ([2, 2, 0], 4, 0),
+        ([0, 0, 1], 1, 2),
+    ],
+)
+def test_what_went_in_goes_with_most_layers(votes: list[int], layers: int, chosen: int | None) -> None:
+    found = most_chosen(torch.tensor(votes, dtype=torch.int32), layers)
+    assert found.tolist() == [number == chosen for number in range(3)]
 
 
 @pytest.mark.parametrize("sinks", [1, 2, 3])
@@ -85,14 +115,24 @@ def test_keys_values_and_inputs_follow_together(layers: int) -> None:
     film = Film(dit_of(layers=layers))
     for number in range(11):
         film.push((int(number > 6), number))
-    seen = film.seen()
-    cache = film.window.cache
-    for stored in (cache._keys, cache._values):
-        frames = stored.view(layers, cache.config.window_frames, 2, 16)[:, :, 0]
-        numbers = (frames.sum(-1) - 1) * 100
-        for layer in range(layers):
-            in_order = [numbers[layer, slot].item() for slot in cache.order(0)]
-            assert in_order == pytest.approx(seen, abs=1e-2)
+    for layer in range(layers):
+        assert film.held(layer) == film.seen()
+
+
+def test_layers_decide_apart() -> None:
+    film = Film(dit_of(layers=3))
+    for number in range(6):
+        film.push((0, number))
+    film.push((1, 6), kinds=(0, 1, 0))
+    assert film.held(0) == film.held(2) == [0, 1, 2, 4, 5, 6]
+    assert film.held(1) == [6, 1, 2, 4, 5, 6]
+    assert film.seen() == [0, 1, 2, 4, 5, 6], "one layer of three: what went in stays"
+    film.push((1, 7), kinds=(1, 1, 0))
+    assert film.held(0) == [7, 1, 2, 5, 6, 7] and film.held(1) == [6, 7, 2, 5, 6, 7]
+    assert film.seen()[0] == 0, "two layers, but not about one sink"
+    film.push((2, 8))
+    assert [film.held(layer)[:3] for layer in range(3)] == [[8, 1, 2], [8, 7, 2], [8, 1, 2]]
+    assert film.seen()[:3] == [8, 1, 2], "all layers"
 
 
 def test_a_threshold_of_0_keeps_sinks_for_ever() -> None:

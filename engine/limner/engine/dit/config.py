@@ -32,8 +32,8 @@ class DiTConfig:
     sink_frames: int = 3
     """First latent frames of the stream, which stay in the window. 0..window_frames-1."""
     sink_threshold: float = 0.0
-    """A sink gives way to a newer frame that is less like it than this: cosine of mean keys and values, 0..1.
-    0: sinks stay for ever. Reference: 0.2."""
+    """A sink gives way to a newer frame that is less like it than this, in each layer by itself: cosine of
+    mean keys and values, 0..1. 0: sinks stay for ever. Reference: 0.2."""
     rope_theta: float = 10000.0
     """Base of the rotary frequencies. More than 1."""
     eps: float = 1e-6

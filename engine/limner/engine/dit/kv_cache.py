@@ -1,6 +1,7 @@
 """The rolling KV cache: sink frames and a ring of recent frames, per layer and per denoising row.
 
-Legend: R rows, W window frames, L tokens of a latent frame, H heads, K width of a head, P rotary pairs.
+Legend: R rows, W window frames, L tokens of a latent frame, H heads, K width of a head, M layers, S sinks,
+P a mean key and a mean value, D width of either (all heads).
 
 Slots [0, sinks) hold the first latent frames of the stream, for ever unless a threshold of likeness says
 otherwise (see sinks.py); the others are a ring, first in first out. Keys are stored unturned and are turned
@@ -20,7 +21,7 @@ from limner.engine.dit.attention import attention
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.places import Slots, slot_of, slot_places
 from limner.engine.dit.rope import rotate
-from limner.engine.dit.sinks import SinkMove, sink_to_replace
+from limner.engine.dit.sinks import SinkMove, sinks_to_replace, slots_to_fill
 from limner.engine.dit.view import View
 from limner.engine.state import StreamState
 
@@ -197,26 +198,34 @@ class KVCache:
         return has_sinks and self._counts[row] >= self.config.window_frames
 
     def _move(self, row: int, slot: int) -> SinkMove:
-        """Let the frame in a slot replace a sink of all layers, if one is so unlike it."""
-        new_FD, sinks_SFD = self._pooled(row, slot), self._pooled_sinks(row)
-        chosen_S = sink_to_replace(new_FD, sinks_SFD, self.config.sink_threshold)
-        self._sinks[row] = torch.where(chosen_S[:, None, None], new_FD, sinks_SFD)
-        move = SinkMove(row, slot, chosen_S)
+        """Let the frame in a slot replace a sink in each layer where one is so unlike it."""
+        new_PMD, sinks_SPMD = self._pooled(row, slot), self._pooled_sinks(row)
+        chosen_SM = sinks_to_replace(new_PMD, sinks_SPMD, self.config.sink_threshold)
+        self._sinks[row] = torch.where(chosen_SM[:, None, :, None], new_PMD, sinks_SPMD)
+        self._copy_frame(row, slot, slots_to_fill(chosen_SM, slot))
+        return SinkMove(row, slot, chosen_SM.sum(1, dtype=torch.int32))
+
+    def _copy_frame(self, row: int, slot: int, to_M: Tensor) -> None:
+        """Copy what a slot holds to another one, in each layer its own.
+
+        One frame is read and written, whatever there is to be done: the device alone knows what that is.
+        """
+        layers = torch.arange(len(to_M), device=to_M.device)
         for cache in (self._keys, self._values):
-            move.apply(cache[:, row].view(self.config.layers, self.config.window_frames, -1))
-        return move
+            slots_MWX = cache[:, row].view(len(to_M), self.config.window_frames, -1)
+            slots_MWX[layers, to_M] = slots_MWX[:, slot].clone()
 
     def _pooled_sinks(self, row: int) -> Tensor:
-        """[S, 2 * layers, H * K]; kept from move to move, as sinks are much to read and change rarely."""
+        """[S, 2, layers, H * K]; kept from move to move, as sinks are much to read and change rarely."""
         if row not in self._sinks:
             self._sinks[row] = torch.stack([self._pooled(row, i) for i in range(self.config.sink_frames)])
         return self._sinks[row]
 
     def _pooled(self, row: int, slot: int) -> Tensor:
-        """Mean key and mean value of a frame, [2 * layers, H * K], float32."""
+        """Mean key and mean value of a frame, [2, layers, H * K], float32."""
         tokens = slice(slot * self.tokens, (slot + 1) * self.tokens)
         caches = (self._keys, self._values)
-        return torch.cat([c[:, row, tokens].mean(1, dtype=torch.float32).flatten(1) for c in caches])
+        return torch.stack([c[:, row, tokens].mean(1, dtype=torch.float32).flatten(1) for c in caches])
 
     def _store(self, cache_RNHK: Tensor, chunk_RNHK: Tensor) -> None:
         """By slices: the fastest where the host does the work."""

@@ -8,7 +8,7 @@ Legend: R rows, W slots, T latent frames of a chunk, C latent channels, H×W lat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import groupby
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.kv_cache import KVCache
-from limner.engine.dit.sinks import SinkMove
+from limner.engine.dit.sinks import most_chosen
 from limner.engine.state import StreamState
 
 
@@ -41,11 +41,16 @@ class Window:
         self._told_RW = torch.zeros(rows, frames, device=device)
         self._chunks = [[0] * frames for _ in range(rows)]
         """Number of the chunk that each slot's frame came with."""
+        self._eras = [object() for _ in range(rows)]
 
     @property
     def rows(self) -> int:
         """Denoising rows."""
         return len(self._chunks)
+
+    def era(self, row: int) -> object:
+        """Of a row: another one as soon as it forgets; None where there is no such row."""
+        return self._eras[row] if row < self.rows else None
 
     def begin(self, rows: range, x_RTCHW: Tensor, told_R: Tensor) -> None:
         """Make room for a chunk in each of the (neighbouring) rows, and keep what goes in."""
@@ -63,13 +68,17 @@ class Window:
 
     def commit(self) -> None:
         """The chunks are part of the history from now on."""
-        self.replace_sinks(self.cache.commit())
+        for move in self.cache.commit():
+            row, slot = move.row, move.slot
+            self.replace_sinks(row, move.votes_S, self._x_RWCHW[row, slot], self._told_RW[row, slot])
 
-    def replace_sinks(self, moves: Sequence[SinkMove]) -> None:
-        """Let what went in follow where the cache has moved frames to."""
-        for move in moves:
-            move.apply(self._x_RWCHW[move.row].flatten(1))
-            move.apply(self._told_RW[move.row, :, None])
+    def replace_sinks(self, row: int, votes_S: Tensor, x_CHW: Tensor, told: Tensor) -> None:
+        """Let what went in as a frame take the place of a sink's, where it did so in most of the cache."""
+        config = self.cache.config
+        chosen_S = most_chosen(votes_S, config.layers)
+        x_SCHW, told_S = self._x_RWCHW[row, : config.sink_frames], self._told_RW[row, : config.sink_frames]
+        x_SCHW.copy_(torch.where(chosen_S[:, None, None, None], x_CHW, x_SCHW))
+        told_S.copy_(torch.where(chosen_S, told, told_S))
 
     def inputs(self, row: int) -> list[tuple[Tensor, Tensor]]:
         """What is in the window of a row, oldest first, by chunks: latents [T, C, H, W] and told sigma [].
@@ -89,6 +98,7 @@ class Window:
     def reset_row(self, row: int) -> None:
         """Forget one row."""
         self.cache.reset_row(row)
+        self._eras[row] = object()
 
     def set_rows(self, rows: int) -> None:
         """Go on with more or fewer rows; new ones begin as copies of the last."""
@@ -97,6 +107,7 @@ class Window:
         self._x_RWCHW = torch.stack([self._x_RWCHW[source] for source in sources])
         self._told_RW = torch.stack([self._told_RW[source] for source in sources])
         self._chunks = [list(self._chunks[source]) for source in sources]
+        self._eras = [object() for _ in sources]
 
     def state(self) -> StreamState:
         """All rows, as they are now."""

@@ -81,17 +81,8 @@ class Forward(_Message, frozen=True, kw_only=True):
     text: int
     frames: int
     """Latent frames."""
-    likeness: bool
-    """Whether its frames are held against the sinks: their likeness travels with it."""
-    size_bytes: int
-
-
-class Sinks(_Message, frozen=True, kw_only=True):
-    """Which sinks the frames of a row's last chunk replace; which, goes along the ring."""
-
-    stream: int
-    row: int
-    frames: int
+    votes: bool
+    """Whether its frames may replace sinks: in how many blocks each did, travels with it."""
     size_bytes: int
 
 
@@ -171,7 +162,6 @@ Command = (
     | Text
     | DropText
     | Forward
-    | Sinks
     | Prepare
     | Move
     | Settled

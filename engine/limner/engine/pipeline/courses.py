@@ -49,8 +49,6 @@ class Course:
         """The number by which the ranks know it."""
         self._noise = noise
         self.flights: deque[Flight] = deque()
-        self.undecided: set[int] = set()
-        """Rows of which it is not known yet whether their last chunk replaces a sink."""
         self.text: TextContext | None = None
         """Of the newest chunk."""
         self.past: deque[tuple[int, tuple[Tensor, Tensor, TextContext]]] = deque()
@@ -65,7 +63,7 @@ class Course:
         before: Flight | None = None
         for flight in self.flights:
             free = before is None or before.row > flight.row
-            if not flight.waits and free and flight.row not in self.undecided:
+            if not flight.waits and free:
                 # It takes rows of the window as they are, so one that wants others waits for all before it.
                 return flight if before is None or self.fits(flight.chunk) else None
             if not self.fits(flight.chunk):

@@ -2,7 +2,7 @@
 
 The order of calls here is the order of everything on all ranks.
 
-Legend: R rows (one), T latent frames of a chunk, C latent channels, H×W latent pixels, S sinks.
+Legend: R rows (one), T latent frames of a chunk, C latent channels, H×W latent pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from torch import Tensor
 from limner.engine.clock import StageClock
 from limner.engine.dit.context import TextContext
 from limner.engine.dit.model import Block, Flow
-from limner.engine.dit.sinks import sinks_to_replace
 from limner.engine.dit.window import Window
 from limner.engine.pipeline import commands as c
 from limner.engine.pipeline.channel import Coordinator
@@ -29,7 +28,6 @@ from limner.engine.pipeline.packets import (
     VelocityPacket,
     mask_kind,
     moving_layout,
-    sinks_layout,
     text_layout,
 )
 from limner.engine.pipeline.stage import Stage, copied
@@ -46,8 +44,11 @@ class Answer:
     layout: Layout
     arriving: Arriving | None
     packet: VelocityPacket | None
-    held_from: int
-    """The first frame that may replace a sink; as many as there are frames when none may."""
+    x_TCHW: Tensor
+    """What went in."""
+    told: Tensor
+    era: object
+    """Of the row that it went in on, see `Window.era`."""
 
 
 class FirstRank:
@@ -111,29 +112,30 @@ class FirstRank:
     def forward(self, course: Course, row: int, x_TCHW: Tensor, told: Tensor, text: TextContext) -> Answer:
         """A chunk on a row through all ranks."""
         dit, cache, frames = self.stage.dit, self.stage.caches[course.number], len(x_TCHW)
-        held_from = cache.held_from(row, frames)
+        has_votes = cache.may_replace_sinks(row, frames)
         layout = FlowPacket.layout(
-            dit.config, dit.flow_dtype, frames=frames, tokens=cache.tokens, likeness=held_from < frames
+            dit.config, dit.flow_dtype, frames=frames, tokens=cache.tokens, votes=has_votes
         )
         command = c.Forward(
             stream=course.number,
             row=row,
             text=self._texts[text],
             frames=frames,
-            likeness=held_from < frames,
+            votes=has_votes,
             size_bytes=layout.size_bytes,
         )
         self.tell(command)
         flow = self._own_blocks(command, course, x_TCHW[None], told.reshape(1))
-        likeness = cache.likeness(row, frames) if command.likeness and self.stage.layers else None
+        votes_TS = cache.votes(frames) if has_votes else None
         answer = VelocityPacket.layout(
-            dit.config, dit.dtype, frames=frames, grid=cache.grid, likeness=command.likeness
+            dit.config, dit.dtype, frames=frames, grid=cache.grid, votes=has_votes
         )
+        went_in = (x_TCHW, told, course.window.era(row))
         if self.size == 1:
-            velocity = VelocityPacket(dit.left(flow.x_RND, flow.time_RTD, cache.grid), likeness)
-            return Answer(answer, None, velocity, held_from)
-        self._send(layout, flow, likeness)
-        return Answer(answer, self._from_last.expect(answer.size_bytes), None, held_from)
+            velocity = VelocityPacket(dit.left(flow.x_RND, flow.time_RTD, cache.grid), votes_TS)
+            return Answer(answer, None, velocity, *went_in)
+        self._send(layout, flow, votes_TS)
+        return Answer(answer, self._from_last.expect(answer.size_bytes), None, *went_in)
 
     def _own_blocks(self, command: c.Forward, course: Course, x_RTCHW: Tensor, told_R: Tensor) -> Flow:
         """Rank 0's part of a forward: what it leaves to the next rank."""
@@ -145,25 +147,15 @@ class FirstRank:
         self.times.computed(clock.lap(), work)
         return dataclasses.replace(flow, x_RND=x_RND)
 
-    def _send(self, layout: Layout, flow: Flow, likeness: Tensor | None) -> None:
+    def _send(self, layout: Layout, flow: Flow, votes_TS: Tensor | None) -> None:
         packet_B = self.buffers.take(layout.size_bytes, self._queue)
         packet = FlowPacket.over(layout, packet_B)
         packet.flow.x_RND.copy_(flow.x_RND)
         packet.flow.time_RT6D.copy_(flow.time_RT6D)
         packet.flow.time_RTD.copy_(flow.time_RTD)
-        if packet.likeness_TX2L is not None and likeness is not None:
-            packet.likeness_TX2L[..., self.stage.layers] = likeness
+        if packet.votes_TS is not None and votes_TS is not None:
+            packet.votes_TS.copy_(votes_TS)
         self._to_next.send(packet_B)
-
-    def replace_sinks(self, course: Course, row: int, likeness_TX2L: Tensor, held_from: int) -> None:
-        """Decide which sinks the frames of a row's last chunk replace, here and on all ranks."""
-        config = self.stage.dit.config
-        likeness_TXF = likeness_TX2L.flatten(2)
-        chosen_TS = sinks_to_replace(likeness_TXF, config.sink_frames, held_from, config.sink_threshold)
-        layout, frames = sinks_layout(config, len(chosen_TS)), len(chosen_TS)
-        command = c.Sinks(stream=course.number, row=row, frames=frames, size_bytes=layout.size_bytes)
-        self._share(command, layout, [chosen_TS])
-        course.window.replace_sinks(self.stage.caches[course.number].follow(row, chosen_TS))
 
     def know(self, text: TextContext, needed: Callable[[], Collection[TextContext]]) -> None:
         """Let all ranks know a text. `needed`: those that forwards may still have; others are forgotten."""

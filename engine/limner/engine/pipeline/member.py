@@ -31,7 +31,6 @@ from limner.engine.pipeline.packets import (
     FlowPacket,
     VelocityPacket,
     moving_layout,
-    sinks_layout,
     text_layout,
 )
 from limner.engine.pipeline.part_dit import BlockFiles
@@ -110,7 +109,7 @@ class _Serving:
 
     def _expected(self, command: c.Command) -> Arriving | None:
         match command:
-            case c.Forward() | c.Text() | c.Sinks():
+            case c.Forward() | c.Text():
                 return self._from_before.expect(command.size_bytes)
             case c.Move() if command.target == self._rank:
                 is_back = command.source > self._rank
@@ -140,9 +139,9 @@ class _Serving:
             case c.Forward():
                 assert packet_B is not None
                 self._forward(command, packet_B)
-            case c.Text() | c.Sinks():
+            case c.Text():
                 assert packet_B is not None
-                self._shared(command, packet_B)
+                self._text(command, packet_B)
             case c.Move():
                 self._move(command, packet_B, came_s)
             case c.Open(stream=stream, rows=rows, grid=grid):
@@ -177,40 +176,34 @@ class _Serving:
         stage, dit = self._stage, self._stage.dit
         config, cache = dit.config, stage.caches[command.stream]
         layout = FlowPacket.layout(
-            config, dit.flow_dtype, frames=command.frames, tokens=cache.tokens, likeness=command.likeness
+            config, dit.flow_dtype, frames=command.frames, tokens=cache.tokens, votes=command.votes
         )
         packet = FlowPacket.over(layout, packet_B)
         clock, work = StageClock(dit.device), WorkClock(dit.device)
         x_RND = stage.forward(command.stream, command.row, command.text, command.frames, packet.flow)
         self._times.computed(clock.lap(), work)
-        if packet.likeness_TX2L is not None and stage.layers:
-            likeness = cache.likeness(command.row, command.frames)
-            packet.likeness_TX2L[..., stage.layers] = likeness
+        if packet.votes_TS is not None:
+            packet.votes_TS.add_(cache.votes(command.frames))
         if not self._is_last:
             if x_RND is not packet.flow.x_RND:
                 packet.flow.x_RND.copy_(x_RND)
             self._to_after.send(packet_B)
             return
         answer = VelocityPacket.layout(
-            config, dit.dtype, frames=command.frames, grid=cache.grid, likeness=command.likeness
+            config, dit.dtype, frames=command.frames, grid=cache.grid, votes=command.votes
         )
         answer_B = self._buffers.take(answer.size_bytes, self._queue)
         velocity = VelocityPacket.over(answer, answer_B)
         velocity.velocity_RTCHW.copy_(dit.left(x_RND, packet.flow.time_RTD, cache.grid))
-        if velocity.likeness_TX2L is not None and packet.likeness_TX2L is not None:
-            velocity.likeness_TX2L.copy_(packet.likeness_TX2L)
+        if velocity.votes_TS is not None and packet.votes_TS is not None:
+            velocity.votes_TS.copy_(packet.votes_TS)
         self._buffers.give(packet_B, self._queue)
         self._to_after.send(answer_B)
 
-    def _shared(self, command: c.Text | c.Sinks, packet_B: torch.Tensor) -> None:
-        """What all ranks are given alike."""
+    def _text(self, command: c.Text, packet_B: torch.Tensor) -> None:
         stage, dit = self._stage, self._stage.dit
-        if isinstance(command, c.Sinks):
-            (chosen_TS,) = sinks_layout(dit.config, command.frames).views(packet_B)
-            stage.caches[command.stream].follow(command.row, chosen_TS)
-        else:
-            text_RSD, *mask = text_layout(dit.config, dit.dtype, command.tokens, command.mask).views(packet_B)
-            stage.text(command.text, text_RSD.clone(), mask[0].clone() if mask else None)
+        text_RSD, *mask = text_layout(dit.config, dit.dtype, command.tokens, command.mask).views(packet_B)
+        stage.text(command.text, text_RSD.clone(), mask[0].clone() if mask else None)
         if self._is_last:
             self._buffers.give(packet_B, self._queue)
         else:

@@ -1,7 +1,7 @@
 """What goes over the lines, and where in its bytes. Both ends know it from the command; there are no headers.
 
 Legend: R rows (one), T latent frames of a chunk, N tokens, D width, C latent channels, H×W latent pixels,
-S sinks or text tokens, X sinks and frames, F features.
+S sinks or text tokens.
 """
 
 from __future__ import annotations
@@ -47,21 +47,22 @@ class FlowPacket:
     """A forward between two ranks."""
 
     flow: Flow
-    likeness_TX2L: Tensor | None
+    votes_TS: Tensor | None
+    """Of the blocks so far, see `StageCache.votes`."""
 
     @staticmethod
-    def layout(config: DiTConfig, dtype: torch.dtype, *, frames: int, tokens: int, likeness: bool) -> Layout:
+    def layout(config: DiTConfig, dtype: torch.dtype, *, frames: int, tokens: int, votes: bool) -> Layout:
         """`tokens`: of a latent frame."""
         dim = config.dim
         flow = ((1, frames * tokens, dim), (1, frames, 6, dim), (1, frames, dim))
-        extra = [(_likeness_shape(config, frames), torch.float32)] if likeness else []
+        extra = [_votes(config, frames)] if votes else []
         return Layout((*((shape, dtype) for shape in flow), *extra))
 
     @classmethod
     def over(cls, layout: Layout, buffer_B: Tensor) -> FlowPacket:
         """The packet in a buffer."""
-        x, time6, time, *likeness = layout.views(buffer_B)
-        return cls(Flow(x, time6, time), likeness[0] if likeness else None)
+        x, time6, time, *votes = layout.views(buffer_B)
+        return cls(Flow(x, time6, time), votes[0] if votes else None)
 
 
 @dataclass(frozen=True)
@@ -69,22 +70,23 @@ class VelocityPacket:
     """What the last rank sends to the first."""
 
     velocity_RTCHW: Tensor
-    likeness_TX2L: Tensor | None
+    votes_TS: Tensor | None
+    """Of all blocks."""
 
     @staticmethod
     def layout(
-        config: DiTConfig, dtype: torch.dtype, *, frames: int, grid: tuple[int, int], likeness: bool
+        config: DiTConfig, dtype: torch.dtype, *, frames: int, grid: tuple[int, int], votes: bool
     ) -> Layout:
         """`grid`: tokens down and across."""
         height, width = grid[0] * config.patch, grid[1] * config.patch
-        extra = [(_likeness_shape(config, frames), torch.float32)] if likeness else []
+        extra = [_votes(config, frames)] if votes else []
         return Layout((((1, frames, config.latent_channels, height, width), dtype), *extra))
 
     @classmethod
     def over(cls, layout: Layout, buffer_B: Tensor) -> VelocityPacket:
         """The packet in a buffer."""
-        velocity, *likeness = layout.views(buffer_B)
-        return cls(velocity, likeness[0] if likeness else None)
+        velocity, *votes = layout.views(buffer_B)
+        return cls(velocity, votes[0] if votes else None)
 
 
 def text_layout(config: DiTConfig, dtype: torch.dtype, tokens: int, mask: MaskKind) -> Layout:
@@ -98,11 +100,6 @@ def mask_kind(mask: Tensor | None) -> MaskKind:
     if mask is None:
         return "none"
     return "bool" if mask.dtype == torch.bool else "float"
-
-
-def sinks_layout(config: DiTConfig, frames: int) -> Layout:
-    """Which sinks are replaced, [T, S]."""
-    return Layout((((frames, config.sink_frames), torch.bool),))
 
 
 def moving_layout(shapes: Sequence[torch.Size], dtype: torch.dtype, blocks: int) -> Layout:
@@ -121,8 +118,8 @@ def frames_layout(frames: int, size: tuple[int, int]) -> Layout:
     return Layout((((frames * FRAMES_PER_LATENT, 3, height, width), torch.uint8),))
 
 
-def _likeness_shape(config: DiTConfig, frames: int) -> Shape:
-    return (frames, config.sink_frames + frames, 2, config.layers)
+def _votes(config: DiTConfig, frames: int) -> tuple[Shape, torch.dtype]:
+    return (frames, config.sink_frames), torch.int32
 
 
 def _bytes(shape: Shape, dtype: torch.dtype) -> int:

@@ -210,8 +210,6 @@ class Ring:
     ) -> None:
         answer = self.first.forward(course, row, *what)
         self._out += 1
-        if answer.held_from < len(what[0]):
-            course.undecided.add(row)
         if answer.packet is not None:
             self._come(answer.packet, answer, course, flight, row)
             return
@@ -239,9 +237,9 @@ class Ring:
         self._out -= 1
         if self._fault is not None:
             return
-        if packet.likeness_TX2L is not None:
-            self.first.replace_sinks(course, row, packet.likeness_TX2L, answer.held_from)
-            course.undecided.discard(row)
+        if packet.votes_TS is not None and course.window.era(row) is answer.era:
+            for votes_S, x_CHW in zip(packet.votes_TS, answer.x_TCHW, strict=True):
+                course.window.replace_sinks(row, votes_S, x_CHW, answer.told)
         if flight is not None:
             course.come(flight, packet.velocity_RTCHW[0].float())
             self._land(course)

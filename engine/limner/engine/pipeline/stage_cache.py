@@ -1,13 +1,11 @@
 """The rolling cache of a rank: of the blocks that it holds, each by itself, so that they can come and go.
 
-Where the rings stand is plain arithmetic, which every rank does for itself and tells none. Only which sink
-gives way to a new frame is one decision for all blocks, made of all of them: each rank says how like the
-sinks the frame is in its blocks (`likeness`), the first rank decides, and all of them follow (`follow`).
-Until then the next chunk must not enter the row: with a single row, and a threshold, one chunk of a stream is
-in the ring at a time. Without a threshold there is nothing to decide.
+Where the rings stand is plain arithmetic, which every rank does for itself and tells none. Which sink gives
+way to a new frame, each block decides for itself, and nobody waits to hear of it. Only what went in as that
+frame is on the first rank alone: so ranks count, along the ring, how many blocks chose each sink (`votes`).
 
 Legend: R rows, W window frames, L tokens of a latent frame, T frames of a chunk, S sinks, H heads, K width of
-a head, F features of a frame (mean key and mean value of each block), X sinks and frames of the chunk.
+a head, M blocks that it is for, P a mean key and a mean value, D width of either.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from torch import Tensor
 
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.kv_cache import KVCache
-from limner.engine.dit.sinks import SinkMove, likeness
+from limner.engine.dit.sinks import SinkMove
 from limner.engine.errors import StateError
 from limner.engine.state import StreamState
 
@@ -32,6 +30,7 @@ class StageCache(KVCache):
     ) -> None:
         super().__init__(config, rows=rows, grid=grid, device=device, dtype=dtype)
         self._by_layer: dict[int, tuple[Tensor, Tensor]] = {}
+        self._moves: list[SinkMove] = []
 
     @property
     def layers(self) -> list[int]:
@@ -59,44 +58,24 @@ class StageCache(KVCache):
         """All that is remembered in a block: keys and values, [R, W*L, H, K] each. To read, or to fill."""
         return self._by_layer[layer]
 
-    def held_from(self, row: int, frames: int) -> int:
-        """The first frame of a row's next chunk that is held against the sinks; `frames` if none is."""
+    def may_replace_sinks(self, row: int, frames: int) -> bool:
+        """Whether some frame of a row's next chunk is held against the sinks."""
         has_sinks = self.config.sink_threshold > 0 and self.config.sink_frames > 0
-        if not has_sinks:
-            return frames
-        return min(max(self.config.window_frames - self._counts[row], 0), frames)
+        return has_sinks and self._counts[row] + frames > self.config.window_frames
 
     def commit(self) -> list[SinkMove]:
-        """The chunk is part of the history from now on. What becomes of the sinks, `follow` says later."""
-        for row, slots in zip(self._rows, self._slots, strict=True):
-            self._counts[row] += len(slots)
-        return []
+        """As `KVCache.commit`, in the blocks that it is for."""
+        self._moves = super().commit()
+        return self._moves
 
-    def likeness(self, row: int, frames: int) -> Tensor:
-        """How like the sinks and one another the frames of a row's last chunk are: [T, X, 2, layers].
+    def votes(self, frames: int) -> Tensor:
+        """In how many of its blocks the frames of the last chunk took each sink's place: int32 [T, S].
 
-        After `commit`. In each of the blocks that it is for; features are a mean key and a mean value.
+        After `commit`, where some could.
         """
-        slots = self._last_slots(row, frames)
-        new_TFD = torch.stack([self._pooled(row, slot) for slot in slots])
-        others_XFD = torch.cat([self._pooled_sinks(row), new_TFD])
-        parts = [likeness(new_FD, others_XFD) for new_FD in new_TFD]
-        return torch.stack(parts).view(frames, len(others_XFD), 2, len(self._by_layer))
-
-    def follow(self, row: int, chosen_TS: Tensor) -> list[SinkMove]:
-        """Let the frames of a row's last chunk replace the sinks that were chosen, if any were."""
-        slots = self._last_slots(row, len(chosen_TS))
-        moves = []
-        for slot, chosen_S in zip(slots, chosen_TS, strict=True):
-            move = SinkMove(row, slot, chosen_S)
-            if row in self._sinks:
-                new_FD, sinks_SFD = self._pooled(row, slot), self._sinks[row]
-                self._sinks[row] = torch.where(chosen_S[:, None, None], new_FD, sinks_SFD)
-            for pair in self._by_layer.values():
-                for stored in pair:
-                    move.apply(stored[row].view(self.config.window_frames, -1))
-            moves.append(move)
-        return moves
+        votes = [move.votes_S for move in self._moves]
+        none_S = torch.zeros_like(votes[0])
+        return torch.stack([*[none_S] * (frames - len(votes)), *votes])
 
     def with_rows(self, rows: int) -> StageCache:
         """As `KVCache.with_rows`."""
@@ -118,9 +97,6 @@ class StageCache(KVCache):
         """StateError: as `state`."""
         self.state()
 
-    def _last_slots(self, row: int, frames: int) -> tuple[int, ...]:
-        return self._slots_for(self._counts[row] - frames, frames)
-
     def _blank(self) -> Tensor:
         return self._keys.new_zeros(self._keys.shape[1:])
 
@@ -135,10 +111,17 @@ class StageCache(KVCache):
             keys[row, tokens].zero_()
             values[row, tokens].zero_()
 
+    def _copy_frame(self, row: int, slot: int, to_M: Tensor) -> None:
+        for number, layer in enumerate(self.layers):
+            for stored in self._by_layer[layer]:
+                slots_WX = stored[row].view(self.config.window_frames, -1)
+                slots_WX.index_copy_(0, to_M[number : number + 1], slots_WX[slot : slot + 1].clone())
+
     def _pooled(self, row: int, slot: int) -> Tensor:
         tokens = slice(slot * self.tokens, (slot + 1) * self.tokens)
+        if not self._by_layer:
+            return torch.zeros(2, 0, self.config.dim, device=self._keys.device)
         pairs = [self._by_layer[layer] for layer in self.layers]
         ordered = [*(keys for keys, _ in pairs), *(values for _, values in pairs)]
-        if not ordered:
-            return torch.zeros(0, self.config.dim, device=self._keys.device)
-        return torch.stack([one[row, tokens].mean(0, dtype=torch.float32).flatten() for one in ordered])
+        means = [one[row, tokens].mean(0, dtype=torch.float32).flatten() for one in ordered]
+        return torch.stack(means).view(2, len(pairs), -1)
