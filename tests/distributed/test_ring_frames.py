@@ -16,7 +16,6 @@ from torch import Tensor
 
 from limner.engine.blocks import Split
 from limner.engine.engine import Engine
-from limner.engine.errors import StateError
 from limner.engine.pipeline.courses import Course, Flight
 from limner.engine.pipeline.first import Answer, FirstRank
 from limner.engine.types import Painted
@@ -97,11 +96,6 @@ def test_each_rank_has_only_its_blocks_in_memory(made: Ranks) -> None:
     assert {name.split(".")[1] for name in allocated if name.startswith("blocks.")} == {"0", "1"}
     held = made.held()
     assert [layer for rank in sorted(held) for layer in held[rank]] == [2, 3, 4]
-
-
-def test_the_state_of_a_stream_over_ranks_is_refused_in_a_sentence(made: Ranks) -> None:
-    with pytest.raises(StateError, match="several ranks"):
-        stream_of(made.engine).state()
 
 
 SINKS: Mapping[str, Any] = {"sink_frames": 2, "sink_threshold": 0.2}

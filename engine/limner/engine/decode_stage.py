@@ -45,16 +45,20 @@ class DecodeStage:
             self._decoder.reset()
         self._steadier.reset()
 
-    def state(self) -> StreamState:
-        """What it remembers."""
-        parts = {"decoder": self._own_decoder.state(), "steadier": self._steadier.state()}
+    def state(self, decoder: StreamState | None = None) -> StreamState:
+        """What it remembers. `decoder`: of the decoder, where it has none."""
+        parts = {"decoder": decoder or self._own_decoder.state(), "steadier": self._steadier.state()}
         return StreamState.joined(parts, {"size": list(self._working_size)})
 
     def restore(self, state: StreamState) -> None:
-        """Go on from a state of the same model; StateError when it is of another."""
+        """Go on from a state of the same model; StateError when it is of another.
+
+        Where it has no decoder, whoever has one restores that.
+        """
         height, width = state.fact("size", list)
         self._work_at((height, width))
-        self._own_decoder.restore(state.part("decoder"))
+        if self._decoder is not None:
+            self._decoder.restore(state.part("decoder"))
         self._steadier.restore(state.part("steadier"), self._vae.device)
 
     def _decoded(self, chunks: Sequence[CleanChunk]) -> Tensor:

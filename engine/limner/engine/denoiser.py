@@ -51,6 +51,12 @@ class AnyDenoiser(Protocol):
     def restore(self, state: StreamState, texts: Texts) -> None:
         """Go on from a state; StateError when it is of another model."""
 
+    def decoder_state(self) -> StreamState | None:
+        """What the decoder remembers, where chunks come decoded; None where they do not."""
+
+    def restore_decoder(self, state: StreamState) -> None:
+        """After `restore`: the same of the decoder, if it has one."""
+
 
 class Denoiser:
     """Denoises the chunks of one stream. Streaming stage: push, flush, reset.
@@ -115,6 +121,12 @@ class Denoiser:
         self._window = self._new_window(window.fact("rows", int), (height, width))
         self._window.restore(window)
         self._flights = deque(restored_flights(self._device, state.part("flights"), texts))
+
+    def decoder_state(self) -> None:
+        """None: whoever decodes has its own."""
+
+    def restore_decoder(self, state: StreamState) -> None:
+        """Nothing: as `decoder_state`."""
 
     def pushing(self, chunk: NoisedChunk) -> Work[list[CleanChunk]]:
         """`push` as work that can share its forwards with that of other streams."""

@@ -67,15 +67,19 @@ class StreamState:
             raise StateError(f"the state lacks the tensor {name}")
         return self.tensors[name]
 
-    def fill(self, name: str, buffer: Tensor) -> None:
-        """Copy a tensor into a buffer; StateError unless shape and type are the buffer's."""
+    def checked(self, name: str, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+        """A tensor; StateError unless it has this shape and type."""
         tensor = self.tensor(name)
-        if (tensor.shape, tensor.dtype) != (buffer.shape, buffer.dtype):
+        if (tensor.shape, tensor.dtype) != (shape, dtype):
             raise StateError(
                 f"the state's {name} is {list(tensor.shape)} {tensor.dtype}, this stream's"
-                f" {list(buffer.shape)} {buffer.dtype}; it comes from another model, size or type"
+                f" {list(shape)} {dtype}; it comes from another model, size or type"
             )
-        buffer.copy_(tensor)
+        return tensor
+
+    def fill(self, name: str, buffer: Tensor) -> None:
+        """Copy a tensor into a buffer; StateError unless shape and type are the buffer's."""
+        buffer.copy_(self.checked(name, buffer.shape, buffer.dtype))
 
     def to(self, device: torch.device | str) -> StreamState:
         """The same with all tensors on a device."""

@@ -128,7 +128,7 @@ class Stream:
         parts = {
             "encode": self._encode.state(texts),
             "denoise": self._denoiser.state(texts),
-            "decode": self._decode.state(),
+            "decode": self._decode.state(self._denoiser.decoder_state()),
             "texts": texts.state(),
         }
         return StreamState.joined(parts, {"format": FORMAT, **self._identity()})
@@ -148,6 +148,7 @@ class Stream:
             encode.restore(state.part("encode"), texts)
         with self._denoising.joined():
             denoiser.restore(state.part("denoise"), texts)
+            denoiser.restore_decoder(state.part("decode").part("decoder"))
         with self._decoding.joined():
             decode.restore(state.part("decode"))
         self._encode, self._denoiser, self._decode = encode, denoiser, decode

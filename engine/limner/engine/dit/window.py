@@ -109,19 +109,22 @@ class Window:
         self._chunks = [list(self._chunks[source]) for source in sources]
         self._eras = [object() for _ in sources]
 
-    def state(self) -> StreamState:
-        """All rows, as they are now."""
+    def state(self, cache: StreamState | None = None) -> StreamState:
+        """All rows, as they are now. `cache`: of the cache, where that cannot know its own."""
         inputs = StreamState(
             tensors={"x": self._x_RWCHW.clone(), "told": self._told_RW.clone()},
             facts={"chunks": [list(row) for row in self._chunks]},
         )
         facts = {"rows": self.rows, "latent_size": list(self.latent_size)}
-        return StreamState.joined({"cache": self.cache.state(), "inputs": inputs}, facts)
+        return StreamState.joined({"cache": cache or self.cache.state(), "inputs": inputs}, facts)
 
     def restore(self, state: StreamState) -> None:
         """Go on from a state of a window of the same shape; StateError when it is not."""
-        inputs = state.part("inputs")
+        self.restore_inputs(state.part("inputs"))
+        self.cache.restore(state.part("cache"))
+
+    def restore_inputs(self, inputs: StreamState) -> None:
+        """Only what went in. For those whose cache somebody else restores."""
         inputs.fill("x", self._x_RWCHW)
         inputs.fill("told", self._told_RW)
-        self.cache.restore(state.part("cache"))
         self._chunks = [[int(number) for number in row] for row in inputs.fact("chunks", list)]

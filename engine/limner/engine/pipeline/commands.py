@@ -36,6 +36,18 @@ class Open(_Message, frozen=True, kw_only=True):
     rows: int
     grid: tuple[int, int]
     """Tokens down and across."""
+    counts: tuple[int, ...] = ()
+    """Latent frames that each row has taken in; what they left, `Past` brings. Empty: nothing."""
+
+
+class Past(_Message, frozen=True, kw_only=True):
+    """What a stream remembers in a block goes round the ring; who holds it fills it in, or takes it."""
+
+    stream: int
+    layer: int
+    is_asked: bool
+    """It is filled in; else it is taken."""
+    size_bytes: int
 
 
 class Close(_Message, frozen=True, kw_only=True):
@@ -147,15 +159,26 @@ class MoveDecoders(_Message, frozen=True, kw_only=True):
     size_bytes: int
 
 
+class DecoderPast(_Message, frozen=True, kw_only=True):
+    """What a stream's decoder remembers goes to rank 0, or comes from there. To the rank that decodes."""
+
+    stream: tuple[int, int, int]
+    """Number, and height and width of its latents."""
+    is_asked: bool
+    """It goes to rank 0."""
+    size_bytes: int
+
+
 class Stop(_Message, frozen=True, kw_only=True):
     """The pipeline is closed."""
 
 
-Decoding = Decode | ResetDecoder | MoveDecoders
+Decoding = Decode | ResetDecoder | MoveDecoders | DecoderPast
 """What is done beside all else, in an order of its own."""
 Command = (
     Hold
     | Open
+    | Past
     | Close
     | Rows
     | Reset
@@ -169,6 +192,7 @@ Command = (
     | ResetDecoder
     | PrepareDecoder
     | MoveDecoders
+    | DecoderPast
     | Stop
 )
 

@@ -26,10 +26,10 @@ REMEMBERED_CHUNKS = 4
 class Flight:
     """One chunk on its way."""
 
-    def __init__(self, chunk: NoisedChunk, number: int) -> None:
+    def __init__(self, chunk: NoisedChunk, number: int, row: int = 0) -> None:
         self.chunk, self.number = chunk, number
         """The number among the flights of all streams: the oldest go first."""
-        self.row = 0
+        self.row = row
         """The next that it takes; it has taken all before."""
         self.waits = False
         """For the velocity of the row that it took last."""

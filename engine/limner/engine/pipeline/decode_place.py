@@ -21,7 +21,14 @@ from limner.engine.clock import Span
 from limner.engine.pipeline import commands as c
 from limner.engine.pipeline.arrivals import Arrivals
 from limner.engine.pipeline.decode_lane import DecodeLane
-from limner.engine.pipeline.decoders import Decoders, Sized, hand_over, moving_layout
+from limner.engine.pipeline.decoders import (
+    Decoders,
+    Sized,
+    hand_over,
+    moving_layout,
+    pack_state,
+    unpack_state,
+)
 from limner.engine.pipeline.first import FirstRank
 from limner.engine.pipeline.link import (
     DECODERS,
@@ -34,6 +41,7 @@ from limner.engine.pipeline.link import (
 from limner.engine.pipeline.packets import Layout, frames_layout, latents_layout
 from limner.engine.pipeline.timing import WorkClock
 from limner.engine.queues import Mark, Queue
+from limner.engine.state import StreamState
 from limner.engine.types import CleanChunk, Decoded
 
 
@@ -64,6 +72,8 @@ class DecodePlace:
         self._from: dict[tuple[int, int], Incoming] = {}
         self._waiting: dict[int, _Waiting] = {}
         """By number. Who takes one out ends it, on whichever thread."""
+        self._asked: dict[int, Future[StreamState]] = {}
+        """By number: what a decoder of another rank remembers. As `_waiting`."""
         self._numbers = itertools.count()
         self._arrived_s = 0.0
         self._sizes: dict[int, tuple[int, int]] = {}
@@ -118,6 +128,34 @@ class DecodePlace:
         """Load the decoder on rank 0, beside all else."""
         return self._lane.prepare(self.sizes)
 
+    def past(
+        self, stream: int, size: tuple[int, int], given: StreamState | None, found: Future[StreamState]
+    ) -> None:
+        """What the decoder of a stream remembers, of latents of this size; `given`: from now on, and back.
+
+        Behind the chunks that were begun. StateError in `found` when it is of another decoder.
+        """
+        files, sized = self._lane.decoders.files, (stream, *size)
+        packet_B = self._first.buffers.take(moving_layout(files, [sized]).size_bytes, self._driving)
+        if given is not None:
+            pack_state(files, sized, given, packet_B)
+            self._sizes[stream] = size
+        mark = self._driving.mark()
+        if self.rank == 0:
+            self._lane.do(lambda: self._past_here(sized, packet_B, mark, given, found))
+            return
+        command = c.DecoderPast(stream=sized, is_asked=given is None, size_bytes=len(packet_B))
+        self._first.tell_one(self.rank, command)
+        if given is not None:
+            line = self._line(self.rank, DECODERS, self._lane.queue)
+            self._lane.do(lambda: self._send_past(line, packet_B, mark))
+            found.set_result(given)
+            return
+        number = next(self._numbers)
+        self._asked[number] = found
+        arriving = self._incoming(DECODERS).expect(len(packet_B))
+        self._arrivals.put(arriving, lambda packet_B: self._found(number, sized, packet_B))
+
     def move(self, target: int) -> None:
         """Decode elsewhere from the next chunk on: the decoder is held there. What was begun comes out."""
         source, decoders = self.rank, self._lane.decoders
@@ -138,6 +176,9 @@ class DecodePlace:
 
     def break_off(self, fault: BaseException) -> None:
         """What other ranks were to decode will never come; what is decoded here will."""
+        for number in list(self._asked):
+            if (asked := self._asked.pop(number, None)) is not None:
+                asked.set_exception(fault)
         for number in list(self._waiting):
             if (waiting := self._waiting.pop(number, None)) is not None:
                 waiting.done.set_exception(fault)
@@ -171,6 +212,36 @@ class DecodePlace:
             done.set_result([dataclasses.replace(clean, decoded=made)])
 
         lane.do(decode)
+
+    def _past_here(
+        self,
+        sized: Sized,
+        packet_B: Tensor,
+        mark: Mark,
+        given: StreamState | None,
+        found: Future[StreamState],
+    ) -> None:
+        lane = self._lane
+        try:
+            lane.queue.after(mark)
+            lane.queue.use([packet_B])
+            if given is not None:
+                lane.decoders.unpack([sized], packet_B)
+            else:
+                lane.decoders.pack([sized], packet_B)
+            found.set_result(given or unpack_state(lane.decoders.files, sized, packet_B))
+        except BaseException as fault:  # It belongs to who waits for it.
+            found.set_exception(fault)
+
+    def _send_past(self, line: Outgoing, packet_B: Tensor, mark: Mark) -> None:
+        self._lane.queue.after(mark)
+        self._lane.queue.use([packet_B])
+        line.send(packet_B, again=False)
+
+    def _found(self, number: int, sized: Sized, packet_B: Tensor | None) -> None:
+        """On the thread that waits for frames."""
+        if packet_B is not None and (found := self._asked.pop(number, None)) is not None:
+            found.set_result(unpack_state(self._lane.decoders.files, sized, packet_B))
 
     def _remember_here(self, stream: int, past: Sequence[Tensor], was: int, mark: Mark) -> None:
         decoders = self._lane.decoders

@@ -6,7 +6,7 @@ Legend: T latent frames, C latent channels, H×W latent pixels, B bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -111,10 +111,7 @@ class Decoders:
             known = self._streams.get(number)
             if known is None or known.size != (height, width):  # Its first chunk could not be decoded.
                 known = self._new((height, width))
-            state = known.stream.state()
-            for tensor in state.tensors.values():
-                next(views).copy_(tensor)
-            next(views).copy_(_facts_of(state))
+            _write(known.stream.state(), views)
 
     def unpack(self, streams: Sequence[Sized], packet_B: Tensor) -> None:
         """Have decoders for these streams, which remember what was written."""
@@ -122,9 +119,7 @@ class Decoders:
         views = iter(moving_layout(self.files, streams).views(packet_B))
         for number, height, width in streams:
             self._streams[number] = known = self._new((height, width))
-            names = known.stream.state().tensors
-            tensors = {name: next(views) for name in names}
-            known.stream.restore(StreamState(tensors=tensors, facts=_facts_in(next(views))))
+            known.stream.restore(_read(self.files, (height, width), views))
 
     def _new(self, size: tuple[int, int]) -> _Decoder:
         assert self._vae is not None, "no decoder is held"
@@ -146,8 +141,41 @@ def moving_layout(files: VaeFiles, streams: Sequence[Sized]) -> Layout:
     """What decoders of these streams remember: the tensors of each, then its facts."""
     facts = ((_FACTS_BYTES,), torch.uint8)
     return Layout(
-        tuple(part for _, height, width in streams for part in (*files.remembered((height, width)), facts))
+        tuple(
+            part
+            for _, height, width in streams
+            for part in (*files.remembered((height, width)).values(), facts)
+        )
     )
+
+
+def pack_state(files: VaeFiles, stream: Sized, state: StreamState, packet_B: Tensor) -> None:
+    """Write the state of one decoder, as `Decoders.pack`; StateError when it is of another."""
+    size = stream[1:]
+    tensors = {
+        name: state.checked(name, torch.Size(shape), dtype)
+        for name, (shape, dtype) in files.remembered(size).items()
+    }
+    views = iter(moving_layout(files, [stream]).views(packet_B))
+    _write(StreamState(tensors=tensors, facts=state.facts), views)
+
+
+def unpack_state(files: VaeFiles, stream: Sized, packet_B: Tensor) -> StreamState:
+    """The state of one decoder that `Decoders.pack` wrote, on the host."""
+    size = stream[1:]
+    views = iter(moving_layout(files, [stream]).views(packet_B.cpu()))
+    return _read(files, size, views)
+
+
+def _write(state: StreamState, views: Iterator[Tensor]) -> None:
+    for tensor in state.tensors.values():
+        next(views).copy_(tensor)
+    next(views).copy_(_facts_of(state))
+
+
+def _read(files: VaeFiles, size: tuple[int, int], views: Iterator[Tensor]) -> StreamState:
+    tensors = {name: next(views) for name in files.remembered(size)}
+    return StreamState(tensors=tensors, facts=_facts_in(next(views)))
 
 
 def _facts_of(state: StreamState) -> Tensor:

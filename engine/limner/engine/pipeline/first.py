@@ -36,6 +36,9 @@ from limner.engine.pipeline.texts import EmbeddedText
 from limner.engine.pipeline.timing import StageTimes, WorkClock
 from limner.engine.queues import Queue
 
+Pair = tuple[Tensor, Tensor]
+"""Keys and values."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -76,12 +79,14 @@ class FirstRank:
         """Tell one of the others something that no other rank needs to know."""
         self._channel.tell(rank, c.encoded(command))
 
-    def window(self, stream: int, rows: int, latent_size: tuple[int, int]) -> Window:
-        """A new window for a stream, which remembers nothing."""
+    def window(
+        self, stream: int, rows: int, latent_size: tuple[int, int], counts: tuple[int, ...] = ()
+    ) -> Window:
+        """A new window for a stream, which remembers nothing. `counts`: as `Stage.open`."""
         dit = self.stage.dit
         grid = dit.grid(*latent_size)
-        self.tell(c.Open(stream=stream, rows=rows, grid=grid))
-        cache = self.stage.open(stream, rows, grid)
+        self.tell(c.Open(stream=stream, rows=rows, grid=grid, counts=counts))
+        cache = self.stage.open(stream, rows, grid, counts)
         return Window(
             dit.config,
             rows=rows,
@@ -127,9 +132,7 @@ class FirstRank:
         self.tell(command)
         flow = self._own_blocks(command, course, x_TCHW[None], told.reshape(1))
         votes_TS = cache.votes(frames) if has_votes else None
-        answer = VelocityPacket.layout(
-            dit.config, dit.dtype, frames=frames, grid=cache.grid, votes=has_votes
-        )
+        answer = VelocityPacket.layout(dit.config, dit.dtype, frames=frames, grid=cache.grid, votes=has_votes)
         went_in = (x_TCHW, told, course.window.era(row))
         if self.size == 1:
             velocity = VelocityPacket(dit.left(flow.x_RND, flow.time_RTD, cache.grid), votes_TS)
@@ -156,6 +159,25 @@ class FirstRank:
         if packet.votes_TS is not None and votes_TS is not None:
             packet.votes_TS.copy_(votes_TS)
         self._to_next.send(packet_B)
+
+    def past(self, stream: int, layer: int, given: Pair | None) -> tuple[Layout, Arriving | None, Tensor]:
+        """What a stream remembers in a block: asked for, or `given`. Once round, though it may be here.
+
+        So it comes after all that was on its way. Its place in a packet, and the packet; where there are
+        other ranks it is only on its way.
+        """
+        cache = self.stage.caches[stream]
+        layout = moving_layout([cache.layer_shape], self.stage.dit.dtype, 1)
+        size_bytes = layout.size_bytes
+        self.tell(c.Past(stream=stream, layer=layer, is_asked=given is None, size_bytes=size_bytes))
+        packet_B = self.buffers.take(size_bytes, self._queue)
+        if given is not None:
+            copied(given, layout.views(packet_B))
+        cache.fill_in(layer, layout.views(packet_B), is_asked=given is None)
+        if self.size == 1:
+            return layout, None, packet_B
+        self._to_next.send(packet_B, again=False)
+        return layout, self._from_last.expect(size_bytes), packet_B
 
     def know(self, text: TextContext, needed: Callable[[], Collection[TextContext]]) -> None:
         """Let all ranks know a text. `needed`: those that forwards may still have; others are forgotten."""

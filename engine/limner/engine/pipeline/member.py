@@ -109,7 +109,7 @@ class _Serving:
 
     def _expected(self, command: c.Command) -> Arriving | None:
         match command:
-            case c.Forward() | c.Text():
+            case c.Forward() | c.Text() | c.Past():
                 return self._from_before.expect(command.size_bytes)
             case c.Move() if command.target == self._rank:
                 is_back = command.source > self._rank
@@ -144,8 +144,11 @@ class _Serving:
                 self._text(command, packet_B)
             case c.Move():
                 self._move(command, packet_B, came_s)
-            case c.Open(stream=stream, rows=rows, grid=grid):
-                stage.open(stream, rows, grid)
+            case c.Past():
+                assert packet_B is not None
+                self._past(command, packet_B)
+            case c.Open(stream=stream, rows=rows, grid=grid, counts=counts):
+                stage.open(stream, rows, grid, counts)
             case c.Close(stream=stream):
                 stage.close(stream)
             case c.Rows(stream=stream, rows=rows):
@@ -208,6 +211,13 @@ class _Serving:
             self._buffers.give(packet_B, self._queue)
         else:
             self._to_after.send(packet_B)
+
+    def _past(self, command: c.Past, packet_B: torch.Tensor) -> None:
+        cache = self._stage.caches[command.stream]
+        layout = moving_layout([cache.layer_shape], self._stage.dit.dtype, 1)
+        cache.fill_in(command.layer, layout.views(packet_B), is_asked=command.is_asked)
+        self._queue.use([packet_B])
+        self._to_after.send(packet_B, again=False)
 
     def _move(self, command: c.Move, packet_B: torch.Tensor | None, came_s: float) -> None:
         layers, stage = range(command.first, command.end), self._stage

@@ -64,6 +64,8 @@ class MemberDecoding:
                 self._lane.do(lambda: decoders.reset(stream))
             case c.MoveDecoders():
                 self._move(command)
+            case c.DecoderPast():
+                self._past(command)
             case c.Close(stream=stream):
                 self._lane.do(lambda: decoders.close(stream))
                 return False
@@ -108,6 +110,23 @@ class MemberDecoding:
         answer_B = self._buffers.take(answer.size_bytes, lane.queue)
         answer.views(answer_B)[0].copy_(frames_TCHW)
         self._frames.send(answer_B)
+
+    def _past(self, command: c.DecoderPast) -> None:
+        lane, decoders, transport = self._lane, self.decoders, self._transport
+        if not command.is_asked:
+            arriving = Incoming(transport, 0, DECODERS, self._buffers, self._hearing).expect(
+                command.size_bytes
+            )
+            lane.do(lambda: decoders.unpack([command.stream], arriving.wait()))
+            return
+        to = Outgoing(transport, 0, DECODERS, self._buffers, lane.queue)
+
+        def send() -> None:
+            packet_B = self._buffers.take(command.size_bytes, lane.queue)
+            decoders.pack([command.stream], packet_B)
+            to.send(packet_B, again=False)
+
+        lane.do(send)
 
     def _move(self, command: c.MoveDecoders) -> None:
         lane, decoders = self._lane, self.decoders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,7 +37,7 @@ class VaeFiles:
         self._config, self._weights = config, weights
         self.device, self.dtype = device, vae_dtype(config, device, dtype)
         self.channels = config.vae.latent_channels
-        self._shapes: dict[tuple[int, int], tuple[tuple[Shape, torch.dtype], ...]] = {}
+        self._remembered: dict[tuple[int, int], dict[str, tuple[Shape, torch.dtype]]] = {}
 
     def decoder(self) -> Vae:
         """An autoencoder that can only decode. WeightsError, naming file and key, when it is another's."""
@@ -52,14 +53,15 @@ class VaeFiles:
         """Free the memory of a whole autoencoder's decoder: it only encodes from now on."""
         cast(Any, vae).decoder = cast(Any, self._blank()).decoder
 
-    def remembered(self, size: tuple[int, int]) -> tuple[tuple[Shape, torch.dtype], ...]:
+    def remembered(self, size: tuple[int, int]) -> Mapping[str, tuple[Shape, torch.dtype]]:
         """Shapes and types of what a decoder of latents of this height and width remembers, in its order."""
-        if size not in self._shapes:
+        if size not in self._remembered:
             height, width = (side * SPATIAL_FACTOR for side in size)
             with META:
                 state = self._blank().decoder_stream(height, width).state()
-            self._shapes[size] = tuple((tuple(one.shape), one.dtype) for one in state.tensors.values())
-        return self._shapes[size]
+            tensors = state.tensors.items()
+            self._remembered[size] = {name: (tuple(one.shape), one.dtype) for name, one in tensors}
+        return self._remembered[size]
 
     def _blank(self) -> Vae:
         with META:

@@ -10,10 +10,10 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,9 +25,10 @@ from limner.engine.noise import NoiseSource
 from limner.engine.pipeline.arrivals import Arrivals
 from limner.engine.pipeline.courses import Course, Flight
 from limner.engine.pipeline.decode_place import DecodePlace
-from limner.engine.pipeline.first import Answer, FirstRank
+from limner.engine.pipeline.first import Answer, FirstRank, Pair
 from limner.engine.pipeline.packets import VelocityPacket
 from limner.engine.queues import Mark, Queue
+from limner.engine.state import StreamState
 from limner.engine.types import CleanChunk, NoisedChunk
 
 POLL_S = 0.02
@@ -62,6 +63,8 @@ class Ring:
         self._inbox: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._answers = Arrivals("limner-arriving", arriving, self.break_off)
         self.decoding, decoding.on_fault = decoding, self.break_off
+        self._asked: set[Future[list[Tensor]]] = set()
+        """Pasts that have not come round yet."""
         self._courses: dict[int, Course] = {}
         self._numbers, self._flights = numbers or itertools.count(), itertools.count()
         self._out = 0
@@ -117,8 +120,39 @@ class Ring:
         """
         flight = Flight(chunk, next(self._flights))
         begun = self.do(lambda: self._begin(course, flight, ready))
-        begun.add_done_callback(lambda begun: _pass_on_fault(begun, flight.done))
+        begun.add_done_callback(partial(_pass_on_fault, done=flight.done))
         return flight.done
+
+    def resume(self, course: Course, chunks: Sequence[NoisedChunk]) -> list[Future[list[CleanChunk]]]:
+        """Chunks of a state go on, the newest first in both lists; each has taken one row more than the next.
+
+        Before other chunks of their stream.
+        """
+        flights = [Flight(chunk, next(self._flights), row) for row, chunk in enumerate(chunks, 1)]
+        begun = self.do(lambda: self._resume(course, flights))
+        for flight in flights:
+            begun.add_done_callback(partial(_pass_on_fault, done=flight.done))
+        return [flight.done for flight in flights]
+
+    def past(self, course: Course, layer: int, given: Pair | None = None) -> Future[list[Tensor]]:
+        """What a stream without chunks on their way remembers in a block: keys and values, [R, W*L, H, K].
+
+        `given`: is what it remembers there from now on.
+        """
+        found: Future[list[Tensor]] = Future()
+        begun = self.do(lambda: self._ask_past(course, layer, given, found))
+        begun.add_done_callback(partial(_pass_on_fault, done=found))
+        return found
+
+    def decoder_past(self, course: Course, given: StreamState | None = None) -> Future[StreamState]:
+        """The same of its decoder, wherever that is, as its `VaeStream` gives and takes it.
+
+        StateError in the future when what is given is of another decoder.
+        """
+        found: Future[StreamState] = Future()
+        begun = self.do(lambda: self._ask_decoder(course, given, found))
+        begun.add_done_callback(partial(_pass_on_fault, done=found))
+        return found
 
     def reset(self, course: Course) -> Future[None]:
         """Forget the history of a stream that has no chunks on their way."""
@@ -257,6 +291,34 @@ class Ring:
             self._driving.use(tensors_in(flight.chunk, but=course.text))
         course.flights.append(flight)
 
+    def _resume(self, course: Course, flights: Sequence[Flight]) -> None:
+        self._check()
+        course.flights.extend(reversed(flights))
+        for flight in course.flights:
+            course.text = flight.chunk.text
+            self.first.know(course.text, self._needed_texts)
+
+    def _ask_past(self, course: Course, layer: int, given: Pair | None, found: Future[list[Tensor]]) -> None:
+        self._check()
+        while course.past:
+            self._see_again(course)
+        layout, arriving, packet_B = self.first.past(course.number, layer, given)
+        if arriving is None:
+            found.set_result(layout.views(packet_B))
+            return
+        self._asked.add(found)
+
+        def come(packet_B: Tensor | None) -> None:
+            if packet_B is not None and found in self._asked:
+                self._asked.discard(found)
+                found.set_result(layout.views(packet_B))
+
+        self._answers.put(arriving, lambda packet_B: self._inbox.put(lambda: come(packet_B)))
+
+    def _ask_decoder(self, course: Course, given: StreamState | None, found: Future[StreamState]) -> None:
+        self._check()
+        self.decoding.past(course.number, course.window.latent_size, given, found)
+
     def _open(
         self, noise: NoiseSource, steps: int, latent_size: tuple[int, int], past: Course | None
     ) -> Course:
@@ -317,6 +379,9 @@ class Ring:
                 flight.done.set_exception(PipelineError(words))
             course.flights.clear()
         self.decoding.break_off(PipelineError(words))
+        for asked in self._asked:
+            asked.set_exception(PipelineError(words))
+        self._asked.clear()
 
     def _end(self) -> None:
         with self._entry:
@@ -333,6 +398,6 @@ def _settle(done: Future[Result], work: Callable[[], Result]) -> None:
         done.set_result(result)
 
 
-def _pass_on_fault(begun: Future[None], done: Future[list[CleanChunk]]) -> None:
+def _pass_on_fault(begun: Future[None], done: Future[Any]) -> None:
     if (fault := begun.exception()) is not None:
         done.set_exception(fault)

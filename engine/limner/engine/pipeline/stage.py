@@ -5,7 +5,7 @@ Legend: R rows (one), N tokens, D width, S text tokens or sinks, T latent frames
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -40,11 +40,16 @@ class Stage:
         self.is_moving = False
         """Blocks come and go every moment: nothing is recorded, for that takes longer than it saves."""
 
-    def open(self, stream: int, rows: int, grid: tuple[int, int]) -> StageCache:
-        """Begin with a stream, or begin it anew; `grid`: tokens down and across."""
+    def open(self, stream: int, rows: int, grid: tuple[int, int], counts: Sequence[int] = ()) -> StageCache:
+        """Begin with a stream, or begin it anew; `grid`: tokens down and across.
+
+        `counts`: latent frames that its rows have taken in, when what they left is to be filled in.
+        """
         dit = self.dit
         cache = StageCache(dit.config, rows=rows, grid=grid, device=dit.device, dtype=dit.dtype)
         cache.add(self.layers)
+        if counts:
+            cache.go_on_from(counts)
         self.replace(stream, cache)
         return cache
 

@@ -10,7 +10,8 @@ a head, M blocks that it is for, P a mean key and a mean value, D width of eithe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -18,7 +19,6 @@ from torch import Tensor
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.kv_cache import KVCache
 from limner.engine.dit.sinks import SinkMove
-from limner.engine.errors import StateError
 from limner.engine.state import StreamState
 
 
@@ -58,6 +58,14 @@ class StageCache(KVCache):
         """All that is remembered in a block: keys and values, [R, W*L, H, K] each. To read, or to fill."""
         return self._by_layer[layer]
 
+    def fill_in(self, layer: int, packet: Sequence[Tensor], *, is_asked: bool) -> None:
+        """Put what is remembered in a block into a packet, or take it from there; if it is for the block."""
+        if (pair := self._by_layer.get(layer)) is None:
+            return
+        sources, targets = (pair, packet) if is_asked else (packet, pair)
+        for source, target in zip(sources, targets, strict=True):
+            target.copy_(source, non_blocking=True)
+
     def may_replace_sinks(self, row: int, frames: int) -> bool:
         """Whether some frame of a row's next chunk is held against the sinks."""
         has_sinks = self.config.sink_threshold > 0 and self.config.sink_frames > 0
@@ -89,12 +97,18 @@ class StageCache(KVCache):
         other._stale = [set(self._stale[source]) for source in sources]
         return other
 
-    def state(self) -> StreamState:
-        """StateError: the blocks of other ranks are not here."""
-        raise StateError("the state of a stream over several ranks cannot be kept; open it on one device")
+    def go_on_from(self, counts: Sequence[int]) -> None:
+        """Rows have taken in so many latent frames; what is remembered of them, others fill in."""
+        self._counts = list(counts)
+        for row, stale in enumerate(self._stale):
+            stale.update(range(len(self._places(self._counts[row])), self.config.window_frames))
 
-    def restore(self, state: StreamState) -> None:
-        """StateError: as `state`."""
+    def state(self) -> NoReturn:
+        """The blocks of other ranks are not here: see keeping.py."""
+        raise AssertionError("a cache of one rank is no state")
+
+    def restore(self, state: StreamState) -> NoReturn:
+        """As `state`."""
         self.state()
 
     def _blank(self) -> Tensor:
