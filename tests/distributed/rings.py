@@ -162,7 +162,13 @@ def rank_main(pipe: Connection, job: RankJob) -> None:
     channel = PipeMember(pipe)
     try:
         device = torch.device(job.device)
-        files = BlockFiles(job.config, job.weights, device=device, dtype=job.dtype)
+        files = BlockFiles(
+            job.config,
+            job.weights,
+            device=device,
+            dtype=job.dtype,
+            lora_path=lambda name: job.weights.parent / name,
+        )
         stage = job.stage(files.dit(is_first=False), recorders_of(device))
         if isinstance(stage, PacedStage):
             stage.slowness = job.slowness

@@ -14,8 +14,6 @@ from tests.engine.tiny import random_weights
 from torch import Tensor
 
 from limner.engine.engine import Engine
-from limner.engine.errors import EngineError
-from limner.engine.files import LoraShare
 from limner.engine.overlap import OverlappedStream
 from limner.engine.pipeline.lanes import PipelineLanes
 from limner.engine.pipeline.ring import PipelineError
@@ -95,12 +93,6 @@ def test_work_between_chunks_waits_for_those_before(two: Ranks, lanes: PipelineL
     stream.push(clip(1)[0])
     assert lanes.between(lambda: len(stream.stream.denoiser.flush())) == 0
     assert len(stream.drain()) == 1
-
-
-def test_loras_are_refused_in_a_sentence(two: Ranks) -> None:
-    with pytest.raises(EngineError, match="one device"):
-        two.engine.read_loras([LoraShare(path=Path("some.safetensors"))])
-    two.engine.set_loras([])
 
 
 def test_a_broken_ring_says_so_and_another_takes_over(weights: Path, alone: Engine) -> None:

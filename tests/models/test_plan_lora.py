@@ -55,7 +55,7 @@ def test_the_buffers_are_counted_exactly(tmp_path: Path, rank: int, spelling: st
     dit.pack()
     switch = LoraSwitch(dit)
     switch.use(switch.read([LoraShare(path=path, weight=0.5)]))
-    held = [tensor for buffer in switch._buffers.values() for tensor in (buffer._a_RK, buffer._b_NR)]
+    held = [tensor for buffer in switch._part._buffers.values() for tensor in (buffer._a_RK, buffer._b_NR)]
     assert lora_bytes(shapes_in(path), DitSizes.from_table(TINY)) == sum(tensor.nbytes for tensor in held)
 
 

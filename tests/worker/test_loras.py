@@ -30,6 +30,8 @@ MakeSegments = Callable[..., SegmentPair]
 class SlowReader:
     """An engine's LoRAs that are read when the test lets them, and what was put in force."""
 
+    lora_fault = ""
+
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.may_read = threading.Semaphore(0)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limner.daemon.protocol import Lora
+from limner.engine.errors import ChunkLostError
 
 if TYPE_CHECKING:
     from limner.engine.engine import Engine
@@ -56,9 +57,16 @@ class LoraDesk:
 
     def put_in_force(self) -> None:
         """Put in force what has been read since. Before a push; waits for the chunks before it."""
+        if self._engine.lora_fault:
+            self.note, self._engine.lora_fault = f"painted without LoRAs: {self._engine.lora_fault}", ""
+            self._failed_with = self._stamps()
         if self._coming is None or not self._coming.done():
             return
         coming, self._coming = self._coming, None
+        if isinstance(coming.exception(), ChunkLostError):  # Ranks were lost: others will read it.
+            assert self._reading is not None
+            self._coming = self._reading.submit(self._read, self._wanted)
+            return
         try:
             self._use(coming.result())
             self.note = ""

@@ -69,6 +69,8 @@ class Engine:
         self._model.dit.attention = kernel
         self._loras = LoraSwitch(self._model.dit)
 
+    lora_fault: str = ""
+    """Why LoRAs that were in force are so no more; empty: they are. Whoever says it to people, clears it."""
     _denoiser_of: DenoiserOf | None = None
     """Of streams whose denoising stage is not on this device alone."""
 

@@ -105,6 +105,14 @@ class CrewEngine(PipelineEngine):
     def _is_decided(self) -> bool:
         return self._is_whole or self._closing.is_set() or self.fatal is not None or bool(self.lack)
 
+    def rank_words(self, rank: int) -> str:
+        """As `PipelineEngine.rank_words`, with its machine and device."""
+        ranks = self._formation.ranks if self._formation is not None else []
+        if not 1 <= rank <= len(ranks):
+            return super().rank_words(rank)
+        hello = ranks[rank - 1].hello
+        return f"rank {rank} ({hello.device_name} on {hello.machine})"
+
     @property
     def most_ranks(self) -> int:
         """That are to be expected, with this one."""

@@ -18,11 +18,13 @@ from limner.engine.pipeline.member import serve
 from limner.engine.pipeline.part_dit import BlockFiles
 from limner.engine.pipeline.part_vae import VaeFiles
 from limner.engine.pipeline.stage import Stage
+from limner.models.paths import loras_dir
 from limner.worker.crew.addresses import own_address
 from limner.worker.crew.device import in_test
 from limner.worker.crew.digest import digest_of
 from limner.worker.crew.messages import Gather, Welcome
 from limner.worker.crew.rank_channel import RankChannel
+from limner.worker.loras import lora_path
 from limner.worker.model_loading import config_of, weights_of
 from limner.worker.model_plan import table_for
 from limner.worker.model_source import find_model
@@ -52,6 +54,7 @@ def server_for(welcome: Welcome, *, device: str, threads: int) -> tuple[Serve, s
         device=where,
         dtype=getattr(torch, welcome.dtype),
         on_full=finisher(welcome.weight_kind),
+        lora_path=lambda name: lora_path(loras_dir(), name),
     )
     fused_by = BACKEND if config.compile and where.type == "cuda" else None
     recorder_of = recorders_of(where)

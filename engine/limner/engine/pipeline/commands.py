@@ -19,6 +19,15 @@ class _Message(msgspec.Struct, frozen=True, tag=True, kw_only=True, forbid_unkno
     """A command or a report."""
 
 
+class LoraFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One LoRA and how much of it. Each rank has a file of its own."""
+
+    name: str
+    """Of the file, without folders."""
+    sha256: str
+    weight: float
+
+
 class Hold(_Message, frozen=True, kw_only=True):
     """Hold these blocks and no others; report `Held`. To each rank its own, before anything is painted."""
 
@@ -27,6 +36,8 @@ class Hold(_Message, frozen=True, kw_only=True):
     """One past the last; as `first` for none."""
     decodes: bool = False
     """Hold the decoder as well."""
+    loras: tuple[LoraFile, ...] = ()
+    """In force."""
 
 
 class Open(_Message, frozen=True, kw_only=True):
@@ -169,6 +180,19 @@ class DecoderPast(_Message, frozen=True, kw_only=True):
     size_bytes: int
 
 
+class ReadLoras(_Message, frozen=True, kw_only=True):
+    """Read these beside the work; report `LorasRead`."""
+
+    number: int
+    files: tuple[LoraFile, ...]
+
+
+class UseLoras(_Message, frozen=True, kw_only=True):
+    """These are in force from here on, and no others."""
+
+    files: tuple[LoraFile, ...]
+
+
 class Stop(_Message, frozen=True, kw_only=True):
     """The pipeline is closed."""
 
@@ -193,6 +217,8 @@ Command = (
     | PrepareDecoder
     | MoveDecoders
     | DecoderPast
+    | ReadLoras
+    | UseLoras
     | Stop
 )
 
@@ -202,6 +228,16 @@ class Held(_Message, frozen=True, kw_only=True):
 
     first: int
     end: int
+    lora_fault: str = ""
+    """Why they are there without LoRAs; empty: as told."""
+
+
+class LorasRead(_Message, frozen=True, kw_only=True):
+    """What `ReadLoras` was about is read."""
+
+    number: int
+    fault: str = ""
+    """Why it is not; empty: it is."""
 
 
 class Prepared(_Message, frozen=True, kw_only=True):
@@ -275,7 +311,7 @@ class Fault(_Message, frozen=True, kw_only=True):
     reason: str
 
 
-Report = Held | Prepared | Moved | DecoderPrepared | Times | Fault
+Report = Held | Prepared | Moved | DecoderPrepared | LorasRead | Times | Fault
 
 _command: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
 _report: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +26,8 @@ from limner.engine.pipeline.decoders import Decoders
 from limner.engine.pipeline.denoiser import PipelinedDenoiser
 from limner.engine.pipeline.first import FirstRank
 from limner.engine.pipeline.link import Transport, receiving_queue
+from limner.engine.pipeline.lora_orders import LoraAsking
+from limner.engine.pipeline.loras import ReadyLoras, digest_of
 from limner.engine.pipeline.part_dit import BlockFiles
 from limner.engine.pipeline.part_vae import VaeFiles
 from limner.engine.pipeline.placing import Placer
@@ -48,6 +51,11 @@ class PipelineEngine(Engine):
         self._numbers = itertools.count()
         """Of streams, in all generations."""
         self._first_number = 0
+        self._lora_paths: dict[str, Path] = {}
+        """By the name of the file."""
+        self._lora_files: tuple[c.LoraFile, ...] = ()
+        """In force."""
+        self._asking = LoraAsking()
         super().__init__(config, weights, **options)
         self.stage = Stage(self._part, self._recorder_of, self._fused_by)
         self.decoders = Decoders(self._vae_files, self._recorder_of)
@@ -77,18 +85,22 @@ class PipelineEngine(Engine):
         self.stage.clear()
         for rank in range(1, transport.size):
             first, end = split[rank]
-            channel.tell(rank, c.encoded(c.Hold(first=first, end=end, decodes=rank == decodes)))
+            hold = c.Hold(first=first, end=end, decodes=rank == decodes, loras=self._lora_files)
+            channel.tell(rank, c.encoded(hold))
         self.stage.hold(self._files.block, range(*split[0]))
         self._hold_decoder(decodes == 0)
         if self.device.type == "cuda":  # The ring computes on another stream.
             torch.cuda.current_stream(self.device).synchronize()
-        _wait_for_all(channel, transport.size, is_ended)
+        lora_faults = _wait_for_all(channel, transport.size, is_ended)
         _, driving, _ = queues_of(self.device)
         arriving = receiving_queue(self.device)
         rank0 = FirstRank(self.stage, channel, transport, driving)
+        if lora_faults:
+            self._without_loras(rank0, lora_faults)
         place = DecodePlace(self.decoders, rank0, driving, rank=decodes, fused_by=self._fused_by)
         placer = Placer(rank0, place)
         self.watch = Watch(rank0, channel, split, self._files.block, placer)
+        self.watch.on_loras_read = self._asking.heard
         self._ring = Ring(
             rank0,
             driving,
@@ -128,14 +140,53 @@ class PipelineEngine(Engine):
             ring.close()
 
     def read_loras(self, shares: Sequence[LoraShare]) -> Prepared:
-        """As `Engine.read_loras`, but that there is none yet which all ranks could take."""
-        if shares:
-            raise EngineError("LoRAs do not work over several devices yet; use one device for them")
-        return super().read_loras(shares)
+        """As `Engine.read_loras`, on all ranks. Each has to have the files; an error names who lacks one.
+
+        Waits for all ranks; not on the thread that drives.
+        """
+        self._lora_paths |= {share.path.name: share.path for share in shares}
+        files = tuple(
+            c.LoraFile(name=share.path.name, sha256=digest_of(share.path), weight=share.weight)
+            for share in shares
+        )
+        ready = self._files.loras.read(files)
+        if files:
+            self._asking.ask(self.ring, files, self.rank_words)
+        return ready
+
+    def use_loras(self, prepared: Prepared) -> None:
+        """As `Engine.use_loras`, on all ranks between the same two forwards."""
+        assert isinstance(prepared, ReadyLoras), "LoRAs of another engine"
+        # Who drives must not wait for the next ring, which waits for it to end.
+        ring = self._ring if self._ring is not None and self._ring.is_driven_here else self.ring
+        ring.now(lambda: self._switch(ring.first, prepared))
+
+    def rank_words(self, rank: int) -> str:
+        """A rank, for people."""
+        return f"rank {rank}"
+
+    def _switch(self, first: FirstRank, ready: ReadyLoras) -> None:
+        self._lora_files = ready.files  # Before all: who gathers anew meanwhile has to have them.
+        first.tell(c.UseLoras(files=ready.files))
+        self.stage.use_loras(self._files.loras, ready)
+        self._part.revision += 1
+
+    def _without_loras(self, first: FirstRank, faults: Mapping[int, str]) -> None:
+        """Some rank of a generation cannot have the LoRAs that are in force: so no rank has."""
+        rank = min(faults)
+        self.lora_fault = f"{self.rank_words(rank)}: {faults[rank]}"
+        self._switch(first, self._files.loras.read(()))
 
     def _load(self, weights: Weights, on_full: Finish, on_progress: PartProgress | None) -> Model:
         device, dtype = self.device, self.dtype
-        self._files = BlockFiles(self.config, weights, device=device, dtype=dtype, on_full=on_full)
+        self._files = BlockFiles(
+            self.config,
+            weights,
+            device=device,
+            dtype=dtype,
+            on_full=on_full,
+            lora_path=self._lora_paths.__getitem__,
+        )
         self._part = self._files.dit(is_first=True)
         model = load_model(
             self.config, weights, device=device, dtype=dtype, on_progress=on_progress, dit=self._part
@@ -150,8 +201,9 @@ class PipelineEngine(Engine):
         return PipelinedDenoiser(lambda: self.ring, noise, steps=steps, latent_size=latent_size)
 
 
-def _wait_for_all(channel: Coordinator, size: int, is_ended: Callable[[], bool]) -> None:
-    missing = set(range(1, size))
+def _wait_for_all(channel: Coordinator, size: int, is_ended: Callable[[], bool]) -> dict[int, str]:
+    """Until all ranks have their blocks; why some do not have their LoRAs."""
+    missing, lora_faults = set(range(1, size)), {}
     while missing:
         for rank, message in channel.heard():
             report = c.report_in(message)
@@ -159,8 +211,11 @@ def _wait_for_all(channel: Coordinator, size: int, is_ended: Callable[[], bool])
                 raise PipelineError(f"rank {rank} cannot take part: {report.reason}")
             if isinstance(report, c.Held):
                 missing.discard(rank)
+                if report.lora_fault:
+                    lora_faults[rank] = report.lora_fault
         if lost := missing & channel.lost():
             raise PipelineError(f"rank {min(lost)} was lost while it loaded its blocks")
         if is_ended():
             raise PipelineError("the pipeline was ended while its ranks loaded their blocks")
         time.sleep(_POLL_S)
+    return lora_faults

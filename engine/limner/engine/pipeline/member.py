@@ -26,6 +26,8 @@ from limner.engine.pipeline.link import (
     Transport,
     receiving_queue,
 )
+from limner.engine.pipeline.lora_orders import LoraDuty
+from limner.engine.pipeline.loras import ReadyLoras
 from limner.engine.pipeline.member_decode import MemberDecoding
 from limner.engine.pipeline.packets import (
     FlowPacket,
@@ -69,6 +71,7 @@ class _Serving:
         self._todo: queue.SimpleQueue[Todo | BaseException] = queue.SimpleQueue()
         self._times = StageTimes(self._rank)
         self._preparing = Preparing(files.block)
+        self._loras = LoraDuty(files.loras, stage.dit.device)
         self._over = threading.Event()
         self._decoding = MemberDecoding(
             decoders,
@@ -121,7 +124,7 @@ class _Serving:
         self._report()
         began_s = time.perf_counter()
         try:
-            is_loading = self._preparing.is_loading or self._decoding.is_preparing
+            is_loading = self._preparing.is_loading or self._decoding.is_preparing or self._loras.is_reading
             todo = self._todo.get(timeout=REPORT_S / 10 if is_loading else REPORT_S)
         except queue.Empty:
             self._times.waited(time.perf_counter() - began_s)
@@ -134,7 +137,7 @@ class _Serving:
         return self._do(command, packet_B, came_s)
 
     def _do(self, command: c.Command, packet_B: torch.Tensor | None, came_s: float) -> bool:
-        stage = self._stage
+        """Whether there may be more. `came_s`: since when it has waited for its packet."""
         match command:
             case c.Forward():
                 assert packet_B is not None
@@ -142,11 +145,20 @@ class _Serving:
             case c.Text():
                 assert packet_B is not None
                 self._text(command, packet_B)
-            case c.Move():
-                self._move(command, packet_B, came_s)
             case c.Past():
                 assert packet_B is not None
                 self._past(command, packet_B)
+            case c.Move():
+                self._move(command, packet_B, came_s)
+            case c.Stop():
+                return False
+            case _:
+                self._do_without_packet(command)
+        return True
+
+    def _do_without_packet(self, command: c.Command) -> None:
+        stage = self._stage
+        match command:
             case c.Open(stream=stream, rows=rows, grid=grid, counts=counts):
                 stage.open(stream, rows, grid, counts)
             case c.Close(stream=stream):
@@ -159,18 +171,23 @@ class _Serving:
                 del stage.texts[text]
             case c.Hold():
                 self._hold(command)
-            case c.Prepare() | c.PrepareDecoder() | c.Settled():
+            case c.UseLoras(files=files):
+                self._use_loras(self._loras.ready(files))
+            case _:
                 self._prepare(command)
-            case c.Stop():
-                return False
-        return True
 
-    def _prepare(self, command: c.Prepare | c.PrepareDecoder | c.Settled) -> None:
+    def _use_loras(self, ready: ReadyLoras) -> None:
+        self._stage.use_loras(self._files.loras, ready)
+
+    def _prepare(self, command: c.Command) -> None:
+        """Begin with what is loaded or read beside the work."""
         match command:
             case c.Prepare():
                 self._preparing.begin(command)
             case c.PrepareDecoder():
                 self._decoding.prepare(command)
+            case c.ReadLoras():
+                self._loras.read(command)
             case c.Settled():
                 self._preparing.clear()
                 self._stage.is_moving = False
@@ -238,12 +255,14 @@ class _Serving:
         stage.drop(layers)
 
     def _hold(self, command: c.Hold) -> None:
+        lora_fault = self._loras.begin(command.loras, self._use_loras)
         self._stage.hold(self._files.block, range(command.first, command.end))
         if command.decodes:
             self._decoding.decoders.hold()
         else:
             self._decoding.decoders.let_go()
-        self._channel.report(c.encoded(c.Held(first=command.first, end=command.end)))
+        held = c.Held(first=command.first, end=command.end, lora_fault=lora_fault)
+        self._channel.report(c.encoded(held))
 
     def _report(self) -> None:
         is_stuck = self._times.is_stuck(time.perf_counter()) or self._decoding.is_stuck
@@ -257,3 +276,5 @@ class _Serving:
             self._channel.report(c.encoded(decoder))
         for prepared in self._preparing.news():
             self._channel.report(c.encoded(prepared))
+        if (read := self._loras.report()) is not None:
+            self._channel.report(c.encoded(read))

@@ -21,8 +21,10 @@ from limner.engine.errors import EngineError
 from limner.engine.files import ModelFiles
 from limner.engine.loading import Weights
 from limner.engine.model import Model
+from limner.engine.pipeline.loras import PathOf, RankLoras, nowhere
 from limner.engine.pipeline.texts import EmbeddedText
 from limner.engine.wan.keys import dit_names
+from limner.engine.wan.lora import shapes_of
 from limner.engine.weights import checked_tensors, fill_part
 
 META = torch.device("meta")
@@ -106,13 +108,18 @@ class BlockFiles:
         device: torch.device,
         dtype: torch.dtype,
         on_full: Finish | None = None,
+        lora_path: PathOf = nowhere,
     ) -> None:
-        """`on_full`: what is done to each part as soon as it is there, such as quantise it.
+        """`on_full`: what is done to each part as soon as it is there, such as quantise it. `lora_path`:
+        where LoRAs are.
 
         Raises WeightsError, naming file and key, when the weights are not this model's.
         """
         self._config, self._device, self._dtype, self._on_full = config.dit, device, dtype, on_full
         self._tensors = _dit_tensors(config, weights)
+        with META:
+            self.loras = RankLoras(shapes_of(CausalDiT(config.dit)), dtype, lora_path)
+        """In all that was made here."""
 
     def dit(self, *, is_first: bool) -> PartDiT:
         """A denoiser without blocks: its head, and on the first rank what comes before the blocks."""
@@ -121,14 +128,16 @@ class BlockFiles:
             if name == "head" or (is_first and name != "blocks"):
                 self._fill(part, name)
         dit.head.head.pack()
-        return _final(dit)
+        self.loras.add(_final(dit))
+        return dit
 
     def block(self, layer: int) -> Block:
         """A block, ready to compute. On any thread."""
         block = _blank_block(self._config, self._dtype)
         self._fill(block, f"blocks.{layer}")
         block.pack()
-        return _final(block)
+        self.loras.add(_final(block), f"blocks.{layer}")
+        return block
 
     def _fill(self, part: nn.Module, path: str) -> None:
         fill_part(part, path, self._tensors, device=self._device, on_full=self._on_full)

@@ -91,6 +91,15 @@ class Ring:
         done.set_exception(PipelineError("the ranks of the pipeline cannot go on: it is closed"))
         return done
 
+    def now(self, work: Callable[[], Result]) -> Result:
+        """As `do`, and wait for it; also on the thread that drives."""
+        return work() if self.is_driven_here else self.do(work).result()
+
+    @property
+    def is_driven_here(self) -> bool:
+        """Whether this is the thread that drives."""
+        return threading.current_thread() is self._thread
+
     def open(
         self, noise: NoiseSource, *, steps: int, latent_size: tuple[int, int], past: Course | None = None
     ) -> Course:

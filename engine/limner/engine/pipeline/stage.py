@@ -14,6 +14,7 @@ from torch import Tensor
 from limner.engine.dit.model import Block, Flow
 from limner.engine.fusing import fusing
 from limner.engine.graphs import Held, Replayer
+from limner.engine.pipeline.loras import RankLoras, ReadyLoras
 from limner.engine.pipeline.part_dit import PartDiT
 from limner.engine.pipeline.stage_cache import StageCache
 from limner.engine.pipeline.texts import StageText
@@ -119,6 +120,10 @@ class Stage:
                 cache.drop([layer])
         self.layers = self.dit.held
 
+    def use_loras(self, loras: RankLoras, ready: ReadyLoras) -> None:
+        """Put LoRAs in force. Texts have the keys and values that they have."""
+        self.dit.launches = loras.use(ready)
+
     @property
     def state_shapes(self) -> list[torch.Size]:
         """Of the keys, or values, of one block, for each stream in the order of their numbers."""
@@ -147,8 +152,9 @@ class Stage:
         def forward(x_RND: Tensor, time_RT6D: Tensor, time_RTD: Tensor) -> Tensor:
             return through(Flow(x_RND, time_RT6D, time_RTD), still, cache)
 
+        key = (phase, flow.x_RND.shape, shapes, self.dit.launches)
         inputs = [flow.x_RND, flow.time_RT6D, flow.time_RTD]
-        return replayer.run((phase, flow.x_RND.shape, shapes), forward, inputs, alive=(cache, held, still))
+        return replayer.run(key, forward, inputs, alive=(cache, held, still))
 
     def _forget_graphs(self) -> None:
         self._held.clear()

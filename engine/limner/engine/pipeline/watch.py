@@ -51,6 +51,8 @@ class Watch:
         self._looked_s = 0.0
         self.on_times: Callable[[c.Times], None] = lambda _: None
         """Called for each report, by the thread that drives."""
+        self.on_loras_read: Callable[[int, c.LorasRead], None] = lambda *_: None
+        """The same when a rank has read LoRAs, or cannot."""
 
     def newest(self) -> list[c.Times]:
         """The last report of each rank, in their order. For any thread."""
@@ -92,6 +94,8 @@ class Watch:
                 self.placer.prepared(rank, report)
             case c.Moved():
                 self.mover.arrived(rank, report)
+            case c.LorasRead():
+                self.on_loras_read(rank, report)
             case c.Fault(reason=reason):
                 raise PipelineError(f"rank {rank} failed: {reason}")
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from limner.engine.dit.linear import Linear
 from limner.engine.dit.lowrank import LowRank
@@ -33,7 +33,7 @@ MOST_DIFFERENCE_RANK = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """LoRAs ready for `LoraSwitch.use`: on the host, in the denoiser's type, page-locked where that helps."""
+    """LoRAs ready for `LoraPart.use`: on the host, in the denoiser's type, page-locked where that helps."""
 
     pairs: Mapping[str, tuple[Tensor, Tensor]]
     """By the layer: A [R, K] and B [N, R] of all LoRAs together."""
@@ -41,14 +41,32 @@ class Prepared:
     """By the parameter: what it is with all LoRAs."""
 
 
-class LoraSwitch:
-    """The LoRAs of one denoiser. Make it when the denoiser is final: loaded, on its device, packed."""
+@dataclass(frozen=True, kw_only=True)
+class ReadLora:
+    """A LoRA as it was read, and how much of it."""
 
-    def __init__(self, dit: CausalDiT) -> None:
-        self._dit = dit
-        self._parameters = dict(dit.named_parameters())
-        self._shapes = {name: tuple(parameter.shape) for name, parameter in self._parameters.items()}
-        self._layers = {name: layer for name, layer in dit.named_modules() if isinstance(layer, Linear)}
+    lora: Lora
+    weight: float
+
+
+class LoraPart:
+    """What LoRAs change in one module: of a denoiser, what is in memory, or a block of it.
+
+    Make it when the module is final: loaded, on its device, packed.
+    """
+
+    def __init__(self, module: nn.Module, dtype: torch.dtype, path: str = "") -> None:
+        """`dtype`: what it computes in; `path`: of the module in the denoiser, empty for the denoiser."""
+        prefix = f"{path}." if path else ""
+        self._dtype = dtype
+        self._parameters = {
+            prefix + name: parameter for name, parameter in module.named_parameters() if not parameter.is_meta
+        }
+        self._layers = {
+            prefix + name: layer
+            for name, layer in module.named_modules()
+            if isinstance(layer, Linear) and not layer.bias.is_meta  # A packed weight is not in its place.
+        }
         self._buffers: dict[str, LowRank] = {}
         self._base: dict[str, Tensor] = {}
         """Values without LoRAs, on the host, of the parameters that ever had some."""
@@ -56,28 +74,33 @@ class LoraSwitch:
         """Parameters that have other values now."""
         self._laid_out = 0
         """How often buffers were made: each time, graphs are of another kind."""
+        self._is_on = False
 
-    def read(self, shares: Sequence[LoraShare]) -> Prepared:
-        """Read and check LoRAs, and compute what they come to. Changes nothing that anyone sees.
+    @property
+    def launches(self) -> int:
+        """Another number when a forward is made of other products, or they lie elsewhere."""
+        return self._laid_out if self._is_on else 0
 
-        Raises WeightsError, naming file and key, when a file is no LoRA for this denoiser.
+    def prepared(self, loras: Sequence[ReadLora]) -> Prepared:
+        """What LoRAs come to in this module. Changes nothing that anyone sees.
+
+        Raises WeightsError, naming file and key, when one is not for this denoiser.
         """
-        loras = [(read_lora(share.path, self._shapes), share.weight) for share in shares]
         slim: dict[str, list[Pair]] = {}
         sums: dict[str, Tensor] = {}
-        for lora, weight in loras:
-            for layer, pair in lora.pairs.items():
-                weighted = Pair(down_RK=pair.down_RK, up_NR=pair.up_NR, scale=pair.scale * weight)
+        for read in loras:
+            for layer, pair in read.lora.pairs.items():
+                weighted = Pair(down_RK=pair.down_RK, up_NR=pair.up_NR, scale=pair.scale * read.weight)
                 if layer in self._layers:
                     slim.setdefault(layer, []).append(weighted)
-                else:
-                    self._add(sums, f"{layer}.weight", _product(weighted))
-            for name, difference in lora.differences.items():
+                elif (name := f"{layer}.weight") in self._parameters:
+                    self._add(sums, name, _product(weighted))
+            for name, difference in read.lora.differences.items():
                 if (layer := name.removesuffix(".weight")) in self._layers:
-                    slim.setdefault(layer, []).append(_as_pair(lora, layer, difference, weight))
-                else:
-                    self._add(sums, name, difference.float() * weight)
-        dtype, pinned = self._dit.dtype, self._is_pinned
+                    slim.setdefault(layer, []).append(_as_pair(read.lora, layer, difference, read.weight))
+                elif name in self._parameters:
+                    self._add(sums, name, difference.float() * read.weight)
+        dtype, pinned = self._dtype, self._is_pinned
         values = {name: total.to(self._parameters[name].dtype) for name, total in sums.items()}
         return Prepared(
             pairs={layer: _packed(pairs, dtype, pinned) for layer, pairs in slim.items()},
@@ -100,9 +123,7 @@ class LoraSwitch:
             self._parameters[name].copy_(self._base[name], non_blocking=True)
         for name, value in prepared.values.items():
             self._parameters[name].copy_(value, non_blocking=True)
-        self._changed = set(prepared.values)
-        self._dit.revision += 1
-        self._dit.launches = self._laid_out if is_on else 0
+        self._changed, self._is_on = set(prepared.values), is_on
 
     def _add(self, sums: dict[str, Tensor], name: str, difference: Tensor) -> None:
         """Add to what a parameter will be."""
@@ -118,14 +139,45 @@ class LoraSwitch:
                 linear.in_features,
                 linear.out_features,
                 -(-rank // RANK_STEP) * RANK_STEP,
-                dtype=self._dit.dtype,
+                dtype=self._dtype,
                 device=linear.bias.device,
             )
             self._laid_out += 1
 
     @property
     def _is_pinned(self) -> bool:
-        return self._dit.patch_embedding.weight.is_cuda
+        return any(parameter.is_cuda for parameter in self._parameters.values())
+
+
+class LoraSwitch:
+    """The LoRAs of one denoiser that is in memory as a whole. Make it when that is final."""
+
+    def __init__(self, dit: CausalDiT) -> None:
+        self._dit, self._shapes = dit, shapes_of(dit)
+        self._part = LoraPart(dit, dit.dtype)
+
+    def read(self, shares: Sequence[LoraShare]) -> Prepared:
+        """Read and check LoRAs, and compute what they come to. Changes nothing that anyone sees.
+
+        Raises WeightsError, naming file and key, when a file is no LoRA for this denoiser.
+        """
+        return self._part.prepared(read_shares(shares, self._shapes))
+
+    def use(self, prepared: Prepared) -> None:
+        """Put these LoRAs, and no others, in force. While nobody computes: between two chunks."""
+        self._part.use(prepared)
+        self._dit.revision += 1
+        self._dit.launches = self._part.launches
+
+
+def shapes_of(dit: CausalDiT) -> Mapping[str, tuple[int, ...]]:
+    """Of a denoiser's parameters, in memory or not."""
+    return {name: tuple(parameter.shape) for name, parameter in dit.named_parameters()}
+
+
+def read_shares(shares: Sequence[LoraShare], shapes: Mapping[str, tuple[int, ...]]) -> list[ReadLora]:
+    """Read LoRAs for a denoiser of these shapes; WeightsError, naming file and key, when one is not."""
+    return [ReadLora(lora=read_lora(share.path, shapes), weight=share.weight) for share in shares]
 
 
 def _packed(pairs: Sequence[Pair], dtype: torch.dtype, pinned: bool) -> tuple[Tensor, Tensor]:
