@@ -121,8 +121,6 @@ def test_a_forward_on_its_way(wide: bool, tmp_path: Path) -> None:
         files_of(config, tmp_path).dit(is_first=False),
         DitSizes.from_table(dataclasses.asdict(config.dit)),
     )
-    layout = FlowPacket.layout(
-        dit.config, dit.flow_dtype, frames=1, tokens=sizes.tokens(48, 32), votes=False
-    )
+    layout = FlowPacket.layout(dit.config, dit.flow_dtype, frames=1, tokens=sizes.tokens(48, 32), votes=False)
     aligned = layout.size_bytes - packet_bytes(sizes, width=48, height=32)
     assert 0 <= aligned < 3 * 64
