@@ -25,7 +25,7 @@ from tests.support.daemon import running_daemon
 from tests.support.live import FPS, Camera, Record, share
 
 from limner.cli.figures import cpu_name
-from limner.daemon.client import ClientSession, hello_for
+from limner.daemon.client_session import ClientSession, hello_for
 from limner.daemon.protocol import Change
 from limner.engine.slo import RECOVERY_S
 from limner.worker.__main__ import NICENESS

@@ -19,7 +19,7 @@ from tests.benchmarks import report
 from tests.distributed.test_crew_daemon import TWO, Live
 from tests.support.daemon import running_daemon
 
-from limner.daemon.client import ClientSession, hello_for
+from limner.daemon.client_session import ClientSession, hello_for
 from limner.daemon.protocol import Change
 
 BAR_NOTICED_S, BAR_PAINTED_S = 2.0, 10.0

@@ -8,7 +8,7 @@ from threading import Event, Thread
 
 from tests.support.daemon import RunningDaemon, wait_for
 
-from limner.daemon.client import ClientSession, PaintedFrame, hello_for
+from limner.daemon.client_session import ClientSession, PaintedFrame, hello_for
 from limner.daemon.protocol import Change
 
 SIZE = (48, 32)

@@ -11,15 +11,8 @@ import msgspec
 import pytest
 from tests.support.daemon import RunningDaemon, running_daemon, wait_for
 
-from limner.daemon.client import (
-    Client,
-    ClientSession,
-    DaemonLostError,
-    NoDaemonError,
-    PaintedFrame,
-    RefusedError,
-    hello_for,
-)
+from limner.daemon.client import Client, DaemonLostError, NoDaemonError, RefusedError
+from limner.daemon.client_session import ClientSession, PaintedFrame, hello_for
 from limner.daemon.protocol import Applied, Change, Hello
 
 SIZE = (48, 32)

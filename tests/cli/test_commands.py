@@ -14,7 +14,7 @@ from tests.cli.runner import finish, run_limner, start_limner
 from tests.support.daemon import RunningDaemon, wait_for
 
 from limner.cli.status_cmd import render
-from limner.daemon.client import ClientSession, hello_for
+from limner.daemon.client_session import ClientSession, hello_for
 from limner.daemon.lock import running_pid
 from limner.daemon.protocol import Change, Overview, Plan, SessionInfo, Status, WorkerInfo
 

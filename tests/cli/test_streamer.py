@@ -12,7 +12,7 @@ from limner.cli import stream
 from limner.cli.errors import CliError
 from limner.cli.figures import Figures
 from limner.cli.stream import Streamer
-from limner.daemon.client import ClientSession
+from limner.daemon.client_session import ClientSession
 from limner.daemon.protocol import Plan, Settings, Status, WorkerInfo
 
 

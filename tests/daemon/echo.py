@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.support.daemon import RunningDaemon, wait_for
 
-from limner.daemon.client import ClientSession, PaintedFrame, hello_for
+from limner.daemon.client_session import ClientSession, PaintedFrame, hello_for
 from limner.daemon.protocol import Change
 
 SIZE = (64, 48)

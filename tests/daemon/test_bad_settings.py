@@ -9,7 +9,8 @@ import pytest
 from tests.daemon.echo import echo_session, paint
 from tests.support.daemon import RunningDaemon, running_daemon, wait_for
 
-from limner.daemon.client import ClientError, ClientSession, PaintedFrame, RefusedError, hello_for
+from limner.daemon.client import ClientError, RefusedError
+from limner.daemon.client_session import ClientSession, PaintedFrame, hello_for
 from limner.daemon.protocol import Change, Hello, Settings
 
 LONG = "x" * 10_000

@@ -12,7 +12,7 @@ from tests.cli.runner import run_limner
 from tests.engine.tiny import random_weights, tiny_config
 from tests.support.daemon import RunningDaemon, running_daemon, wait_for
 
-from limner.daemon.client import ClientSession, PaintedFrame, hello_for
+from limner.daemon.client_session import ClientSession, PaintedFrame, hello_for
 from limner.daemon.protocol import Applied, Change, Status
 from limner.engine.config import ModelConfig
 

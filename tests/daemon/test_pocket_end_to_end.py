@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.support.daemon import RunningDaemon, running_daemon, wait_for
 
-from limner.daemon.client import ClientSession, PaintedFrame, hello_for
+from limner.daemon.client_session import ClientSession, PaintedFrame, hello_for
 from limner.daemon.protocol import Applied, Change
 from limner.worker.model_source import WEIGHTS
 

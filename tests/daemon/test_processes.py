@@ -25,7 +25,8 @@ from tests.support.daemon import (
     wait_ready,
 )
 
-from limner.daemon.client import Client, ClientSession, DaemonLostError, PaintedFrame, RefusedError
+from limner.daemon.client import Client, DaemonLostError, RefusedError
+from limner.daemon.client_session import ClientSession, PaintedFrame
 from limner.daemon.lock import running_pid, stop_daemon
 from limner.daemon.paths import LOCK_FILE, endpoint
 from limner.daemon.protocol import Applied, Change, Status, from_daemon
@@ -244,7 +245,7 @@ def test_a_client_that_vanishes_leaves_nothing() -> None:
         [
             "import os, signal, sys",
             "from pathlib import Path",
-            "from limner.daemon.client import ClientSession, hello_for",
+            "from limner.daemon.client_session import ClientSession, hello_for",
             "from limner.daemon.protocol import Change",
             "hello = hello_for('doomed', 'filter', (64, 48), 30.0, Change())",
             "ClientSession(hello, Path(sys.argv[1]))",

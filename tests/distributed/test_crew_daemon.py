@@ -12,7 +12,7 @@ import psutil
 import pytest
 from tests.support.daemon import RunningDaemon, running_daemon, wait_for
 
-from limner.daemon.client import ClientSession, PaintedFrame, hello_for
+from limner.daemon.client_session import ClientSession, PaintedFrame, hello_for
 from limner.daemon.protocol import Change, RankInfo
 from limner.daemon.rank_trace import ask_for_trace
 from limner.worker.model_source import WEIGHTS

@@ -16,7 +16,7 @@ from tests.distributed.network import HERE, other_machine
 from tests.distributed.test_crew_daemon import Live
 from tests.support.daemon import running_daemon
 
-from limner.daemon.client import ClientSession, hello_for
+from limner.daemon.client_session import ClientSession, hello_for
 from limner.daemon.protocol import Change
 from limner.daemon.rank_keys import KeyFileError, new_keys, read_keys
 from limner.daemon.supervisor import child_environment

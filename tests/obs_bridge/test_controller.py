@@ -15,7 +15,8 @@ import pytest
 from tests.obs_bridge.fake_obs import FakeObs
 from tests.support.daemon import RunningDaemon, private_runtime_dir, running_daemon, start_daemon, wait_for
 
-from limner.daemon.client import Client, ClientSession, DaemonLostError, NoDaemonError, hello_for
+from limner.daemon.client import Client, DaemonLostError, NoDaemonError
+from limner.daemon.client_session import ClientSession, hello_for
 from limner.daemon.protocol import Change, ObsInfo, Settings
 from limner.installer import obs_config
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from limner.daemon.client import ClientSession, PaintedFrame
+from limner.daemon.client_session import ClientSession, PaintedFrame
 from limner.daemon.protocol import Plan, Status
 
 FPS = 30.0

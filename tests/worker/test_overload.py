@@ -10,7 +10,7 @@ from tests.benchmarks.overload import broken
 from tests.support.daemon import running_daemon
 from tests.support.live import FPS, Camera, share
 
-from limner.daemon.client import ClientSession, hello_for
+from limner.daemon.client_session import ClientSession, hello_for
 from limner.daemon.protocol import Change
 from limner.engine.slo import RECOVERY_S
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from limner.cli.errors import CliError
 from limner.cli.figures import Figures
-from limner.daemon.client import ClientSession, PaintedFrame
+from limner.daemon.client_session import ClientSession, PaintedFrame
 from limner.daemon.protocol import Applied, Error, Status
 
 # A clip that falls behind this much (a slow decoder) goes on from there instead of racing.

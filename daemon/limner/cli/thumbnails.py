@@ -19,8 +19,9 @@ from limner.cli.console import say
 from limner.cli.errors import CliError
 from limner.cli.private_daemon import private_daemon
 from limner.cli.stream import wait_until_ready
-from limner.daemon.client import ClientSession, NoDaemonError, PaintedFrame, hello_for
+from limner.daemon.client import NoDaemonError
 from limner.daemon.client_link import probe
+from limner.daemon.client_session import ClientSession, PaintedFrame, hello_for
 from limner.daemon.paths import runtime_dir
 from limner.daemon.protocol import Applied, Change, Error
 from limner.daemon.styles import Style

@@ -19,7 +19,7 @@ from limner.cli.figures import Figures, check_report, percentiles, write_report
 from limner.cli.private_daemon import private_daemon
 from limner.cli.progress import Progress
 from limner.cli.stream import take, wait_until_ready
-from limner.daemon.client import ClientSession, PaintedFrame, hello_for
+from limner.daemon.client_session import ClientSession, PaintedFrame, hello_for
 from limner.daemon.protocol import Applied, Change, Status
 
 # Waiting for the first painted frame is no part of the measurement; nor are the last ones on their way.

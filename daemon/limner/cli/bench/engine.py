@@ -15,7 +15,7 @@ from limner.cli.options import change_from
 from limner.cli.private_daemon import private_daemon
 from limner.cli.progress import Progress
 from limner.cli.stream import Picture, Streamer, wait_until_ready
-from limner.daemon.client import ClientSession, hello_for
+from limner.daemon.client_session import ClientSession, hello_for
 from limner.daemon.config import DaemonConfig
 
 # The rate that is claimed at hello; frames come as fast as they are painted.

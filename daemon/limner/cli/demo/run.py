@@ -21,7 +21,8 @@ from limner.cli.figures import Figures, check_report, write_report
 from limner.cli.private_daemon import private_daemon
 from limner.cli.progress import Progress
 from limner.cli.stream import Picture, Streamer, wait_until_ready
-from limner.daemon.client import Client, ClientError, ClientSession, NoDaemonError, hello_for
+from limner.daemon.client import Client, ClientError, NoDaemonError
+from limner.daemon.client_session import ClientSession, hello_for
 from limner.daemon.config import DaemonConfig
 from limner.daemon.paths import runtime_dir
 from limner.daemon.protocol import MAX_SIDE, Change
