@@ -6,11 +6,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from tests.worker.fakes import FakeEngine
+
 from limner.daemon.protocol import Settings
 from limner.daemon.worker_protocol import Open
 from limner.engine.slo_cost import Profile
 from limner.engine.slo_plan import Plan
-from limner.worker.engines import Abilities, AtOnce, Painted, PaintEngine, PaintStream, Pixels, always
+from limner.worker.engines import Abilities, AtOnce, Painted, PaintEngine, PaintStream, Pixels
 
 
 class LaboringStream(AtOnce):
@@ -57,30 +59,13 @@ class LaboringStream(AtOnce):
         return Painted(first, self._rev, lambda _, slot_HW4: slot_HW4.fill(0), chunks=count, stages_ms=stages)
 
 
-class LaboringEngine:
+class LaboringEngine(FakeEngine):
     model = "laboring"
-    device = "CPU"
-    frames_per_chunk = 4
     abilities = Abilities(sizes=((320, 176), (256, 144)), most_chunk=3)
 
     def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
         assert plan is not None
         return LaboringStream(opening, plan)
-
-    def prepare(self, prompts: Sequence[str]) -> None:
-        pass
-
-    def lock_pages(self, memory: memoryview) -> Callable[[], None]:
-        return lambda: None
-
-    def ask(self, settings: Settings, then: Callable[[], None]) -> Callable[[], bool]:
-        return always
-
-    def free_memory(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        pass
 
 
 def laboring() -> PaintEngine:

@@ -14,7 +14,7 @@ from limner.daemon.sizes import POCKET
 from limner.daemon.wire import Message
 from limner.daemon.worker_protocol import Failed, Give, Open, Return, Update
 from limner.engine.slo_plan import Limits, Plan
-from limner.worker.engines import Abilities, Painted, PaintStream, Pixels, always
+from limner.worker.engines import Abilities, Painted, PaintStream, Pixels
 from limner.worker.memory import MemoryCaps, capped, lowered, words
 
 MakeSegments = Callable[..., SegmentPair]
@@ -93,15 +93,6 @@ class NarrowEngine(PlannedEngine):
         self.opened = opening.settings
         self.stream = NarrowStream(self, opening, plan)
         return self.stream
-
-    def prepare(self, prompts: Sequence[str]) -> None:
-        pass
-
-    def lock_pages(self, memory: memoryview) -> Callable[[], None]:
-        return lambda: None
-
-    def ask(self, settings: Settings, then: Callable[[], None]) -> Callable[[], bool]:
-        return always
 
     def free_memory(self) -> bool:
         self.freed += 1

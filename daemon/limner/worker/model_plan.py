@@ -7,7 +7,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from limner.models import catalogue
 from limner.models.errors import ModelsError
@@ -27,6 +27,7 @@ from limner.worker.memory import MemoryCaps
 from limner.worker.model_source import POCKET, ModelSource
 
 log = logging.getLogger("limner.worker")
+AnyPlan = TypeVar("AnyPlan", MemoryPlan, RanksPlan)
 CountsOf = Callable[[RanksPlan], Sequence[int]]
 
 
@@ -110,18 +111,11 @@ def _told(source: ModelSource, plan: MemoryPlan | RanksPlan, told: str, lines: S
 
 def plan_on(card: Card, source: ModelSource, wishes: Wishes, step_down: int = 0) -> MemoryPlan:
     """Choose the way to paint with a model whose files are here; raises NoRoomError."""
-    plan: MemoryPlan | Refusal | None = choose(_sizes_of(source), card, wishes)
-    for _ in range(step_down):
-        if isinstance(plan, MemoryPlan):
-            plan = lower(plan)
-    if plan is None:
-        raise NoRoomError(
-            f"{card.name} ran out of memory with every way to paint with {source.name}; close what else uses"
-            " it (a game, a browser), or use pocket"
-        )
-    if isinstance(plan, Refusal):
-        raise NoRoomError(refusal(plan))
-    return plan
+    ran_out = (
+        f"{card.name} ran out of memory with every way to paint with {source.name}; close what else uses"
+        " it (a game, a browser), or use pocket"
+    )
+    return _stepped_down(choose(_sizes_of(source), card, wishes), lower, step_down, ran_out)
 
 
 def plan_over(
@@ -132,15 +126,25 @@ def plan_over(
     places: Places | None = None,
 ) -> RanksPlan:
     """Choose the way to paint over the cards of several ranks; raises NoRoomError."""
-    plan: RanksPlan | Refusal | None = choose_over(_sizes_of(source), cards, wishes, places)
+    ran_out = (
+        f"the {len(cards)} cards ran out of memory with every way to paint with {source.name}; close what"
+        " else uses them (a game, a browser), or use pocket"
+    )
+    return _stepped_down(
+        choose_over(_sizes_of(source), cards, wishes, places), lower_over, step_down, ran_out
+    )
+
+
+def _stepped_down(
+    first: AnyPlan | Refusal, lower: Callable[[AnyPlan], AnyPlan | None], step_down: int, ran_out: str
+) -> AnyPlan:
+    """Return the plan so many steps below the first; raises NoRoomError: `ran_out` when none is left."""
+    plan: AnyPlan | Refusal | None = first
     for _ in range(step_down):
-        if isinstance(plan, RanksPlan):
-            plan = lower_over(plan)
+        if isinstance(plan, MemoryPlan | RanksPlan):
+            plan = lower(plan)
     if plan is None:
-        raise NoRoomError(
-            f"the {len(cards)} cards ran out of memory with every way to paint with {source.name}; close what"
-            " else uses them (a game, a browser), or use pocket"
-        )
+        raise NoRoomError(ran_out)
     if isinstance(plan, Refusal):
         raise NoRoomError(refusal(plan))
     return plan
