@@ -15,10 +15,12 @@ from limner.daemon.segment import Segment
 from limner.daemon.session import SegmentPair
 from limner.daemon.wire import Message
 from limner.daemon.worker_protocol import Done, Give, Open
+from limner.engine.slo import Chunk, _noted, begin
+from limner.engine.slo_cost import delay_ms
 from limner.engine.slo_plan import Plan
 from limner.worker.behind import Behind
 from limner.worker.engines import Abilities, EchoEngine, Painted, PaintStream, Pixels
-from limner.worker.governor import LEAST_LATENCY_MS, limits_of
+from limner.worker.governor import limits_of
 
 MakeSegments = Callable[..., SegmentPair]
 CHUNK = 4
@@ -109,10 +111,26 @@ def test_what_was_not_shown_is_shown_by_the_next_chunk() -> None:
     assert behind.shown([], CHUNK) == []
 
 
-def test_who_is_behind_has_less_time(make_segments: MakeSegments) -> None:
+@pytest.mark.parametrize(("frame_step", "behind_ms"), [(1, 100), (2, 200), (4, 400)])
+def test_who_is_behind_has_less_time(make_segments: MakeSegments, frame_step: int, behind_ms: float) -> None:
+    """Three painted frames: longer, where fewer are painted."""
+    opening, plan = (
+        open_message(make_segments()),
+        Plan(steps=1, stream_batch=False, chunk_latents=1, size=(320, 176), frame_step=frame_step),
+    )
+    late, prompt = (
+        limits_of(opening, Settings(), Abilities(sizes=((320, 176),), frames_behind=behind))
+        for behind in (3, 0)
+    )
+    more_ms = delay_ms(plan, late, 50) - delay_ms(plan, prompt, 50)
+    assert more_ms == pytest.approx(behind_ms)
+
+
+def test_a_chunk_that_shows_older_frames_is_late_sooner(make_segments: MakeSegments) -> None:
+    """The delay that is measured is that of the frames that went in."""
     opening = open_message(make_segments())
-    late = Abilities(sizes=((320, 176),), frames_behind=3)
-    settings = Settings(latency_ms=600)
-    assert limits_of(opening, settings, late).latency_ms == pytest.approx(500)
-    assert limits_of(opening, settings, Abilities(sizes=((320, 176),))).latency_ms == 600
-    assert limits_of(opening, Settings(latency_ms=100), late).latency_ms == LEAST_LATENCY_MS
+    for behind, late in ((0, False), (3, True)):
+        limits = limits_of(opening, Settings(), Abilities(sizes=((320, 176),), frames_behind=behind))
+        took = Chunk(now_s=1.0, stages_ms={"denoise": 30.0}, delay_ms=limits.latency_ms - 50)
+        state = _noted(begin(limits), limits, took)
+        assert state.samples[-1].is_late == late

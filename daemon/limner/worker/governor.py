@@ -26,7 +26,6 @@ ACTIVE_S = 2.0
 KEEPS_PLACE_S = 60.0
 # A client may claim any rate; nobody paints for a rate like these.
 LEAST_FPS, MOST_FPS = 1.0, 240.0
-LEAST_LATENCY_MS = 20.0
 
 
 @dataclass
@@ -201,11 +200,9 @@ def limits_of(opening: Open, settings: Settings, abilities: Abilities) -> Limits
     most_chunk = max(1, min(abilities.most_chunk, room // FRAMES_PER_LATENT))
     wished = min(settings.chunk, most_chunk)
     fps = min(MOST_FPS, max(LEAST_FPS, opening.fps))
-    # Who is behind has so much less time for a chunk: delays are measured from the chunk's own frames.
-    latency_ms = settings.latency_ms - abilities.frames_behind * 1000 / fps
     return Limits(
         fps=fps,
-        latency_ms=max(LEAST_LATENCY_MS, latency_ms),
+        latency_ms=settings.latency_ms,
         steps=settings.steps,
         least_steps=min(settings.least_steps, settings.steps),
         mode=settings.mode,
@@ -213,6 +210,7 @@ def limits_of(opening: Open, settings: Settings, abilities: Abilities) -> Limits
         default_chunk=min(abilities.default_chunk, most_chunk),
         most_chunk=most_chunk,
         most_waiting=room,
+        frames_behind=abilities.frames_behind,
         sizes=sizes_from((opening.width, opening.height), abilities.sizes),
         adapt=settings.adapt,
     )

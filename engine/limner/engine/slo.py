@@ -18,7 +18,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from limner.engine.slo_cost import STAGES, WHOLE_DEVICE, Profile, Room, Stage, pressure
+from limner.engine.slo_cost import STAGES, WHOLE_DEVICE, Profile, Room, Stage, behind_ms, pressure
 from limner.engine.slo_plan import Limits, Plan, ladder, level_of
 
 STAYS = 0.97
@@ -156,7 +156,7 @@ def _noted(state: SloState, limits: Limits, chunk: Chunk) -> SloState:
     sample = Sample(
         now_s=chunk.now_s,
         load=chunk.chunk_ms / state.profile.chunk_ms(state.plan),
-        is_late=chunk.delay_ms > limits.latency_ms,
+        is_late=chunk.delay_ms + behind_ms(state.plan, limits) > limits.latency_ms,
     )
     kept = [old for old in state.samples if old.now_s > chunk.now_s - KEPT_S]
     measured: dict[Stage, float] = {stage: chunk.stages_ms.get(stage, 0.0) for stage in STAGES}

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from limner.engine.slo import FITS
 from limner.engine.slo_admit import Asking
+from limner.engine.slo_cost import behind_ms
 from limner.engine.slo_kinds import together_of
 from limner.engine.slo_plan import Plan
 
@@ -61,4 +62,5 @@ def delay_ms(streams: Streams, number: int, together: int) -> float:
     one, plan = shared[number]
     own_ms, span_ms = one.chunk_ms(plan), plan.span_ms(one.limits.fps)
     all_ms = sum(other.chunk_ms(theirs) for other, theirs in shared)
-    return span_ms + one.profile.begun_ms(own_ms) + all_ms + plan.lag_chunks * max(span_ms, all_ms)
+    waited_ms = span_ms + one.profile.begun_ms(own_ms) + behind_ms(plan, one.limits)
+    return waited_ms + all_ms + plan.lag_chunks * max(span_ms, all_ms)

@@ -143,7 +143,12 @@ def delay_ms(plan: Plan, limits: Limits, chunk_ms: float, room: Room = WHOLE_DEV
     """Return how late a chunk's first frame is handed over, at the worst, when the plan keeps up."""
     gathered = (plan.frames - 1 + LEAST_SLACK) * frame_ms(plan, limits)
     lag = plan.lag_chunks * max(plan.span_ms(limits.fps), chunk_ms)
-    return gathered + lag + chunk_ms + room.others_ms
+    return gathered + lag + chunk_ms + room.others_ms + behind_ms(plan, limits)
+
+
+def behind_ms(plan: Plan, limits: Limits) -> float:
+    """Return how much older the frames are that a chunk shows than those that it was made of."""
+    return limits.frames_behind * frame_ms(plan, limits)
 
 
 def slack(plan: Plan, limits: Limits, chunk_ms: float, room: Room = WHOLE_DEVICE) -> int:

@@ -37,6 +37,8 @@ class Limits:
     """Latent frames of a chunk that model and memory allow."""
     most_waiting: int = 18
     """Frames that there is room for while they wait to be painted."""
+    frames_behind: int = 0
+    """Painted frames by which what is shown lags behind what went in with it: the autoencoder's doing."""
     sizes: tuple[Size, ...]
     """Working sizes allowed, the wanted one first, then smaller ones."""
     adapt: bool = True
