@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from tests.models.sizes import TINY
 
+from limner.daemon.style_file import loras_together
 from limner.engine.dit.config import DiTConfig
 from limner.engine.dit.model import CausalDiT
 from limner.engine.files import LoraShare
@@ -20,11 +21,12 @@ from limner.models.plan_cards import Card
 from limner.models.plan_choice import MemoryPlan, choose
 from limner.models.plan_dit import DitSizes
 from limner.models.plan_here import sizes_here
-from limner.models.plan_lora import largest_lora_bytes, lora_bytes, shapes_in
+from limner.models.plan_lora import lora_bytes, lora_room_bytes, shapes_in
 from limner.models.plan_model import model_sizes
 from limner.models.store import Store
 
 LAYERS = ("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "cross_attn.q", "cross_attn.o")
+RANKS = {"a": 8, "b": 20, "c": 64}
 WIDE = {"ffn.0": (24, 40), "ffn.2": (40, 24)}
 SPELLINGS = {
     "wan": ("diffusion_model.blocks.{}.{}", ".lora_A.weight", ".lora_B.weight", "."),
@@ -61,13 +63,40 @@ def test_the_buffers_are_counted_exactly(tmp_path: Path, rank: int, spelling: st
 
 def test_the_largest_one_for_this_model_counts(tmp_path: Path) -> None:
     sizes = DitSizes.from_table(TINY)
-    assert largest_lora_bytes(tmp_path / "nowhere", sizes) == 0
+    assert lora_room_bytes(tmp_path / "nowhere", sizes) == 0
     write_lora(tmp_path / "small.safetensors", 4)
     large = write_lora(tmp_path / "large.safetensors", 64)
     write_lora(tmp_path / "other.safetensors", 512, dim=32)
     (tmp_path / "damaged.safetensors").write_bytes(b"\xff" * 40)
     (tmp_path / "empty.safetensors").touch()
-    assert largest_lora_bytes(tmp_path, sizes) == lora_bytes(shapes_in(large), sizes) > 0
+    assert lora_room_bytes(tmp_path, sizes) == lora_bytes(shapes_in(large), sizes) > 0
+
+
+def test_those_of_a_style_count_together(tmp_path: Path) -> None:
+    sizes = DitSizes.from_table(TINY)
+    files = {name: write_lora(tmp_path / f"{name}.safetensors", rank) for name, rank in RANKS.items()}
+    write_lora(tmp_path / "other.safetensors", 512, dim=32)
+    of = {name: lora_bytes(shapes_in(path), sizes) for name, path in files.items()}
+    assert lora_room_bytes(tmp_path, sizes, [["a", "b"]]) == of["c"], "the largest alone is larger"
+    assert lora_room_bytes(tmp_path, sizes, [["a", "b"], ["b", "c.safetensors", "gone", "other"]]) == (
+        of["b"] + of["c"]
+    )
+    # What the buffers really take is no more: ranks are rounded up together.
+    dit = CausalDiT(DiTConfig(**TINY)).bfloat16().requires_grad_(requires_grad=False)
+    switch = LoraSwitch(dit)
+    switch.use(switch.read([LoraShare(path=files[name]) for name in ("b", "c")]))
+    held = [t.nbytes for buffer in switch._part._buffers.values() for t in (buffer._a_RK, buffer._b_NR)]
+    assert of["c"] < sum(held) <= of["b"] + of["c"]
+
+
+def test_the_users_styles_say_which_those_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMNER_CONFIG_DIR", str(tmp_path))
+    assert loras_together() == []
+    lines = ['[[styles]]\nname = "Film"\nprompt = "film"\nlora = [{name = "a"}, {name = "b", weight = 0.5}]']
+    (tmp_path / "styles.toml").write_text("\n".join(lines), encoding="utf-8")
+    assert loras_together() == [["a", "b"]]
+    (tmp_path / "styles.toml").write_text("[[styles", encoding="utf-8")
+    assert loras_together() == []
 
 
 def test_a_lora_is_a_part_of_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from limner.daemon.config import DaemonConfig
+from limner.daemon.style_file import loras_together
 from limner.models import catalogue
 from limner.models.plan_best import best_plan
 from limner.models.plan_cards import cards
@@ -41,7 +42,7 @@ def outlook(config: DaemonConfig, build: TorchBuild | None) -> Outlook:
     card = card_for(config.device, cards(), os.environ)
     if card is None:
         return Outlook(slow=_slow("there is no NVIDIA GPU that Limner can use", config))
-    plan = choose(sizes_here(known[config.engine], Store()), card, config.wishes)
+    plan = choose(sizes_here(known[config.engine], Store(), loras_together()), card, config.wishes)
     unfit = build is not None and not build.cuda
     return Outlook(
         plan=plan, slow=_slow("the installed torch was built for processors alone", config) if unfit else ""
@@ -65,7 +66,8 @@ def best_engine(device: str, wishes: Wishes, build: TorchBuild | None = None) ->
         return POCKET
     store = Store()
     here = [entry for entry in catalogue.load() if store.state(entry).presence == "here"]
-    plan = best_plan([sizes_here(entry, store) for entry in here], card, wishes)
+    together = loras_together()
+    plan = best_plan([sizes_here(entry, store, together) for entry in here], card, wishes)
     return plan.model.name if plan else POCKET
 
 

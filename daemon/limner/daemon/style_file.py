@@ -60,6 +60,18 @@ def load(path: Path = LOOKS / "pocket.toml", *, own: Path | None = None) -> Styl
     return read(own, box)[0] if own is not None and own.exists() else box
 
 
+def loras_together() -> list[list[str]]:
+    """Return the names of the LoRAs that the user's styles paint with, of each style that has some.
+
+    None of a file that cannot be used: whoever paints with it is told why.
+    """
+    try:
+        styles = load(own=own_file())
+    except StylesError:
+        return []
+    return [[lora.name for lora in style.lora] for style in styles if style.lora]
+
+
 def read(path: Path, under: Styles | None = None) -> tuple[Styles, StyleFile]:
     """Read a file that lies over the styles `under`; raises StylesError."""
     try:

@@ -52,8 +52,9 @@ chunk = 1                      # latent frames of the longest chunk: more for `l
 streams = 1                    # sessions at a time
 ```
 
-For LoRAs there is as much room as the largest file in their folder takes, of those for this model. Where some
-need more, and there is no more, the status says so, and painting goes on without them.
+For LoRAs there is as much room as the largest file in their folder takes, of those for this model, or all
+of one of your styles together, where that is more. Where some need more, and there is no more, the status
+says so, and painting goes on without them.
 
 What does not fit with them is refused, with the bytes. `limner doctor` shows the plan for the cards of this
 machine, and the worker's log its bytes. `limner daemon --engine auto` chooses the model as well: the largest

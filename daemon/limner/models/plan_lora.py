@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from limner.models.plan_dit import DitSizes
 
 NUMBER_BYTES = 2
+ENDING = ".safetensors"
 RANK_STEP = 16
 """The engine's buffers have a multiple of this rank."""
 _DOWN = (".lora_A.weight", ".lora_A.default.weight", ".lora_down.weight", ".lora.down.weight")
@@ -21,13 +22,17 @@ _OTHER_LAYERS = ("embedding", "projection", "embedder", "condition")
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def largest_lora_bytes(folder: Path, dit: DitSizes) -> int:
-    """Return what the largest LoRA of a folder that is made for this denoiser takes; 0: there is none.
+def lora_room_bytes(folder: Path, dit: DitSizes, together: Iterable[Sequence[str]] = ()) -> int:
+    """Return what LoRAs of a folder can take on this denoiser: the largest, or those of a style; 0: none.
 
-    What cannot be read takes nothing: whoever asks for it is told why.
+    `together`: the names of those that are painted with at a time, of each style. What cannot be read, or is
+    for another denoiser, takes nothing: whoever asks for it is told why.
     """
-    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
-    return max((lora_bytes(shapes_in(path), dit) for path in files), default=0)
+    files = sorted(folder.glob(f"*{ENDING}")) if folder.is_dir() else []
+    sizes = {path.name.removesuffix(ENDING): lora_bytes(shapes_in(path), dit) for path in files}
+    sets = [[name] for name in sizes]
+    sets += [[name.removesuffix(ENDING) for name in one] for one in together]
+    return max((sum(sizes.get(name, 0) for name in one) for one in sets), default=0)
 
 
 def lora_bytes(shapes: Shapes, dit: DitSizes) -> int:

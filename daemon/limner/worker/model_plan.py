@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from limner.daemon.style_file import loras_together
 from limner.models import catalogue
 from limner.models.errors import ModelsError
 from limner.models.paths import loras_dir
@@ -16,7 +17,7 @@ from limner.models.plan_bytes import CUDA_BYTES, Choice
 from limner.models.plan_cards import Card
 from limner.models.plan_choice import MemoryPlan, Refusal, Wishes, choose, lower
 from limner.models.plan_dit import Weights
-from limner.models.plan_lora import largest_lora_bytes
+from limner.models.plan_lora import lora_room_bytes
 from limner.models.plan_model import ModelSizes, model_sizes
 from limner.models.plan_processor import processor_sentence
 from limner.models.plan_rank_bytes import Places
@@ -189,5 +190,5 @@ def _on_processor(source: ModelSource) -> Planned:
 
 def _sizes_of(source: ModelSource) -> ModelSizes:
     sizes = model_sizes(catalogue.load().find(source.name))
-    room = largest_lora_bytes(loras_dir(), sizes.dit)
+    room = lora_room_bytes(loras_dir(), sizes.dit, loras_together())
     return dataclasses.replace(sizes, has_taehv="taehv" in source.paths, lora_bytes=room)

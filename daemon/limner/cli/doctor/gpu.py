@@ -6,6 +6,7 @@ import os
 
 from limner.cli.doctor.findings import Finding, fine, warning
 from limner.daemon.protocol import WorkerInfo
+from limner.daemon.style_file import loras_together
 from limner.models import catalogue
 from limner.models.entry import Entry
 from limner.models.plan_best import best_plan
@@ -74,10 +75,11 @@ def check_models(
     """Which models fit on the card as it is now, how, and are they on this machine?"""
     if card is None:
         return []
-    known, store = catalogue.load(), store or Store()
-    best = best_plan([sizes_here(entry, store) for entry in known], card, wishes)
+    known, store, together = catalogue.load(), store or Store(), loras_together()
+    sizes = {entry.name: sizes_here(entry, store, together) for entry in known}
+    best = best_plan(list(sizes.values()), card, wishes)
     name = best.model.name if best else "pocket"
-    plans = {entry.name: choose(sizes_here(entry, store), card, wishes) for entry in known}
+    plans = {name: choose(one, card, wishes) for name, one in sizes.items()}
     return [
         *(_model(entry, plans[entry.name], store, is_chosen=entry.name == chosen) for entry in known),
         fine("Best model", f"{name}, of those that fit on {card.name}"),
