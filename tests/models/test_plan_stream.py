@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.benchmarks.gpu_models import WORD, config_of, random_model
 from tests.benchmarks.gpu_rows import Way
-from tests.models.live_bytes import LiveBytes
+from tests.support.live_bytes import LiveBytes
 
 from limner.engine.config import ModelConfig
 from limner.engine.engine import Engine

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.models.live_bytes import LiveBytes
 from tests.models.sizes import WAN_1_3B, WAN_14B
+from tests.support.live_bytes import LiveBytes
 from torch import Tensor
 from torch.nn import functional
 
