@@ -246,13 +246,40 @@ def _check_size(height: int, width: int) -> None:
         raise ValueError(f"pictures must be multiples of {SPATIAL_FACTOR} pixels, not {width}×{height}")
 
 
-class StreamingEncoder:
+class _Stream:
+    """What both ways do with the past, which stays in the same buffers."""
+
+    def __init__(self, past: State) -> None:
+        self._past = past
+
+    def state(self) -> StreamState:
+        """What it remembers of the past."""
+        return StreamState(tensors={str(i): buffer.clone() for i, buffer in enumerate(self._past)})
+
+    def restore(self, state: StreamState) -> None:
+        """Go on from a state of the same model and size; StateError when it is not."""
+        for i, buffer in enumerate(self._past):
+            state.fill(str(i), buffer)
+
+    @torch.inference_mode()
+    def reset(self) -> None:
+        """Forget the past, exactly as if the stream were new."""
+        for buffer in self._past:
+            buffer.zero_()
+
+    @torch.inference_mode()
+    def _keep(self, past: State) -> None:
+        for buffer, value in zip(self._past, past, strict=True):
+            buffer.copy_(value)
+
+
+class StreamingEncoder(_Stream):
     """push(frames_TCHW uint8 [4k, 3, H, W]) → normalised latents [k, C, H/8, W/8]."""
 
     def __init__(self, vae: PocketVae, height: int, width: int) -> None:
         _check_size(height, width)
         self._vae, self._size = vae, (height, width)
-        self._state = vae.encoder_state(1, height, width)
+        super().__init__(vae.encoder_state(1, height, width))
 
     @torch.inference_mode()
     def push(self, frames_TCHW: Tensor) -> Tensor:
@@ -264,32 +291,19 @@ class StreamingEncoder:
             )
         like = self._vae.encoder.out.weight
         rows = frames_TCHW.to(like.device).reshape(-1, 3 * FRAMES_PER_LATENT, height, width)
-        latents, state = self._vae.encode_rows(rows.to(like.dtype).div_(127.5).sub_(1.0), self._state)
-        _keep(self._state, state)
+        latents, past = self._vae.encode_rows(rows.to(like.dtype).div_(127.5).sub_(1.0), self._past)
+        self._keep(past)
         return latents
 
-    def state(self) -> StreamState:
-        """What it remembers of the past."""
-        return StreamState(tensors={str(i): buffer.clone() for i, buffer in enumerate(self._state)})
 
-    def restore(self, state: StreamState) -> None:
-        """Go on from a state of the same model and size; StateError when it is not."""
-        for i, buffer in enumerate(self._state):
-            state.fill(str(i), buffer)
-
-    def reset(self) -> None:
-        """Forget the past, exactly as if the stream were new."""
-        _forget(self._state)
-
-
-class StreamingDecoder:
+class StreamingDecoder(_Stream):
     """push(normalised latents [k, C, h, w]) → frames_TCHW uint8 [4k, 3, 8h, 8w]."""
 
     def __init__(self, vae: PocketVae, height: int, width: int) -> None:
         _check_size(height, width)
         self._vae = vae
         self._shape = (vae.config.latent_channels, height // SPATIAL_FACTOR, width // SPATIAL_FACTOR)
-        self._state = vae.decoder_state(1, height, width)
+        super().__init__(vae.decoder_state(1, height, width))
 
     @torch.inference_mode()
     def push(self, latents_TCHW: Tensor) -> Tensor:
@@ -297,31 +311,6 @@ class StreamingDecoder:
         if latents_TCHW.ndim != 4 or latents_TCHW.shape[1:] != self._shape or len(latents_TCHW) == 0:
             raise ValueError(f"expected latents [k, *{self._shape}], not {tuple(latents_TCHW.shape)}")
         like = self._vae.decoder.out.weight
-        frames, state = self._vae.decode_rows(latents_TCHW.to(like.dtype), self._state)
-        _keep(self._state, state)
+        frames, past = self._vae.decode_rows(latents_TCHW.to(like.dtype), self._past)
+        self._keep(past)
         return frames.mul_(127.5).add_(127.5).round_().clamp_(0, 255).to(torch.uint8)
-
-    def state(self) -> StreamState:
-        """What it remembers of the past."""
-        return StreamState(tensors={str(i): buffer.clone() for i, buffer in enumerate(self._state)})
-
-    def restore(self, state: StreamState) -> None:
-        """Go on from a state of the same model and size; StateError when it is not."""
-        for i, buffer in enumerate(self._state):
-            state.fill(str(i), buffer)
-
-    def reset(self) -> None:
-        """Forget the past, exactly as if the stream were new."""
-        _forget(self._state)
-
-
-@torch.inference_mode()
-def _keep(buffers: State, values: State) -> None:
-    for buffer, value in zip(buffers, values, strict=True):
-        buffer.copy_(value)
-
-
-@torch.inference_mode()
-def _forget(buffers: State) -> None:
-    for buffer in buffers:
-        buffer.zero_()
