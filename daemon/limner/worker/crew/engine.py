@@ -201,7 +201,7 @@ class CrewEngine(PipelineEngine):
             self.news = f"{why or 'A rank is lost'}; painting goes on with the others"
             self._gather()
             log.warning("%s: painting goes on after %.1f s", why, time.monotonic() - began_s)
-        elif self._crew.waiting_fit() and time.monotonic() - self._since_s > STEADY_S:
+        elif self._crew.fit() and time.monotonic() - self._since_s > STEADY_S:
             self.news = "A device joins: painting goes on with it"
             self._gather()
 
