@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,6 +110,42 @@ def test_what_was_not_shown_is_shown_by_the_next_chunk() -> None:
     assert behind.owes()
     behind.begin_anew()
     assert behind.shown([], CHUNK) == []
+
+
+class CutStream(LateStream):
+    """Begins anew with its second chunk, as an autoencoder does where a scene does."""
+
+    def push(self, frames: Sequence[Pixels], taken: Callable[[], None]) -> Painted | None:
+        is_cut = self.chunk == 0
+        if is_cut:
+            self._seen = [int(frames[0].flat[0])] * self._behind
+        painted = super().push(frames, taken)
+        return painted and replace(painted, is_cut=is_cut)
+
+
+class CutEngine(LateEngine):
+    def open_stream(self, opening: Open, plan: Plan | None) -> PaintStream:
+        return CutStream(3)
+
+
+def test_a_new_scene_is_not_shown_before_its_time(make_segments: MakeSegments) -> None:
+    """The last frames of the old one, which a chunk more would have brought out, are held instead."""
+    segments = make_segments()
+    opening = open_message(segments)
+    source = Segment.open(segments.input.name)
+    for number in range(CHUNK + 1):
+        np.frombuffer(source.pixels(number), dtype=np.uint8)[:] = 50 + number
+    gives = [give(opening, number, number) for number in range(CHUNK + 1)]
+
+    def all_came(sent: list[Message]) -> bool:
+        return len(of(Give, sent)) >= 2
+
+    sent = run_loop(CutEngine(3), [opening, *outputs(opening), *gives], all_came)
+    source.close()
+    painted = of(Give, sent)
+    assert [shown.sequence for shown in painted] == [0, CHUNK]
+    for shown in painted:
+        assert pixel(segments, shown.slot) == 50 + shown.sequence
 
 
 @pytest.mark.parametrize(("frame_step", "behind_ms"), [(1, 100), (2, 200), (4, 400)])

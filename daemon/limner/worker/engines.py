@@ -57,6 +57,8 @@ class Painted:
     """Streams whose chunks were denoised with this one, itself included: that time is of all of them."""
     is_blank: bool = False
     """One colour all over, although the source has something to see: not to be shown."""
+    is_cut: bool = False
+    """A new scene begins with the first of the chunks: nothing of them shows the one before."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -288,6 +288,7 @@ class _TorchStream:
             waits=painted.waits_for_text,
             together=painted.together,
             is_blank=self._watch.is_blank(frames_THWC[-1], painted.chunks),
+            is_cut=painted.is_cut,
         )
 
 

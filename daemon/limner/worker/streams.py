@@ -96,6 +96,9 @@ class SessionStream:
         """
         for lost in [number for number in self.inside if number < painted.chunk]:
             self.behind.shown(*self.inside.pop(lost))
+        if painted.is_cut:
+            # The painter began anew: it would show the new scene with the times of the old one's last frames.
+            self.behind.begin_anew()
         self.made_of = []
         chunks, first = [], 0
         for number in range(painted.chunk, painted.chunk + painted.chunks):
