@@ -58,7 +58,7 @@ def engine_of(way: Way, device: torch.device, dtype: torch.dtype) -> Engine:
     model = random_model(config, device, dtype)
     model.dit.quantise(way.weights)
     torch.backends.cudnn.benchmark = way.tuned
-    return Engine(config, model, device=device, dtype=dtype, compile=way.compiled)
+    return Engine(config, model, device=device, dtype=dtype, compile=way.compiled, attention=way.attention)
 
 
 @torch.no_grad()

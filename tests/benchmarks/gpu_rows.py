@@ -26,6 +26,8 @@ class Way:
     """The autoencoder's key of that name."""
     tuned: bool = False
     """cuDNN tries its kernels for each convolution and takes the fastest: its first calls take longer."""
+    attention: Literal["auto", "cudnn", "flash"] = "auto"
+    """Which kernel attention is tried with first; auto: torch's own order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,7 @@ class Row:
             *(["fewer products"] if way.fewer_products else []),
             *(["compiled"] if way.compiled else []),
             *(["tuned"] if way.tuned else []),
+            *([f"attention by {way.attention}"] if way.attention != "auto" else []),
             *([] if self.graphs else ["no graphs"]),
         ]
         steps = f"{self.steps} step{'s' * (self.steps > 1)}"
@@ -70,6 +73,8 @@ ROWS: tuple[Row, ...] = (
     *_rows(SMALL, WIDE, (2,), fewer_products=True, compiled=True, tuned=True),
     *_rows(LARGE, SQUARE, (1,)),
     *_rows(LARGE, SQUARE, (1,), weights="fp8"),
+    *_rows(SMALL, SQUARE, (1,), attention="cudnn"),
+    *_rows(LARGE, SQUARE, (1,), attention="cudnn"),
     *_rows(SMALL, SQUARE, (1,), tuned=True),
     *_rows(SMALL, SQUARE, (1,), compiled=True, tuned=True),
     *_rows(SMALL, SQUARE, (1,), fewer_products=True),
@@ -99,5 +104,6 @@ TINY_ROWS: tuple[Row, ...] = (
     Row(way=Way(model="tiny", weights="fp8"), size=(32, 48), steps=2),
     Row(way=Way(model="tiny", vae="taehv"), size=(48, 32), steps=1, graphs=False),
     Row(way=Way(model="tiny", fewer_products=True), size=(48, 32), steps=1),
+    Row(way=Way(model="tiny", attention="cudnn"), size=(48, 32), steps=1),
 )
 """For a dry run: each way of the real ones once."""

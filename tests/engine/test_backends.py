@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from tests.engine.tiny import random_weights, tiny_config
@@ -9,6 +11,7 @@ from tests.engine.tiny import random_weights, tiny_config
 from limner.engine.dit.backends import AttentionKernel, attention_first_by
 from limner.engine.engine import Engine
 from limner.engine.errors import ConfigError
+from limner.engine.pipeline.part_dit import BlockFiles
 from limner.engine.types import StreamSettings
 
 KERNELS: list[AttentionKernel] = ["auto", "cudnn", "flash", "efficient", "math"]
@@ -37,6 +40,16 @@ def test_the_order_is_torchs_again_afterwards(attention: AttentionKernel) -> Non
     assert torch._C._get_sdp_priority_order() == before
     firsts = {"cudnn": 3, "flash": 1, "efficient": 2, "math": 0, "auto": before[0]}
     assert first == firsts[attention]
+
+
+def test_a_config_may_choose_it() -> None:
+    config = dataclasses.replace(tiny_config(), attention="math")
+    weights = random_weights(config)
+    assert Engine(config, weights).open_stream(StreamSettings(prompt="oil")).model.dit.attention == "math"
+    chosen = Engine(config, weights, attention="flash").open_stream(StreamSettings(prompt="oil"))
+    assert chosen.model.dit.attention == "flash"
+    files = BlockFiles(config, weights, device=torch.device("cpu"), dtype=torch.float32)
+    assert files.dit(is_first=False).attention == "math"
 
 
 def test_an_unknown_kernel_is_refused_by_name() -> None:

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from limner.engine.dit.backends import AttentionKernel
 from limner.engine.dit.config import DiTConfig
 from limner.engine.errors import ConfigError
 from limner.engine.noise import NoiseConfig
@@ -65,6 +66,9 @@ class ModelConfig:
     compile: bool = False
     """Whether a GPU runs chains of small operations as one kernel each: faster where that was measured, after
     some seconds of compiling when the model is loaded for the first time."""
+    attention: AttentionKernel = "auto"
+    """Which of torch's attention kernels a GPU tries first: `auto` (torch's own order), `cudnn`, `flash`,
+    `efficient` or `math`. The picture is the same; which is fastest depends on the card."""
     latent_frames_per_chunk: int = 1
     """Latent frames of a chunk, at least 1 and at most what the ring of the cache holds."""
 

@@ -41,7 +41,7 @@ class Engine:
         compile: bool | None = None,
         on_progress: PartProgress | None = None,
         weight_kind: WeightKind = "bf16",
-        attention: AttentionKernel = "auto",
+        attention: AttentionKernel | None = None,
     ) -> None:
         """Load a model.
 
@@ -50,7 +50,8 @@ class Engine:
         takes CUDA graphs where there is CUDA, `no_recorder` takes none. `compile`: chains of small operations
         become one kernel each (see fusing.py); None: as the config has it, on CUDA. `on_progress` hears of
         the loading of weights that come as ModelFiles. `weight_kind`: of the denoiser's large weights; not
-        "bf16" quantises each as it is loaded. `attention`: the kernel that it is tried with first. Raises
+        "bf16" quantises each as it is loaded. `attention`: the kernel that it is tried with first;
+        None: as the config has it. Raises
         WeightsError when the weights are not this model's, EngineError when the device is not there or
         cannot have this kind of weights.
         """
@@ -64,7 +65,7 @@ class Engine:
         self._recorder_of = recorder_of or recorders_of(self.device)
         wanted = config.compile and self.device.type == "cuda" if compile is None else compile
         self._fused_by = BACKEND if wanted else None
-        kernel = checked_kernel(attention)
+        kernel = checked_kernel(config.attention if attention is None else attention)
         self._model = self._load(weights, finisher(weight_kind), on_progress)
         self._model.dit.attention = kernel
         self._loras = LoraSwitch(self._model.dit)

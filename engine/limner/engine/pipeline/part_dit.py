@@ -116,6 +116,7 @@ class BlockFiles:
         Raises WeightsError, naming file and key, when the weights are not this model's.
         """
         self._config, self._device, self._dtype, self._on_full = config.dit, device, dtype, on_full
+        self._attention = config.attention
         self._tensors = _dit_tensors(config, weights)
         with META:
             self.loras = RankLoras(shapes_of(CausalDiT(config.dit)), dtype, lora_path)
@@ -128,6 +129,7 @@ class BlockFiles:
             if name == "head" or (is_first and name != "blocks"):
                 self._fill(part, name)
         dit.head.head.pack()
+        dit.attention = self._attention
         self.loras.add(_final(dit))
         return dit
 
