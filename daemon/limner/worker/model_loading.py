@@ -60,8 +60,7 @@ def load(
     when there was less than planned for.
     """
     progress(LIBRARIES, "Loading the libraries")
-    # What torch compiles for this machine is kept, so that only the first start takes longer.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "compiled"))
+    keep_what_is_compiled()
     import cv2
     import torch  # slow: the progress before it must be seen
 
@@ -96,6 +95,14 @@ def load(
         progress(WARMING, f"Warming up {source.name}")
         _warm_up(painter, source.name)
     return painter
+
+
+def keep_what_is_compiled() -> None:
+    """Let torch keep what it compiles for this machine, so that only the first start takes longer.
+
+    Before anything is compiled; the ranks that are started here inherit it.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "compiled"))
 
 
 @contextmanager
