@@ -37,9 +37,10 @@ def sync_is_an_error_at_need() -> Iterator[None]:
 
 
 def test_encodes_as_on_the_cpu_and_leaves_nothing_behind(files: Umt5Files) -> None:
-    before = torch.cuda.memory_allocated(DEVICE) if IS_CUDA else 0
-    # Once around, so that what the libraries keep for good is there.
-    for dtype, bound in ((torch.float32, 1e-4), (torch.bfloat16, 1e-2), (torch.bfloat16, 1e-2)):
+    held_bytes = []
+    # Twice around in the type that is used, so that what the libraries keep for good is there: products have
+    # a work space a queue, which is 32 MiB on a Hopper card.
+    for dtype, bound in ((torch.float32, 1e-4), *[(torch.bfloat16, 1e-2)] * 3):
         umt5s = [
             umt5_loader(files, CONFIG, device=device, dtype=dtype)(lambda: None)
             for device in (torch.device("cpu"), DEVICE)
@@ -50,9 +51,8 @@ def test_encodes_as_on_the_cpu_and_leaves_nothing_behind(files: Umt5Files) -> No
             assert float((here - there).norm() / here.norm()) < bound, prompt
         for umt5 in umt5s:
             umt5.free()
-        if IS_CUDA:
-            left = torch.cuda.memory_allocated(DEVICE) - before
-            assert left < 20 << 20, "the libraries' work spaces, no weights"
+        held_bytes.append(torch.cuda.memory_allocated(DEVICE) if IS_CUDA else 0)
+    assert held_bytes[-1] == held_bytes[-2], "weights, or what was made of them, are still there"
 
 
 def test_room_is_what_is_free_less_something_to_spare() -> None:
