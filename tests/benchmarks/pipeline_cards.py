@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 
 from limner.engine.blocks import RankCost
 from limner.models.plan_bytes import CUDA_BYTES, GIB, GRAPH_BYTES, SLACK
-from limner.models.plan_dit import DitSizes, cache_bytes, dit_weight_bytes, text_bytes, view_bytes
+from limner.models.plan_dit import (
+    FLOAT_BYTES,
+    DitSizes,
+    cache_bytes,
+    dit_weight_bytes,
+    text_bytes,
+    view_bytes,
+)
 from limner.models.plan_vae import WanVaeSizes
 from limner.models.plan_work import dit_work_bytes, wan_vae_work_bytes
 
@@ -89,20 +96,25 @@ class Counted:
         dit, tokens = self.dit, self.dit.tokens(*size)
         weights = dit_weight_bytes(dit, "bf16") / dit.layers
         window = 2 * dit.window_frames * tokens * dit.dim * NUMBER_BYTES
-        return weights + window + 30 * tokens * dit.dim * NUMBER_BYTES
+        # Of 30 passes over the tokens, ten read or write the sum, which is in float32.
+        return weights + window + tokens * dit.dim * (20 * NUMBER_BYTES + 10 * FLOAT_BYTES)
 
     def hop_bytes(self, size: Size) -> float:
         """Bytes from rank to rank: the tokens of a row."""
-        return self.dit.tokens(*size) * self.dit.dim * NUMBER_BYTES
+        return self.dit.tokens(*size) * self.dit.dim * FLOAT_BYTES
 
 
 WAN_1_3B = Counted(
     name="1.3B",
-    dit=DitSizes(latent_channels=16, dim=1536, ffn_dim=8960, heads=12, layers=30, text_dim=4096),
+    dit=DitSizes(
+        wide_residual=True, latent_channels=16, dim=1536, ffn_dim=8960, heads=12, layers=30, text_dim=4096
+    ),
 )
 WAN_14B = Counted(
     name="14B",
-    dit=DitSizes(latent_channels=16, dim=5120, ffn_dim=13824, heads=40, layers=40, text_dim=4096),
+    dit=DitSizes(
+        wide_residual=True, latent_channels=16, dim=5120, ffn_dim=13824, heads=40, layers=40, text_dim=4096
+    ),
 )
 
 
