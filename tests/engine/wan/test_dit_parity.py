@@ -88,6 +88,19 @@ def test_chunk_by_chunk_through_the_cache(chunk_frames: int) -> None:
     assert error(through_cache(ours, x, sigma, text, chunk_frames), expected) < FP32
 
 
+@torch.inference_mode()
+def test_chunk_by_chunk_in_bfloat16_at_the_real_depth() -> None:
+    """What a stream computes: its keys and values go through the cache in bfloat16."""
+    theirs, ours = pair_of(config_of(heads=1, layers=30))
+    ours = ours.bfloat16()
+    theirs = theirs.bfloat16().float()
+    x, text = torch.randn(1, 6, 16, 4, 6).bfloat16(), prompts(1, length=30, words=9).bfloat16()
+    sigma = torch.rand(1, 6)
+    make_block_causal(theirs, tokens=6, frames=6, chunk_frames=1)
+    expected = theirs_velocity(theirs, x.float(), sigma, text.float())
+    assert error(through_cache(ours, x, sigma, text, 1), expected) < BF16
+
+
 def through_cache(model: CausalDiT, x: Tensor, sigma: Tensor, text: Tensor, chunk_frames: int) -> Tensor:
     grid = model.grid(x.shape[-2], x.shape[-1])
     cache = KVCache(model.config, rows=len(x), grid=grid, device=x.device, dtype=x.dtype)
