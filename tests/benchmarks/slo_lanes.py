@@ -9,8 +9,8 @@ from tests.benchmarks.slo_simulator import JITTER, Result, SimulatedStream, Simu
 
 from limner.daemon.worker_protocol import Give
 from limner.engine.overlap import MOST_INSIDE
-from limner.engine.slo import Chunk
 from limner.engine.slo_cost import Stage
+from limner.engine.slo_state import Chunk
 
 WAY = (("encode", "coding"), ("denoise", "denoising"), ("decode", "coding"))
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 from limner.daemon.protocol import SegmentRef, Settings
 from limner.daemon.worker_protocol import Give, Open
-from limner.engine.slo import Chunk, SloState, begin, control
+from limner.engine.slo import control
 from limner.engine.slo_cost import WHOLE_DEVICE, Profile, Room, slack
 from limner.engine.slo_plan import Limits, Plan
 from limner.engine.slo_room import rooms
+from limner.engine.slo_state import Chunk, SloState, begin
 from limner.worker.intake import Intake
 
 SLOTS = 24

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limner.engine.slo import RECOVERY_S, Chunk, SloState, begin, control
+from limner.engine.slo import RECOVERY_S, control
 from limner.engine.slo_cost import STAGES, Profile, Room, Stage, delay_ms, fair_shares, pressure, slack, use
 from limner.engine.slo_plan import Limits, Mode, Plan, ladder, level_of, reductions, sizes_from
 from limner.engine.slo_room import rooms
+from limner.engine.slo_state import Chunk, SloState, begin
 
 SIZES = ((320, 176), (256, 144))
 CAMERA = Limits(fps=30, steps=2, least_steps=1, sizes=SIZES)

@@ -16,9 +16,9 @@ from limner.daemon.segment import Segment
 from limner.daemon.session import SegmentPair
 from limner.daemon.wire import Message
 from limner.daemon.worker_protocol import Done, Give, Open
-from limner.engine.slo import Chunk, _noted, begin
 from limner.engine.slo_cost import delay_ms
 from limner.engine.slo_plan import Plan
+from limner.engine.slo_state import Chunk, begin, noted
 from limner.worker.behind import Behind
 from limner.worker.engines import Abilities, EchoEngine, Painted, PaintStream, Pixels
 from limner.worker.governor import limits_of
@@ -169,5 +169,5 @@ def test_a_chunk_that_shows_older_frames_is_late_sooner(make_segments: MakeSegme
     for behind, late in ((0, False), (3, True)):
         limits = limits_of(opening, Settings(), Abilities(sizes=((320, 176),), frames_behind=behind))
         took = Chunk(now_s=1.0, stages_ms={"denoise": 30.0}, delay_ms=limits.latency_ms - 50)
-        state = _noted(begin(limits), limits, took)
+        state = noted(begin(limits), limits, took)
         assert state.samples[-1].is_late == late

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tests.worker.test_governor import opening
 
-from limner.engine.slo import Chunk
 from limner.engine.slo_cost import Profile
 from limner.engine.slo_learn import AGAIN_S
+from limner.engine.slo_state import Chunk
 from limner.worker.engines import Abilities
 from limner.worker.governor import Governor
 

@@ -8,9 +8,9 @@ import pytest
 
 from limner.daemon.protocol import SegmentRef, Settings
 from limner.daemon.worker_protocol import Open
-from limner.engine.slo import Chunk
 from limner.engine.slo_cost import Profile
 from limner.engine.slo_plan import Plan
+from limner.engine.slo_state import Chunk
 from limner.worker.engines import Abilities
 from limner.worker.governor import Governor, limits_of
 

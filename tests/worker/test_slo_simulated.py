@@ -11,9 +11,10 @@ from tests.benchmarks.slo_simulator import Load, Result, Simulator, Source
 from tests.benchmarks.slo_traces import KINDS, LOAD_FROM_S, Verdict, judge, make, recorded
 
 from limner.daemon.worker_protocol import Give
-from limner.engine.slo import Chunk, SloState, control
+from limner.engine.slo import control
 from limner.engine.slo_cost import Profile, Room
 from limner.engine.slo_plan import Limits, ladder, level_of
+from limner.engine.slo_state import Chunk, SloState
 from limner.worker.intake import Intake
 
 CAMERA = Source(limits=Limits(fps=30, steps=2, sizes=((320, 176), (256, 144))), truth=Profile())

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import mean
 
-from limner.engine.slo import Chunk, SloState
 from limner.engine.slo_admit import Asking
 from limner.engine.slo_kinds import together_of
 from limner.engine.slo_learn import Learned, decided, noted, own_ms, refused
 from limner.engine.slo_plan import Limits, ladder
+from limner.engine.slo_state import Chunk, SloState
 
 log = logging.getLogger("limner.worker")
 SEEN = 8

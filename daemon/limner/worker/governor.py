@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from limner.daemon import protocol
 from limner.daemon.protocol import Settings
 from limner.daemon.worker_protocol import Open
-from limner.engine.slo import RECENT, Chunk, SloState, begin, control
+from limner.engine.slo import control
 from limner.engine.slo_admit import Asking, Refused, admit
 from limner.engine.slo_cost import LEAST_SLACK, WHOLE_DEVICE, Room, slack
 from limner.engine.slo_plan import FRAMES_PER_LATENT, Limits, Plan, reductions, sizes_from
 from limner.engine.slo_room import rooms
+from limner.engine.slo_state import RECENT, Chunk, SloState, begin
 from limner.worker.engines import Abilities, PaintEngine, SharesForwards, never
 from limner.worker.forwards import Forwards, Seen
 from limner.worker.intake import SPARE_SLOTS

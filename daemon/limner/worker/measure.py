@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from limner.engine.slo import Chunk
 from limner.engine.slo_cost import STAGES, Stage
+from limner.engine.slo_state import Chunk
 from limner.worker.engines import Painted
 
 NS_PER_MS = 1_000_000

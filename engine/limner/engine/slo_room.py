@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from limner.engine.slo import HEADROOM, SloState
+from limner.engine.slo import HEADROOM
 from limner.engine.slo_cost import Room, fair_shares, use
 from limner.engine.slo_plan import Limits, ladder
+from limner.engine.slo_state import SloState
 
 HOLD_UP = 0.25
 """Share of another stream's latency limit that a chunk may hold it up for."""
