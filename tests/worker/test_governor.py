@@ -106,6 +106,20 @@ def test_a_second_session_takes_its_share_and_gives_it_back_when_it_is_quiet() -
     governor.close("camera")
 
 
+def test_a_session_whose_chunks_take_seconds_still_has_its_share() -> None:
+    def quick_ones_steps(*, gone_s: float) -> int:
+        governor = Governor(ABILITIES)
+        settings: dict[str, Any] = {"steps": 4, "mode": "throughput", "latency_ms": 2000}
+        governor.open(opening("slow", adapt=False, fps=1.0, **settings))
+        governor.open(opening("quick", **settings))
+        for number in range(4):
+            paint(governor, 30.0, 1, session="slow", now_s=3.0 * number)
+        paint(governor, 1.3, 40, session="quick", now_s=9.0 + gone_s)
+        return governor.plan("quick").steps
+
+    assert quick_ones_steps(gone_s=0.0) < quick_ones_steps(gone_s=30.0)
+
+
 def test_where_there_is_time_a_hiccup_may_wait() -> None:
     governor = Governor(ABILITIES)
     governor.open(opening())

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from limner.daemon import protocol
 from limner.daemon.protocol import Settings
 from limner.daemon.worker_protocol import Open
-from limner.engine.slo import control
+from limner.engine.slo import control, may_wait
 from limner.engine.slo_admit import Asking, Refused, admit
-from limner.engine.slo_cost import LEAST_SLACK, WHOLE_DEVICE, Room, slack
+from limner.engine.slo_cost import WHOLE_DEVICE, Room
 from limner.engine.slo_plan import FRAMES_PER_LATENT, Limits, Plan, reductions, sizes_from
 from limner.engine.slo_room import rooms
 from limner.engine.slo_state import RECENT, Chunk, SloState, begin
@@ -21,8 +21,9 @@ from limner.worker.intake import SPARE_SLOTS
 from limner.worker.memory import MemoryCaps, capped, lowered
 from limner.worker.memory import words as memory_words
 
-# A session that painted nothing for so long takes no share of the device.
+# A session that painted nothing for so long, or for so many of its chunks, takes no share of the device.
 ACTIVE_S = 2.0
+ACTIVE_CHUNKS = 4
 # Who comes again within this time (a source that changed its size) is not asked whether there is room.
 KEEPS_PLACE_S = 60.0
 # A client may claim any rate; nobody paints for a rate like these.
@@ -40,6 +41,12 @@ class _Session:
     on_air: bool
     painted_s: float = -math.inf
     seen: Seen = field(default_factory=Seen)
+
+    def is_active(self, now_s: float) -> bool:
+        """Whether it paints: under heavy load a chunk may take seconds, and that is no pause."""
+        plan = self.state.plan
+        chunk_ms = max(plan.span_ms(self.limits.fps), self.state.load * self.state.profile.chunk_ms(plan))
+        return now_s - self.painted_s < max(ACTIVE_S, ACTIVE_CHUNKS * chunk_ms / 1e3)
 
 
 class Governor:
@@ -60,7 +67,7 @@ class Governor:
         is_on_air = opening.settings.on_air
         running = [one for name, one in self._sessions.items() if name != opening.session]
         now_s = max((one.painted_s for one in running), default=-math.inf)
-        running = [one for one in running if now_s - one.painted_s < ACTIVE_S]
+        running = [one for one in running if one.is_active(now_s)]
         # Those off air give way to one that is on air.
         running = [one for one in running if len(one.state.samples) >= RECENT and one.on_air >= is_on_air]
         if not running or now_s - self._left.get(opening.session, -math.inf) < KEEPS_PLACE_S:
@@ -143,9 +150,7 @@ class Governor:
     def slack(self, session: str) -> int:
         """Return how many frames beyond a chunk may wait."""
         one = self._sessions[session]
-        chunk_ms = one.state.load * one.state.profile.chunk_ms(one.state.plan)
-        allowed = slack(one.state.plan, one.limits, chunk_ms, self._room(session, one.painted_s))
-        return allowed if one.state.is_feasible else LEAST_SLACK
+        return may_wait(one.state, one.limits, self._room(session, one.painted_s))
 
     def describe(self, session: str) -> protocol.Plan:
         """Return the plan as the daemon tells it."""
@@ -173,7 +178,7 @@ class Governor:
     def _active(self, session: str, now_s: float) -> list[_Session]:
         """That session and those that are painted now."""
         sessions = self._sessions.items()
-        return [one for name, one in sessions if name == session or now_s - one.painted_s < ACTIVE_S]
+        return [one for name, one in sessions if name == session or one.is_active(now_s)]
 
     def _room(self, session: str, now_s: float) -> Room:
         active = self._active(session, now_s)

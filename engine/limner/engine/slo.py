@@ -4,21 +4,24 @@
 do. The loop calls it live after each chunk; the simulator calls the same function with times from a list.
 
 Down: as soon as the plan does not fit any more, by the median of the last three chunks (one hiccup is no
-reason, two slow chunks are), quality goes down as far as it must, in the order that `slo_plan.ladder` says.
+reason, two slow chunks are, unless the newest is quick again), quality goes down as far as it must, in the
+order that `slo_plan.ladder` says. How far that is, the slowest of the three tell, if they are most of the
+time: to find out by further slow chunks takes seconds. The first chunk by a plan pays for the change: it
+counts in this as any other, and in nothing else.
 Up: one level at a time, when for `patience_s` nine of ten chunks would have fitted the better plan with
 `HEADROOM` to spare (a plan that cannot keep up is left for any that can). Against flapping: a climb that
 fails at once (the forecast was wrong) is undone, and repeated at the same load only after a wait that
 doubles each time; one that fails later (the load comes and goes) makes the look back longer. Both are
 bounded: see `RECOVERY_S`.
+Where nothing fits, the plan that misses least (`slo_cost.miss`), and a better one as soon as it misses less.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from limner.engine.slo_cost import WHOLE_DEVICE, Room, pressure
+from limner.engine.slo_cost import LEAST_SLACK, WHOLE_DEVICE, Room, miss, pressure, slack, use
 from limner.engine.slo_plan import Limits, Plan, ladder, level_of
 from limner.engine.slo_state import (
     AT_ONCE_S,
@@ -29,7 +32,6 @@ from limner.engine.slo_state import (
     RETRY_S,
     Chunk,
     Climb,
-    Sample,
     SloState,
     noted,
 )
@@ -56,16 +58,27 @@ def control(
     """
     if chunk is None or level_of(state.plan, ladder(limits)) < 0:
         return _within(state, limits, room)
-    if state.is_settling:
-        return replace(state, is_settling=False)
     state = noted(state, limits, chunk)
     if not _fits(state, limits, room):
         lowered = _lowered(state, limits, room)
         if lowered.plan != state.plan:
             return lowered
         # Nothing below helps: what is above may (it can have less delay).
-        return _raised(replace(state, is_feasible=False), limits, room)
-    return _raised(replace(state, is_feasible=True), limits, room)
+        state = replace(state, is_feasible=False)
+    else:
+        state = replace(state, is_feasible=True)
+    # A new plan is measured at least once before there is another.
+    return state if state.samples[-1].is_first else _raised(state, limits, room)
+
+
+def may_wait(state: SloState, limits: Limits, room: Room = WHOLE_DEVICE) -> int:
+    """Return how many frames beyond a chunk may wait before latest wins.
+
+    Where the plan takes more time than there is, the queue would always be full: a delay for nothing.
+    """
+    if not state.is_feasible and _use(state, state.plan, limits, state.load) > room.share:
+        return LEAST_SLACK
+    return slack(state.plan, limits, state.load * state.profile.chunk_ms(state.plan), room)
 
 
 def _within(state: SloState, limits: Limits, room: Room) -> SloState:
@@ -85,10 +98,14 @@ def _within(state: SloState, limits: Limits, room: Room) -> SloState:
 def _fits(state: SloState, limits: Limits, room: Room) -> bool:
     """The forecast fits, and what was measured does not say otherwise."""
     recent = state.samples[-RECENT:]
-    since = [sample for sample in recent if sample.now_s > state.changed_s]
+    since = [sample for sample in recent if sample.now_s > state.changed_s and not sample.is_first]
+    if len(recent) <= RECENT // 2:
+        return True
     if sum(sample.is_late for sample in since) > RECENT // 2:
         return False
-    return _pressure(state, state.plan, limits, room, state.load / STAYS) <= 1
+    # What was slow is over where the newest is quick, or was the fault of a plan that is left.
+    load = min(state.load, recent[-1].load)
+    return _pressure(state, state.plan, limits, room, load / STAYS) <= 1
 
 
 def _lowered(state: SloState, limits: Limits, room: Room) -> SloState:
@@ -105,15 +122,14 @@ def _lowered(state: SloState, limits: Limits, room: Room) -> SloState:
 
 
 def _undone(state: SloState, climb: Climb) -> SloState:
-    """The forecast for the better plan was wrong: back to the one that was good, as if nothing were measured.
+    """The forecast for the better plan was wrong: back to the one that was good.
 
-    If it is the load that rose just then, the next chunks tell.
+    If it is the load that rose just then, the next chunk tells: two were slow already.
     """
     now_s = state.samples[-1].now_s
     retry_s = RETRY_S if state.failed is None else min(MOST_RETRY_S, 2 * state.retry_s)
     changed = replace(state, plan=climb.below, changed_s=now_s, lowered_s=now_s, is_settling=True)
-    before = tuple(sample for sample in state.samples if sample.now_s <= climb.at_s)
-    return replace(changed, samples=before, climb=None, failed=climb, retry_s=retry_s)
+    return replace(changed, climb=None, failed=climb, retry_s=retry_s)
 
 
 def _lower_plan(state: SloState, limits: Limits, room: Room) -> tuple[Plan, bool]:
@@ -122,7 +138,7 @@ def _lower_plan(state: SloState, limits: Limits, room: Room) -> tuple[Plan, bool
     below = flat[flat.index(state.plan) + 1 :]
     # Where the forecast was too good, only a plan that asks for less can help.
     most = min(1.0, _pressure(state, state.plan, limits, room, state.load))
-    load = state.load / FITS
+    load = state.risen_load / FITS
     plan = next((p for p in below if _pressure(state, p, limits, room, load) <= most), None)
     if plan is not None:
         return plan, True
@@ -133,28 +149,21 @@ def _raised(state: SloState, limits: Limits, room: Room) -> SloState:
     now_s = state.samples[-1].now_s
     # Who does not keep up anyway has nothing to lose.
     patience_s = state.patience_s if state.is_feasible else PATIENCE_S
-    load = _lasting_load(state.samples, now_s - patience_s)
+    load = state.lasting_load(patience_s)
     waiting = now_s - state.lowered_s < patience_s or now_s - state.changed_s < CLIMB_S
     if waiting or _is_barred(state, load, now_s):
         return state
     # A plan that does not fit anyway is left for one that barely does.
-    margin = HEADROOM if state.is_feasible else FITS
-    plan = _better(state, limits, room, load / margin)
+    if state.is_feasible:
+        plan = _better(state, limits, room, load / HEADROOM)
+    else:
+        plan = _better(state, limits, room, load / FITS)
+        plan = plan or _less_bad(state, limits, room, load / HEADROOM)
     if plan is None:
         return state
-    return replace(
-        state,
-        plan=plan,
-        changed_s=now_s,
-        is_settling=True,
-        climb=Climb(at_s=now_s, load=load, below=state.plan),
-    )
-
-
-def _lasting_load(samples: Sequence[Sample], since_s: float) -> float:
-    """Return the load that nine of ten of the chunks since then stayed below."""
-    loads = sorted(sample.load for sample in samples if sample.now_s >= since_s)
-    return loads[math.ceil(0.9 * len(loads)) - 1]
+    # One that did not fit is nothing to go back to.
+    climb = Climb(at_s=now_s, load=load, below=state.plan) if state.is_feasible else None
+    return replace(state, plan=plan, changed_s=now_s, is_settling=True, climb=climb)
 
 
 def _is_barred(state: SloState, load: float, now_s: float) -> bool:
@@ -166,15 +175,36 @@ def _is_barred(state: SloState, load: float, now_s: float) -> bool:
 
 def _better(state: SloState, limits: Limits, room: Room, load: float) -> Plan | None:
     """Return a plan of the nearest level above that fits a load, else one of this level with less delay."""
+    better = _above(state, limits)
+    return next((p for p in better if _pressure(state, p, limits, room, load) <= 1), None)
+
+
+def _less_bad(state: SloState, limits: Limits, room: Room, load: float) -> Plan | None:
+    """Where nothing fits: a plan that would miss less even at a load than the one in force does now."""
+    now = _miss(state, state.plan, limits, room, state.load)
+    return next((p for p in _above(state, limits) if _miss(state, p, limits, room, load) < now), None)
+
+
+def _above(state: SloState, limits: Limits) -> list[Plan]:
     rungs = ladder(limits)
     level = level_of(state.plan, rungs)
     above = [plan for ways in reversed(rungs[:level]) for plan in ways]
-    own = rungs[level][: rungs[level].index(state.plan)]
-    return next((p for p in (*above, *own) if _pressure(state, p, limits, room, load) <= 1), None)
+    return [*above, *rungs[level][: rungs[level].index(state.plan)]]
 
 
 def _nearest(state: SloState, limits: Limits, room: Room, plans: Sequence[Plan]) -> Plan:
-    return min(plans, key=lambda plan: _pressure(state, plan, limits, room, state.load))
+    """Return the plan that misses its limits least."""
+    return min(plans, key=lambda plan: _miss(state, plan, limits, room, state.load))
+
+
+def _miss(state: SloState, plan: Plan, limits: Limits, room: Room, load: float) -> float:
+    profile = state.profile
+    return miss(plan, limits, load * profile.chunk_ms(plan), room, profile.busy_share(plan))
+
+
+def _use(state: SloState, plan: Plan, limits: Limits, load: float) -> float:
+    profile = state.profile
+    return use(plan, limits, load * profile.chunk_ms(plan), profile.busy_share(plan))
 
 
 def _pressure(state: SloState, plan: Plan, limits: Limits, room: Room, load: float) -> float:

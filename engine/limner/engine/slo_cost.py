@@ -21,6 +21,9 @@ LEAST_MS = 1e-6
 LEAST_SLACK = 1
 """A frame more than a chunk may always wait for the next chunk: jitter."""
 
+GREED = 3
+"""Where no plan fits: the power of what one takes beyond its share of the device."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
@@ -174,13 +177,37 @@ def pressure(
     Above 1 it does not fit. Patience, ours: when the others' chunks begin just before ours is complete, no
     more frames come meanwhile than may wait; and theirs with us.
     """
-    patience_ms = (slack(plan, limits, chunk_ms, room) + 1) * frame_ms(plan, limits)
     return max(
-        use(plan, limits, chunk_ms, busy_share) / room.share,
+        _greed(plan, limits, chunk_ms, room, busy_share),
         delay_ms(plan, limits, chunk_ms, room) / limits.latency_ms,
-        room.others_ms / patience_ms,
-        chunk_ms / room.longest_ms,
+        room.others_ms / _patience_ms(plan, limits, chunk_ms, room),
     )
+
+
+def miss(
+    plan: Plan, limits: Limits, chunk_ms: float, room: Room = WHOLE_DEVICE, busy_share: float = 1.0
+) -> float:
+    """Return how bad a plan is that does not fit, to find the least bad one; 1 or less: it is not.
+
+    Too much delay makes every frame late, others that are in the way lose only what cannot wait. And whoever
+    is late whatever it does must not take the time of those who need not be: greed weighs more.
+    """
+    lost_ms = max(0.0, room.others_ms - _patience_ms(plan, limits, chunk_ms, room))
+    return max(
+        _greed(plan, limits, chunk_ms, room, busy_share) ** GREED,
+        delay_ms(plan, limits, chunk_ms, room) / limits.latency_ms,
+        1 + lost_ms / plan.span_ms(limits.fps),
+    )
+
+
+def _greed(plan: Plan, limits: Limits, chunk_ms: float, room: Room, busy_share: float) -> float:
+    """Return what a plan takes of the device, against what it may, and how long it holds the others up."""
+    return max(use(plan, limits, chunk_ms, busy_share) / room.share, chunk_ms / room.longest_ms)
+
+
+def _patience_ms(plan: Plan, limits: Limits, chunk_ms: float, room: Room) -> float:
+    """Return how long the others' chunks may take before frames are lost that wait for ours."""
+    return (slack(plan, limits, chunk_ms, room) + 1) * frame_ms(plan, limits)
 
 
 def fair_shares(demands: Sequence[float]) -> list[float]:

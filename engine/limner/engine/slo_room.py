@@ -21,10 +21,15 @@ BEHIND_SHARE = 0.2
 def rooms(streams: Sequence[tuple[SloState, Limits]], on_air: Sequence[bool] = ()) -> list[Room]:
     """Return the room of each stream: its fair share of the time, and how they may be in each other's way.
 
-    A stream asks for what its best plan would take, with headroom; what it leaves is the others'.
-    Those on air come first; without `on_air` all are alike.
+    A stream asks for what its best plan would take, with headroom; what it leaves is the others'. Its own
+    share is what it would get if it asked for all: what it asked for is of before its load rose, and then
+    it needs more. Those on air come first; without `on_air` all are alike.
     """
-    shares = shares_by_turn([_demand(state, limits) for state, limits in streams], on_air)
+    demands = [_demand(state, limits) for state, limits in streams]
+    shares = [
+        shares_by_turn([*demands[:number], math.inf, *demands[number + 1 :]], on_air)[number]
+        for number in range(len(demands))
+    ]
     chunks_ms = [state.load * state.profile.chunk_ms(state.plan) for state, _ in streams]
     return [_room(streams, chunks_ms, number, share) for number, share in enumerate(shares)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from limner.engine.slo_cost import STAGES, Profile, Stage, behind_ms
 from limner.engine.slo_plan import Limits, Plan, ladder
@@ -45,7 +46,10 @@ class Sample:
 
     now_s: float
     load: float
+    took_ms: float
     is_late: bool
+    is_first: bool = False
+    """By its plan, or after a pause: it pays for that, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +76,7 @@ class SloState:
     lowered_s: float = -math.inf
     """When quality was lowered last."""
     is_settling: bool = True
-    """The next chunk is the first by this plan: it pays for the change, and is not measured."""
+    """The next chunk is the first by this plan: it pays for the change."""
     patience_s: float = PATIENCE_S
     climb: Climb | None = None
     failed: Climb | None = None
@@ -85,7 +89,25 @@ class SloState:
     def load(self) -> float:
         """How much slower the machine is now than the profile, from the last chunks; 1 at the start."""
         recent = sorted(sample.load for sample in self.samples[-RECENT:])
-        return recent[len(recent) // 2] if recent else 1.0
+        return recent[(len(recent) - 1) // 2] if recent else 1.0
+
+    def lasting_load(self, seconds: float = PATIENCE_S) -> float:
+        """The load that nine of ten of the chunks of the last seconds stayed below; 1 at the start."""
+        since_s = self.samples[-1].now_s - seconds if self.samples else 0.0
+        loads = sorted(one.load for one in self.samples if one.now_s >= since_s and not one.is_first)
+        return loads[math.ceil(0.9 * len(loads)) - 1] if loads else self.load
+
+    @property
+    def risen_load(self) -> float:
+        """The load to make room for where it is too high: that of half of the recent time.
+
+        One that rises in the middle of a chunk is higher than that chunk says.
+        """
+        recent = sorted(self.samples[-RECENT:], key=lambda sample: sample.load)
+        half_ms = sum(sample.took_ms for sample in recent) / 2
+        sums_ms = accumulate(sample.took_ms for sample in recent)
+        by_time = next(one.load for one, ms in zip(recent, sums_ms, strict=True) if ms >= half_ms)
+        return max(self.load, by_time)
 
 
 def begin(limits: Limits, profile: Profile | None = None) -> SloState:
@@ -95,18 +117,24 @@ def begin(limits: Limits, profile: Profile | None = None) -> SloState:
 
 def noted(state: SloState, limits: Limits, chunk: Chunk) -> SloState:
     """Return what is known with one more measured chunk of the plan in force."""
+    # A pause is longer than a chunk takes, however slow the machine is.
+    kept_s = max(KEPT_S, (RECENT + 1) * chunk.chunk_ms / 1e3)
+    kept = [old for old in state.samples if old.now_s > chunk.now_s - kept_s]
     sample = Sample(
         now_s=chunk.now_s,
         load=chunk.chunk_ms / state.profile.chunk_ms(state.plan),
+        took_ms=chunk.chunk_ms,
         is_late=chunk.delay_ms + behind_ms(state.plan, limits) > limits.latency_ms,
+        is_first=state.is_settling or not kept,
     )
-    kept = [old for old in state.samples if old.now_s > chunk.now_s - KEPT_S]
+    state = replace(state, samples=(*kept[-KEPT:], sample), is_settling=False)
+    if sample.is_first:
+        return state
     measured: dict[Stage, float] = {stage: chunk.stages_ms.get(stage, 0.0) for stage in STAGES}
     # Times that were not taken stage by stage say nothing of their ratios.
     staged = measured["denoise"] > 0
     profile = state.profile.learn(state.plan, measured, rate=LEARNING_RATE) if staged else state.profile
-    state = replace(state, samples=(*kept[-KEPT:], sample), profile=profile)
-    return _calmed(_judged(state), chunk.now_s)
+    return _calmed(_judged(replace(state, profile=profile)), chunk.now_s)
 
 
 def _judged(state: SloState) -> SloState:
