@@ -52,7 +52,7 @@ class OverlappedSimulator(Simulator):
             self._step_lanes()
             if not (self._collect() or self._push()):
                 self._now_s = max(self._now_s + 1e-6, min(self._next_event_s(), self._next_end_s()))
-        return [stream.result for stream in self._streams]
+        return self.results
 
     def _next_end_s(self) -> float:
         return min(lane.ends_s for lane in self._lanes.values())
@@ -116,11 +116,13 @@ class OverlappedSimulator(Simulator):
         job = self._painted.popleft()
         delay_ms = self._hand_over(job)
         self.longest_ms = max(self.longest_ms, sum(job.took_ms.values()))
+        if delay_ms is None:
+            return True
         chunk = Chunk(now_s=self._now_s, stages_ms=self._stages(job), delay_ms=delay_ms)
         self._control(job.stream, chunk)
         return True
 
-    def _hand_over(self, job: _Job) -> float:
+    def _hand_over(self, job: _Job) -> float | None:
         self._on_lanes[job.stream.name] -= 1
         return job.stream.hand_over(job.gives, self._now_s)
 

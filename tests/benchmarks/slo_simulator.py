@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from limner.daemon.protocol import SegmentRef, Settings
 from limner.daemon.worker_protocol import Give, Open
-from limner.engine.slo import control
-from limner.engine.slo_cost import WHOLE_DEVICE, Profile, Room, slack
+from limner.engine.slo import control, may_wait
+from limner.engine.slo_cost import WHOLE_DEVICE, Profile, Room
 from limner.engine.slo_plan import Limits, Plan
 from limner.engine.slo_room import rooms
 from limner.engine.slo_state import Chunk, SloState, begin
@@ -110,19 +110,19 @@ class SimulatedStream:
     def _gone(self, give: Give, *, by_plan: bool) -> None:
         (self.result.passed_over if by_plan else self.result.lost).append(give.pts_ns / 1e9)
 
-    def hand_over(self, gives: list[Give], now_s: float) -> float:
-        """Push a chunk; what comes out is handed over. Return the first frame's delay, ms; 0: nothing."""
+    def hand_over(self, gives: list[Give], now_s: float) -> float | None:
+        """Push a chunk; what comes out is handed over. Return the first frame's delay, ms; None: nothing."""
         self.inside.append(gives)
         return self.let_out(now_s)
 
-    def let_out(self, now_s: float, *, all_of_them: bool = False) -> float:
+    def let_out(self, now_s: float, *, all_of_them: bool = False) -> float | None:
         """Hand over the chunks that the plan does not keep inside; return the first frame's delay, ms."""
-        delay_ms = 0.0
+        delay_ms: float | None = None
         while len(self.inside) > (0 if all_of_them else self.state.plan.lag_chunks):
             for give in self.inside.pop(0):
                 late_ms = now_s * 1e3 - give.pts_ns / 1e6
                 self.result.painted.append((give.pts_ns / 1e9, late_ms))
-                delay_ms = max(delay_ms, late_ms)
+                delay_ms = max(delay_ms or 0.0, late_ms)
         return delay_ms
 
 
@@ -145,13 +145,18 @@ class Simulator:
         self.longest_ms = 0.0
         """The longest that a chunk took."""
 
+    @property
+    def results(self) -> list[Result]:
+        """What became of each stream's frames until now."""
+        return [stream.result for stream in self._streams]
+
     def run(self, seconds: float) -> list[Result]:
         """Paint for so long."""
         while self._now_s < seconds:
             if not self._paint_one():
                 self._now_s = max(self._now_s + 1e-6, self._next_event_s())
             self._arrivals()
-        return [stream.result for stream in self._streams]
+        return self.results
 
     def _next_event_s(self) -> float:
         looks = [stream.intake.next_look_ns() for stream in self._streams]
@@ -183,6 +188,9 @@ class Simulator:
         self.longest_ms = max(self.longest_ms, took_ms)
         self._arrivals()
         delay_ms = stream.hand_over(gives, self._now_s)
+        if delay_ms is None:
+            # As live: what brought nothing is not measured.
+            return
         scaled = {stage: ms * took_ms / work_ms for stage, ms in stages_ms.items()}
         self._control(stream, Chunk(now_s=self._now_s, stages_ms=scaled, delay_ms=delay_ms))
 
@@ -206,18 +214,27 @@ class Simulator:
             given = rooms([(s.state, s.source.limits) for s in active], [s.source.on_air for s in active])
             room = given[active.index(stream)]
         state = self._decide(stream.state, stream.source.limits, chunk, room)
-        plan = state.plan
-        if plan != stream.state.plan:
-            self._let_out(stream)
+        plan, old = state.plan, stream.state.plan
+        if plan != old:
+            if replace(plan, frame_step=old.frame_step) != old:
+                self._let_out(stream)
             stream.result.plans.append((self._now_s, plan))
         stream.state = state
-        chunk_ms = stream.state.load * stream.state.profile.chunk_ms(plan)
-        spare = slack(plan, stream.source.limits, chunk_ms, room)
+        spare = may_wait(state, stream.source.limits, room)
         stream.intake.pace(plan.frames, plan.frame_step, spare)
 
     def _let_out(self, stream: SimulatedStream) -> None:
         """Finish what is inside, as the loop does before it changes the plan."""
-        truth = stream.source.truth.stages_ms(stream.state.plan)
-        self._work(len(stream.inside) * (truth["denoise"] + truth["decode"]) / 1e3)
+        truth, plan, inside = stream.source.truth, stream.state.plan, len(stream.inside)
+        forwards = [truth.forward_ms(replace(plan, steps=rows)) for rows in flushed_rows(plan, inside)]
+        self._work((sum(forwards) + inside * truth.stages_ms(plan)["decode"]) / 1e3)
         self._arrivals()
         stream.let_out(self._now_s, all_of_them=True)
+
+
+def flushed_rows(plan: Plan, inside: int) -> list[int]:
+    """Return how many chunks are in each forward that finishes a stream batch, as in `Denoiser.flush`.
+
+    Nothing follows, so the rows above the newest chunk are empty, one more each time.
+    """
+    return [min(inside, rows) for rows in range(plan.lag_chunks, 0, -1)] if inside else []

@@ -30,6 +30,7 @@ MOST_MISSED = 0.01
 FEW = 3
 """Frames, less than a chunk: what is missed of a stream that has hardly a frame to count."""
 GRID_S = 0.05
+FIGURES = ("encode", "noise", "forward", "latent", "decode", "other")
 SIZES = ((320, 176), (256, 144), (192, 112))
 
 
@@ -171,8 +172,8 @@ def _load(stages_ms: Mapping[str, float], plan: Plan) -> float:
 
 
 def _figures(profile: Profile) -> dict[str, Any]:
-    """Return the times of a profile by name."""
-    return {name: value for name, value in vars(profile).items() if type(value) is float}
+    """Return the times of a profile by name; not what else it holds: a seed stays the same trace."""
+    return {name: getattr(profile, name) for name in FIGURES}
 
 
 # ---- what could have been
@@ -202,7 +203,7 @@ def counted(trace: Trace, number: int) -> list[bool]:
     It must where some allowed plan has fitted, and the best of those has not got worse, for a reaction's time
     before and until the frame's deadline: no control can know a rise of the load beforehand.
     """
-    source, places = trace.sources[number], _places(trace, number)
+    source, places = trace.sources[number], best_places(trace, number)
     until_deadline = math.ceil(source.limits.latency_ms / 1e3 / GRID_S)
     must = [True] * len(places)
     # The start is a rise, too.
@@ -216,7 +217,8 @@ def counted(trace: Trace, number: int) -> list[bool]:
     return must
 
 
-def _places(trace: Trace, number: int) -> list[int]:
+def best_places(trace: Trace, number: int) -> list[int]:
+    """Return for each `GRID_S` the place in the ladder of the best plan that truly fits; -1: none does."""
     known: dict[float, int] = {}
     places = []
     for i in range(int(SECONDS / GRID_S)):

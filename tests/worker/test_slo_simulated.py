@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 from tests.benchmarks.slo_lanes import OverlappedSimulator
-from tests.benchmarks.slo_simulator import Load, Result, Simulator, Source
-from tests.benchmarks.slo_traces import KINDS, LOAD_FROM_S, Verdict, judge, make, recorded
+from tests.benchmarks.slo_simulator import Load, Result, Simulator, Source, flushed_rows
+from tests.benchmarks.slo_traces import FIGURES, KINDS, LOAD_FROM_S, Verdict, judge, make, recorded
+from tests.engine.streaming import clip, stream_of
+from tests.engine.tiny import tiny_engine
+from torch import Tensor
 
 from limner.daemon.worker_protocol import Give
+from limner.engine.denoiser import Denoiser
+from limner.engine.dit.together import Work
 from limner.engine.slo import control
 from limner.engine.slo_cost import Profile, Room
-from limner.engine.slo_plan import Limits, ladder, level_of
+from limner.engine.slo_plan import Limits, Plan, ladder, level_of
 from limner.engine.slo_state import Chunk, SloState
 from limner.worker.intake import Intake
 
@@ -73,6 +79,22 @@ def test_no_random_load_breaks_a_promise_where_stages_overlap() -> None:
     assert [fault for fault in faults if "recovered" not in fault] == []
     assert len(faults) <= 0.03 * len(found)
     assert sum(one.counted for one in found) > 0.4 * sum(one.frames for one in found)
+
+
+BROKE_ONCE = [17, 137, 185, 246, 253, 467, 643, 684, 918, 944, 1096, 1146, 1313, 1450, 1578]
+"""Seeds of traces of which a stream once broke a promise: see `tests.benchmarks.slo_story`."""
+BROKE_ONCE_OVERLAPPED = [54, 155]
+
+
+def test_what_broke_a_promise_once_keeps_it() -> None:
+    plain = [(make(seed), Simulator) for seed in BROKE_ONCE]
+    overlapped = [(make(seed, overlaps=True), OverlappedSimulator) for seed in BROKE_ONCE_OVERLAPPED]
+    found = [
+        one
+        for trace, simulator in (*plain, *overlapped)
+        for one in judge(trace, simulator(trace.sources, trace.load, seed=trace.seed))
+    ]
+    assert {f"{one.kind} {one.seed}": one.faults for one in found if one.faults} == {}
 
 
 def test_without_control_the_promises_are_broken() -> None:
@@ -166,3 +188,34 @@ def test_streams_share_a_device_fairly() -> None:
     simulator = Simulator([heavy, heavy, heavy], twice(1.5), seed=3)
     shown = [len(result.painted) for result in simulator.run(30)]
     assert min(shown) > 0.8 * max(shown)
+
+
+# ---- as it is live
+
+
+@pytest.mark.parametrize("inside", [0, 1, 2, 3])
+def test_to_finish_a_stream_batch_costs_what_the_engine_does(
+    monkeypatch: pytest.MonkeyPatch, inside: int
+) -> None:
+    stream = stream_of(tiny_engine(), steps=4)
+    for chunk in clip(inside):
+        stream.push(chunk)
+    rows: list[int] = []
+    plain = Denoiser._forward
+
+    def counted(self: Denoiser, of: list[int], *told: Any) -> Work[Tensor]:
+        rows.append(len(of))
+        return (yield from plain(self, of, *told))
+
+    monkeypatch.setattr(Denoiser, "_forward", counted)
+    stream.flush()
+    plan = Plan(steps=4, stream_batch=True, chunk_latents=1, size=(64, 64))
+    assert rows == flushed_rows(plan, inside)
+
+
+def test_a_seed_stays_the_same_trace() -> None:
+    """What is added to a profile draws no random number."""
+    assert set(FIGURES) < set(vars(Profile()))
+    first = make(0).sources[0]
+    assert first.truth.saved == Profile().saved
+    assert first.truth.together == Profile().together
