@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from tests.distributed.rings import tiny_of
 from torch import Tensor
 
-from limner.engine.dit.model import Flow
+from limner.engine.dit.model import Block, Flow
 from limner.engine.pipeline import member
 from limner.engine.pipeline.decoders import Decoders
 from limner.engine.pipeline.group import Group
@@ -22,6 +23,9 @@ ENGINE = "tests.distributed.crew_tiny:serve"
 FOLDER = "LIMNER_TEST_TINY"
 """Where the weights are, and files `full-RANK` with how many blocks that rank's memory holds."""
 LAYERS = 6
+LOADS = "loads"
+"""A file there: a line whenever another rank is to hold blocks, with its process, when that is asked, and how
+many it has to load."""
 _kept: dict[str, tuple[BlockFiles, Stage, Decoders]] = {}
 
 
@@ -29,6 +33,13 @@ class TightStage(Stage):
     """Runs out of memory with more blocks than a file says."""
 
     rank = 0
+    asked = "held"
+
+    def hold(self, block_of: Callable[[int], Block], wanted: range) -> None:
+        lacking = sum(layer not in self.layers for layer in wanted)
+        with (Path(os.environ[FOLDER]) / LOADS).open("a") as file:
+            file.write(f"{os.getpid()} {self.asked} {lacking}\n")
+        super().hold(block_of, wanted)
 
     def forward(self, stream: int, row: int, text: int, frames: int, flow: Flow) -> Tensor:
         limit = Path(os.environ[FOLDER]) / f"full-{self.rank}"
@@ -39,6 +50,21 @@ class TightStage(Stage):
 
 def serve(channel: RankChannel, group: Group) -> None:
     """Serve one generation; the blocks stay for the next one."""
+    files, stage, decoders = parts()
+    stage.rank = group.rank
+    member.serve(channel, group, files, stage, decoders)
+
+
+def load(layers: range) -> None:
+    """Have these blocks before a generation asks for them."""
+    files, stage, _ = parts()
+    stage.asked = "ahead"
+    stage.hold(files.block, layers)
+    stage.asked = "held"
+
+
+def parts() -> tuple[BlockFiles, TightStage, Decoders]:
+    """What this process has for all generations."""
     if not _kept:
         weights, cpu = Path(os.environ[FOLDER]) / "model.safetensors", torch.device("cpu")
         config = tiny_of(LAYERS)
@@ -47,5 +73,4 @@ def serve(channel: RankChannel, group: Group) -> None:
         _kept[ENGINE] = files, TightStage(files.dit(is_first=False)), Decoders(vae)
     files, stage, decoders = _kept[ENGINE]
     assert isinstance(stage, TightStage)
-    stage.rank = group.rank
-    member.serve(channel, group, files, stage, decoders)
+    return files, stage, decoders

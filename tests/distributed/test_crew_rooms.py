@@ -248,3 +248,19 @@ def test_a_card_whose_memory_is_full_gets_fewer_blocks(tmp_path: Path) -> None:
         made.until(lambda: made.counts == [4, 2] and made.paints(), "painting with fewer blocks there")
         assert made.engine.watch.costs[1].most_blocks == 2
         assert made.pid(1) == process, "it went on, with what it had loaded"
+
+
+@pytest.mark.slow
+def test_who_joins_loads_its_blocks_while_others_paint(tmp_path: Path) -> None:
+    with live(tmp_path, 6, 6) as made:
+        made.until(made.paints, "painting")
+        lost = made.pid(1)
+        os.kill(lost, signal.SIGKILL)
+        made.until(lambda: len(made.counts) == 1 and made.paints(), "painting alone")
+        made.until(lambda: len(made.counts) == 2 and made.paints(), "painting with the one that returned")
+        lines = [line.split() for line in (tmp_path / tiny.LOADS).read_text().splitlines()]
+        asked = [(when, int(lacking)) for pid, when, lacking in lines if pid == str(made.pid(1))]
+        assert [when for when, _ in asked] == ["ahead", "held"]
+        assert asked[0][1] > 0
+        assert asked[1][1] == 0, "it loaded while all waited"
+        assert [when for pid, when, _ in lines if pid == str(lost)] == ["held"]

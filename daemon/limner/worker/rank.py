@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 
 from limner.daemon.rank_keys import read_keys
 from limner.worker.card import see_only
-from limner.worker.crew.messages import Gather, Hello
+from limner.worker.crew.messages import Gather, Hello, Load
 from limner.worker.crew.rank_channel import RankChannel
 from limner.worker.crew.rank_line import RankLine
 from limner.worker.link import EXIT_ORPHAN
 
 if TYPE_CHECKING:
     from limner.engine.pipeline.group import Group
-    from limner.worker.crew.serving import Serve
+    from limner.worker.crew.serving import Serve, Server
 
 log = logging.getLogger("limner.worker")
 NICENESS = 10
@@ -60,10 +60,26 @@ def main() -> int:
     line = RankLine(endpoint=arguments.endpoint, hello=hello, keys=keys, parent_pid=arguments.parent)
     line.start()
     welcome = line.welcome()
-    serve, digest = server_for(welcome, device=device, threads=arguments.threads)
-    line.knows(digest)
+    server = server_for(welcome, device=device, threads=arguments.threads)
+    line.knows(server.digest)
     while True:
-        _serve(line, line.order(), serve, partial(joined, device=device))
+        order = line.order()
+        if isinstance(order, Load):
+            _load(line, order, server)
+        else:
+            _serve(line, order, server.serve, partial(joined, device=device))
+
+
+def _load(line: RankLine, order: Load, server: Server) -> None:
+    """Have the blocks that the next generation will ask for."""
+    try:
+        server.load(range(order.first, order.end))
+    except Exception as error:
+        # Whatever it was: it will show again when the blocks have to be there, and is dealt with then.
+        log.exception("blocks %d to %d could not be loaded", order.first, order.end - 1)
+        line.loaded(order, f"{type(error).__name__}: {error}")
+    else:
+        line.loaded(order)
 
 
 def _serve(line: RankLine, channel: RankChannel, serve: Serve, join: Callable[[Gather], Group]) -> None:

@@ -16,6 +16,7 @@ from typing import Literal
 
 import zmq
 
+from limner.engine.blocks import Blocks
 from limner.models.plan_bytes import Choice
 from limner.worker.crew.config import CrewConfig, CrewError
 from limner.worker.crew.formation import Formation, RankProcess
@@ -87,6 +88,17 @@ class Crew:
         """Let all processes know what will be painted with; they get ready then."""
         with self._lock:
             self._roll.settle(choice)
+
+    def load(self, peer: bytes, blocks: Blocks) -> None:
+        """Let a process that waits load these blocks; it is not fit to be gathered until it has."""
+        with self._lock:
+            self._roll.load(peer, blocks)
+
+    def loaded(self, peer: bytes) -> Blocks | None:
+        """What it has loaded; None: it has not been asked, is not done, or is not there."""
+        with self._lock:
+            found = self._roll.peers.get(peer)
+            return found.loaded if found else None
 
     def leave_out(self, rank: RankProcess) -> None:
         """A process has no memory even for no blocks: as if it had failed."""

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from msgspec import structs
 
 from limner.daemon.protocol import RankInfo
 from limner.daemon.rank_options import DecodeOn
-from limner.engine.blocks import best_split
+from limner.engine.blocks import RankCost, best_split
 from limner.engine.config import ModelConfig
 from limner.engine.errors import EngineError
 from limner.engine.loading import Weights
@@ -27,6 +28,7 @@ from limner.worker.crew.crew import Crew
 from limner.worker.crew.deciding import Deciding
 from limner.worker.crew.figures import with_times
 from limner.worker.crew.formation import Formation, RankProcess
+from limner.worker.crew.joining import Joining
 from limner.worker.crew.lessons import Lessons
 from limner.worker.crew.rooms import LackError, Rooms
 from limner.worker.link import memory_bytes
@@ -58,6 +60,7 @@ class CrewEngine(PipelineEngine):
         which rank does. `rooms`: how many blocks each has memory for; None: as many as there are."""
         self._rooms = rooms or Rooms(config.dit.layers)
         self._lessons = Lessons(self._rooms, crew.leave_out)
+        self._joining = Joining(crew, config.dit.layers)
         self._state = threading.Condition()
         self._is_whole = False
         self._look = threading.Event()
@@ -201,9 +204,20 @@ class CrewEngine(PipelineEngine):
             self.news = f"{why or 'A rank is lost'}; painting goes on with the others"
             self._gather()
             log.warning("%s: painting goes on after %.1f s", why, time.monotonic() - began_s)
-        elif self._crew.fit() and time.monotonic() - self._since_s > STEADY_S:
+        elif formation is not None and self._may_join(formation):
             self.news = "A device joins: painting goes on with it"
             self._gather()
+
+    def _may_join(self, formation: Formation) -> bool:
+        """Whether others are ready to be taken in; they get ready while painting goes on."""
+        now_s = time.monotonic()
+        if now_s - self._since_s <= STEADY_S:
+            return False
+
+        def costs_of(ranks: Sequence[RankProcess]) -> Sequence[RankCost]:
+            return self._rooms.costs(ranks, now_s, self._decode.expected(len(ranks)))
+
+        return self._joining.is_ready(formation, self.watch.mover.split, costs_of, now_s)
 
     def _gather(self) -> None:
         """Form the next generation, until one holds; raises PipelineError when none does."""
@@ -257,7 +271,7 @@ class CrewEngine(PipelineEngine):
         if self._decode.is_free and self._rooms.lack(formation.ranks, time.monotonic(), decodes):
             decodes = 0
         costs = self._rooms.costs(formation.ranks, time.monotonic(), decodes)
-        split = best_split(self.config.dit.layers, costs)
+        split = self._joining.split_for(formation, costs) or best_split(self.config.dit.layers, costs)
         self._lessons.begin(formation, split)
         log.info("generation %d: blocks %s, rank %d decodes", formation.number, split, decodes)
         ring = self.join(
@@ -314,6 +328,7 @@ class CrewEngine(PipelineEngine):
         self._ring = None
         if self._formation is not None:
             self._decode.was_on(self._formation, self.watch.placer.rank)
+            self._joining.ring_ended(self._formation, self.watch.mover.split)
         self._lessons.ring_ended(self.watch)
         self._lessons.learn()
 

@@ -11,7 +11,7 @@ from limner.daemon.rank_trace import TraceWanted
 from limner.daemon.wire import Message, WireError
 from limner.worker.crew.config import CrewConfig
 from limner.worker.crew.formation import RankProcess
-from limner.worker.crew.messages import Anew, Beat, Dismiss, Fallen, Hello, Knows, Said, from_rank
+from limner.worker.crew.messages import Anew, Beat, Dismiss, Fallen, Hello, Knows, Loaded, Said, from_rank
 from limner.worker.crew.peers import Peer, without_seat
 from limner.worker.crew.roll import Roll
 from limner.worker.crew.seats import Seats
@@ -96,6 +96,10 @@ class Hearing:
                     f"has other weights of {config.engine} than the worker; fetch the same on both machines"
                     f" (limner models pull {config.engine})",
                 )
+            case Loaded():
+                if message.fault:
+                    log.error("%s could not load its blocks ahead: %s", peer.rank.words, message.fault)
+                peer.loaded = message.first, message.end
             case Said():
                 roll.watch.heard(name, now_s)
                 if formation is not None and not formation.said(name, message):

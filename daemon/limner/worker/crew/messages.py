@@ -82,6 +82,14 @@ class Said(Message, frozen=True, kw_only=True):
     body: bytes
 
 
+class Loaded(Message, frozen=True, kw_only=True):
+    """What a `Load` asked for is in memory; where it is not, that will show when it has to be."""
+
+    first: Count
+    end: Count
+    fault: Annotated[str, Meta(max_length=500)] = ""
+
+
 class Fallen(Message, frozen=True, kw_only=True):
     """This rank cannot go on in this generation, and waits for the next one."""
 
@@ -124,6 +132,13 @@ class Gather(Message, frozen=True, kw_only=True):
     transport: Literal["gloo", "nccl"]
 
 
+class Load(Message, frozen=True, kw_only=True):
+    """Have these blocks in memory, and no others: with them you will be taken in. Answered by `Loaded`."""
+
+    first: Count
+    end: Count
+
+
 class Told(Message, frozen=True, kw_only=True):
     """A command of the pipeline's; `number`: counted from 0 in each generation, for each rank."""
 
@@ -148,5 +163,5 @@ class Dismiss(Message, frozen=True, kw_only=True):
     why: str
 
 
-from_rank: Codec[Message] = Codec(Hello, Knows, Beat, Said, Fallen, TraceWanted)
-from_worker: Codec[Message] = Codec(Welcome, Pulse, Gather, Told, Drop, Anew, Dismiss)
+from_rank: Codec[Message] = Codec(Hello, Knows, Beat, Said, Loaded, Fallen, TraceWanted)
+from_worker: Codec[Message] = Codec(Welcome, Pulse, Load, Gather, Told, Drop, Anew, Dismiss)

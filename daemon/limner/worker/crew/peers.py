@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
+from limner.engine.blocks import Blocks
 from limner.worker.crew.clocks import ClockOffset
 from limner.worker.crew.formation import RankProcess
 from limner.worker.crew.messages import Hello
@@ -23,6 +24,9 @@ class Peer:
     """It has to have left its generation by then."""
     fell_s: float | None = None
     """When it last could not go on."""
+
+    loaded: Blocks | None = None
+    """Blocks that it has in memory, as it was asked; None: it was not, or is not done."""
 
     @property
     def place(self) -> tuple[str, int, str]:

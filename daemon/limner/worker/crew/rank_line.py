@@ -26,6 +26,8 @@ from limner.worker.crew.messages import (
     Gather,
     Hello,
     Knows,
+    Load,
+    Loaded,
     Pulse,
     Told,
     Welcome,
@@ -51,7 +53,7 @@ class RankLine:
         """`keys`: to a worker on another machine. `parent_pid`: the process to end with."""
         self._endpoint, self._hello, self._keys, self._parent_pid = endpoint, hello, keys, parent_pid
         self._outgoing: deque[Message] = deque()
-        self._orders: queue.SimpleQueue[RankChannel | None] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[RankChannel | Load | None] = queue.SimpleQueue()
         self._welcome: queue.SimpleQueue[Welcome | None] = queue.SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._closing = False
@@ -84,16 +86,23 @@ class RankLine:
         self._knows = Knows(digest=digest)
         self._send(self._knows)
 
-    def order(self) -> RankChannel:
-        """Wait for the next generation to join; raises ChannelClosedError when there will be none."""
+    def order(self) -> RankChannel | Load:
+        """Wait for what to do next: join a generation, or get ready for one.
+
+        Raises ChannelClosedError when there will be nothing.
+        """
         self._serving, self._waits = None, True
         self._wake_up()
-        while (channel := self._orders.get()) is not None:
-            # Of several that came while we were busy, only the last one is still about to be joined.
+        while (order := self._orders.get()) is not None:
+            # Of several that came while we were busy, only the last one is still about to be done.
             if self._orders.empty():
-                self._serving, self._waits = channel, False
-                return channel
+                self._serving, self._waits = (order if isinstance(order, RankChannel) else None), False
+                return order
         raise ChannelClosedError("the worker has ended")
+
+    def loaded(self, order: Load, fault: str = "") -> None:
+        """Say that an order to load was carried out, or why not."""
+        self._send(Loaded(first=order.first, end=order.end, fault=fault[:500]))
 
     def fallen(self, channel: RankChannel, why: str, *, is_own: bool = True, no_memory: bool = False) -> None:
         """Say that this rank cannot go on in a generation.
@@ -214,6 +223,8 @@ class RankLine:
                 self._outgoing.append(self._beat(message.clock_ns))
             case Told() if self._channel and message.generation == self._channel.gather.generation:
                 return self._channel.put(message)
+            case Load():
+                self._orders.put(message)
             case Gather():
                 self._end_generation()
                 self._channel = RankChannel(message, self._send)

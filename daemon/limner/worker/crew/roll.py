@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator
 from typing import Literal
 
+from limner.engine.blocks import Blocks
 from limner.models.plan_bytes import Choice
 from limner.worker.crew.config import CrewConfig
 from limner.worker.crew.falls import Falls
 from limner.worker.crew.formation import Formation, RankProcess
-from limner.worker.crew.messages import Anew, Dismiss, Drop, Gather, Pulse, Welcome
+from limner.worker.crew.messages import Anew, Dismiss, Drop, Gather, Load, Pulse, Welcome
 from limner.worker.crew.peers import Peer, in_order
 from limner.worker.crew.seats import Seats
 from limner.worker.crew.switchboard import Switchboard
@@ -90,6 +91,12 @@ class Roll:
         if self._welcome is not None:
             self._board.put(name, self._welcome)
             self._board.put(name, Pulse(clock_ns=time.monotonic_ns()))
+
+    def load(self, name: bytes, blocks: Blocks) -> None:
+        """Let a process that waits have these blocks in memory."""
+        if (peer := self.peers.get(name)) is not None:
+            peer.loaded = None
+            self._board.put(name, Load(first=blocks[0], end=blocks[1]))
 
     def lose(self, name: bytes, why: str, *, may_return: bool = False) -> None:
         """Give a process up, and with it the generation that it is in.

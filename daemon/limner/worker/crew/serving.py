@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Callable
-from typing import cast
+from dataclasses import dataclass
 
 import torch
 
@@ -30,11 +30,22 @@ from limner.worker.model_plan import table_for
 from limner.worker.model_source import find_model
 
 Serve = Callable[[RankChannel, Group], None]
-"""Carries out the commands of one generation; what it loaded stays for the next one."""
 
 
-def server_for(welcome: Welcome, *, device: str, threads: int) -> tuple[Serve, str]:
-    """What serves an engine's pipeline on this device, and the digest of its weights.
+@dataclass(frozen=True)
+class Server:
+    """What serves an engine's pipeline on a device."""
+
+    serve: Serve
+    """Carries out the commands of one generation; what it loaded stays for the next one."""
+    load: Callable[[range], None]
+    """Has these blocks in memory, and no others, between two generations."""
+    digest: str = ""
+    """Of the weights; empty: nothing to compare."""
+
+
+def server_for(welcome: Welcome, *, device: str, threads: int) -> Server:
+    """Make ready what serves an engine's pipeline on this device.
 
     ModelsError or EngineError when it cannot.
     """
@@ -42,7 +53,8 @@ def server_for(welcome: Welcome, *, device: str, threads: int) -> tuple[Serve, s
     engine = welcome.engine
     if ":" in engine and in_test():
         module, function = engine.split(":", 1)
-        return cast(Serve, getattr(importlib.import_module(module), function)), ""
+        made = importlib.import_module(module)
+        return Server(getattr(made, function), getattr(made, "load", lambda _: None))
     source, where = find_model(engine), usable_device(device)
     if welcome.choice is not None:
         source = dataclasses.replace(source, table=table_for(source.table, welcome.choice))
@@ -61,7 +73,15 @@ def server_for(welcome: Welcome, *, device: str, threads: int) -> tuple[Serve, s
     stage = Stage(files.dit(is_first=False), recorder_of, fused_by)
     vae = VaeFiles(config, weights, device=where, dtype=getattr(torch, welcome.dtype))
     decoders = Decoders(vae, recorder_of)
-    return lambda channel, group: serve(channel, group, files, stage, decoders), digest_of(source)
+
+    def load(layers: range) -> None:
+        stage.hold(files.block, layers)
+        if where.type == "cuda":  # The generation computes on another stream.
+            torch.cuda.current_stream(where).synchronize()
+
+    return Server(
+        lambda channel, group: serve(channel, group, files, stage, decoders), load, digest_of(source)
+    )
 
 
 def joined(gather: Gather, device: str) -> Group:
