@@ -15,7 +15,7 @@ from limner.models.plan_cards import Card
 from limner.models.plan_choice import MemoryPlan, Wishes
 from limner.worker import model_plan
 from limner.worker.memory import MemoryCaps
-from limner.worker.model_plan import NoRoomError, planned
+from limner.worker.model_plan import NoRoomError, free_memory_bytes, planned
 from limner.worker.model_source import ModelSource, find_model
 
 
@@ -102,7 +102,19 @@ def test_what_does_not_fit_is_refused_with_advice(card: Any) -> None:
         )
 
 
-def test_on_the_processor_nothing_is_planned() -> None:
+def test_what_main_memory_does_not_hold_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  9000000 kB\nMemAvailable:    4194304 kB\n")
+    assert free_memory_bytes(tmp_path / "meminfo") == 4 * GIB
+    assert free_memory_bytes(tmp_path / "nowhere") is None
+    monkeypatch.setattr(model_plan, "free_memory_bytes", lambda: 4 * GIB)
+    with pytest.raises(NoRoomError, match=r"takes \d+\.\d GiB of main memory .* 4\.0 GiB are free; close"):
+        planned(source(), "cpu", Wishes())
+    assert planned(source(), "cpu", Wishes(), is_alone=False).plan is None
+    assert planned(find_model("pocket"), "cpu", Wishes()).plan is None
+
+
+def test_on_the_processor_nothing_is_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_plan, "free_memory_bytes", lambda: None)
     model = planned(source(), "cpu", Wishes())
     assert (model.plan, model.caps) == (None, MemoryCaps())
     assert model.source.table == source().table

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from limner.daemon.style_file import loras_together
@@ -19,7 +21,7 @@ from limner.models.plan_choice import MemoryPlan, Refusal, Wishes, choose, lower
 from limner.models.plan_dit import Weights
 from limner.models.plan_lora import lora_room_bytes
 from limner.models.plan_model import ModelSizes, model_sizes
-from limner.models.plan_processor import processor_sentence
+from limner.models.plan_processor import ProcessorPlan
 from limner.models.plan_rank_bytes import Places
 from limner.models.plan_rank_words import ranks_breakdown, ranks_sentence
 from limner.models.plan_ranks import RankCard, RanksPlan, choose_over, lower_over
@@ -28,6 +30,7 @@ from limner.worker.memory import MemoryCaps
 from limner.worker.model_source import POCKET, ModelSource
 
 log = logging.getLogger("limner.worker")
+MEMINFO = Path("/proc/meminfo")
 AnyPlan = TypeVar("AnyPlan", MemoryPlan, RanksPlan)
 CountsOf = Callable[[RanksPlan], Sequence[int]]
 
@@ -66,10 +69,13 @@ class Planned:
         return MemoryCaps(steps=choice.steps, area_px=width * height, chunk_latents=choice.chunk_latents)
 
 
-def planned(source: ModelSource, device: str, wishes: Wishes, step_down: int = 0) -> Planned:
+def planned(
+    source: ModelSource, device: str, wishes: Wishes, step_down: int = 0, *, is_alone: bool = True
+) -> Planned:
     """Plan a model on a device, `step_down` plans below the best one; raises NoRoomError.
 
-    Each of those was tried, and was too much for what the card really had.
+    Each of those was tried, and was too much for what the card really had. Not `is_alone`: other processors,
+    maybe of other machines, hold a part of it, and nobody adds up their memory.
     """
     if not is_planned(source, device):
         if wishes != Wishes() and source.name != POCKET:
@@ -77,7 +83,7 @@ def planned(source: ModelSource, device: str, wishes: Wishes, step_down: int = 0
                 f"{source.name} is painted on the processor, where no memory is planned; leave out the"
                 " options for the GPU's memory"
             )
-        return _on_processor(source) if source.name != POCKET else Planned(source, None)
+        return Planned(source, None) if source.name == POCKET else _on_processor(source, is_alone=is_alone)
     plan = plan_on(card_of(device), source, wishes, step_down)
     return _told(source, plan, sentence(plan), breakdown(plan))
 
@@ -178,14 +184,26 @@ def card_of(device: str) -> Card:
     )
 
 
-def _on_processor(source: ModelSource) -> Planned:
+def _on_processor(source: ModelSource, *, is_alone: bool) -> Planned:
     import torch
 
     from limner.engine.engine import fast_dtype
 
-    told = processor_sentence(_sizes_of(source), fast_dtype(torch.device("cpu")).itemsize)
-    log.info("%s: %s", source.name, told)
-    return Planned(source, None, told)
+    plan = ProcessorPlan(model=_sizes_of(source), number_bytes=fast_dtype(torch.device("cpu")).itemsize)
+    if words := plan.refusal(free_memory_bytes() if is_alone else None):
+        raise NoRoomError(words)
+    log.info("%s: %s", source.name, plan.sentence)
+    return Planned(source, None, plan.sentence)
+
+
+def free_memory_bytes(meminfo: Path = MEMINFO) -> int | None:
+    """Main memory that can be had without swapping; None: this system does not tell."""
+    try:
+        text = meminfo.read_text(encoding="ascii")
+    except OSError:
+        return None
+    found = re.search(r"^MemAvailable:\s+(\d+) kB$", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
 
 
 def _sizes_of(source: ModelSource) -> ModelSizes:

@@ -77,7 +77,7 @@ def planned_with(
         model, rooms = planning.plan(step_down)
         crew.settle(model.choice)
         return model, rooms
-    model = planned(source, device, wishes)
+    model = planned(source, device, wishes, is_alone=False)
     return model, Rooms(int(model.source.table["dit"]["layers"]))
 
 
