@@ -197,6 +197,19 @@ class Alone:
         raise AssertionError("there is nobody to receive from")
 
 
+class Nobody:
+    """The channel of a worker that paints alone."""
+
+    def tell(self, rank: int, message: bytes) -> None:
+        raise AssertionError("there is nobody")
+
+    def heard(self) -> list[tuple[int, bytes]]:
+        return []
+
+    def lost(self) -> frozenset[int]:
+        return frozenset()
+
+
 @dataclass
 class Ranks:
     """An engine over its ranks."""

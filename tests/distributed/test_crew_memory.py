@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.distributed.rings import tiny_of, weights_of
+from tests.distributed.rings import Nobody, tiny_of, weights_of
 from tests.engine.streaming import clip, frames_of, painted, stream_of
 from tests.engine.tiny import random_weights
 
@@ -16,19 +16,6 @@ from limner.engine.pipeline.group import Alone
 
 LAYERS = 3
 WHOLE = ((0, LAYERS),)
-
-
-class Nobody:
-    """The channel of a worker that paints alone."""
-
-    def tell(self, rank: int, message: bytes) -> None:
-        raise AssertionError("there is nobody")
-
-    def heard(self) -> list[tuple[int, bytes]]:
-        return []
-
-    def lost(self) -> frozenset[int]:
-        return frozenset()
 
 
 @pytest.mark.parametrize("steps", [1, 2])

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.distributed.rings import tiny_of, weights_of
+from tests.distributed.rings import Nobody, tiny_of, weights_of
 from tests.engine.streaming import clip, stream_of
 from tests.engine.tiny import random_weights
 
@@ -18,19 +18,6 @@ from limner.engine.pipeline.ring import PipelineError, Ring
 
 LAYERS = 2
 PATIENCE_S = 10.0
-
-
-class Nobody:
-    """The channel of a worker that paints alone."""
-
-    def tell(self, rank: int, message: bytes) -> None:
-        raise AssertionError("there is nobody")
-
-    def heard(self) -> list[tuple[int, bytes]]:
-        return []
-
-    def lost(self) -> frozenset[int]:
-        return frozenset()
 
 
 @pytest.fixture

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests.distributed.rings import PATIENCE_S, Ranks, pipelined, ranks, tiny_of, weights_of
-from tests.distributed.test_ring_frames import CHANGES, changing
+from tests.distributed.ring_checks import CHANGES, changing, cuts_alike, forgets_at_reset
+from tests.distributed.rings import PATIENCE_S, Ranks, pipelined, ranks, tiny_of
 from tests.engine.streaming import clip, frames_of, painted, settings_of, stream_of
-from tests.engine.tiny import random_weights
 from torch import Tensor
 
 from limner.engine import decode_balance
@@ -34,16 +33,6 @@ PLACES: dict[str, tuple[Split, int]] = {
     "two, the first only encodes": (((0, 0), (0, 5)), 1),
     "three": (((0, 2), (2, 3), (3, 5)), 2),
 }
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return weights_of(random_weights(tiny_of(LAYERS)), tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture(scope="module")
-def alone(weights: Path) -> Engine:
-    return Engine(tiny_of(LAYERS), weights, dtype=torch.float32)
 
 
 @pytest.fixture(scope="module", params=list(PLACES.values()), ids=list(PLACES))
@@ -74,19 +63,11 @@ def test_changes_come_at_the_same_chunk(alone: Engine, made: Ranks, name: str) -
 
 
 def test_a_cut_begins_the_same_context(alone: Engine, made: Ranks) -> None:
-    chunks = [*([clip(1)[0] // 8] * 4), *([255 - clip(1, seed=9)[0] // 8] * 4)]
-    expected = painted(stream_of(alone, steps=2, stream_batch=False), chunks)
-    got = pipelined(made, chunks, steps=2)
-    assert [one.is_cut for one in got] == [one.is_cut for one in expected]
-    assert any(one.is_cut for one in got)
-    assert torch.equal(frames_of(got), frames_of(expected))
+    cuts_alike(alone, made)
 
 
 def test_a_reset_forgets_what_the_decoder_saw(made: Ranks) -> None:
-    chunks, stream = clip(6), stream_of(made.engine, steps=2)
-    first = frames_of(painted(stream, chunks))
-    stream.reset()
-    assert torch.equal(frames_of(painted(stream, chunks)), first)
+    forgets_at_reset(made)
 
 
 def test_on_lanes_chunks_come_out_in_their_order(alone: Engine, made: Ranks) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from tests.distributed.ring_checks import CHANGES, changing, cuts_alike, forgets_at_reset
 from tests.distributed.rings import Ranks, pipelined, ranks, tiny_of, weights_of
-from tests.engine.streaming import clip, frames_of, painted, settings_of, stream_of
+from tests.engine.streaming import clip, frames_of, painted, stream_of
 from tests.engine.tiny import random_weights
-from torch import Tensor
 
 from limner.engine.blocks import Split
 from limner.engine.engine import Engine
@@ -21,26 +21,6 @@ from limner.engine.pipeline.first import Answer, FirstRank
 from limner.engine.types import Painted
 
 LAYERS = 5
-CHANGES: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
-    "prompts": {3: {"prompt": "neon"}, 6: {"prompt": "warm oil"}},
-    "transition": {3: {"prompt": "neon", "transition_frames": 16}},
-    "recache": {7: {"prompt": "neon", "recache": True}},
-    "steps": {3: {"steps": 3}, 5: {"steps": 1}, 7: {"steps": 4}},
-    "lengths": {2: {"chunk_latents": 2}, 4: {"chunk_latents": 3}, 7: {"chunk_latents": 1}},
-    "sizes": {3: {"size": (32, 32)}, 6: {"size": None}},
-    "clean": {3: {"strength": 0.0}, 5: {"strength": 0.7}},
-    "seeds": {4: {"seed": 9, "strength": 0.3}},
-}
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return weights_of(random_weights(tiny_of(LAYERS)), tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture(scope="module")
-def alone(weights: Path) -> Engine:
-    return Engine(tiny_of(LAYERS), weights, dtype=torch.float32)
 
 
 @pytest.fixture(scope="module", params=[((0, 2), (2, 5)), ((0, 2), (2, 3), (3, 5))], ids=["two", "three"])
@@ -62,19 +42,11 @@ def test_changes_come_at_the_same_chunk(alone: Engine, made: Ranks, name: str) -
 
 
 def test_a_cut_begins_the_same_context(alone: Engine, made: Ranks) -> None:
-    chunks = [*([clip(1)[0] // 8] * 4), *([255 - clip(1, seed=9)[0] // 8] * 4)]
-    expected = painted(stream_of(alone, steps=2, stream_batch=False), chunks)
-    got = pipelined(made, chunks, steps=2)
-    assert any(one.is_cut for one in expected)
-    assert [one.is_cut for one in got] == [one.is_cut for one in expected]
-    assert torch.equal(frames_of(got), frames_of(expected))
+    cuts_alike(alone, made)
 
 
 def test_a_reset_forgets_everything_on_all_ranks(made: Ranks) -> None:
-    chunks, stream = clip(6), stream_of(made.engine, steps=2)
-    first = frames_of(painted(stream, chunks))
-    stream.reset()
-    assert torch.equal(frames_of(painted(stream, chunks)), first)
+    forgets_at_reset(made)
 
 
 def test_streams_do_not_touch_one_another(alone: Engine, made: Ranks) -> None:
@@ -145,19 +117,6 @@ def test_sinks_that_give_way_hold_up_no_chunk(sinking: Ranks, monkeypatch: pytes
     monkeypatch.setattr(FirstRank, "forward", counting)
     pipelined(sinking, clip(24), steps=1)
     assert max(abreast[12:]) > 0
-
-
-def changing(engine: Engine, changes: Mapping[int, Mapping[str, Any]]) -> Tensor:
-    """Frames of a stream whose settings change before these chunks."""
-    wanted: dict[str, Any] = {"steps": 2, "stream_batch": False}
-    stream, out = stream_of(engine, **wanted), []
-    for number in range(10):
-        if number in changes:
-            wanted |= changes[number]
-            stream.update(settings_of(**wanted))
-        frames = clip(1, seed=number, frames=stream.frames_per_chunk)[0]
-        out += [one for one in [stream.push(frames)] if one is not None]
-    return frames_of(out)
 
 
 def test_a_chunk_that_overtakes_shows(alone: Engine, made: Ranks, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.distributed.rings import Ranks, ranks, tiny_of, weights_of
+from tests.distributed.rings import Ranks, ranks, tiny_of
 from tests.engine.streaming import clip, frames_of, painted, settings_of, stream_of
-from tests.engine.tiny import random_weights
 from torch import Tensor
 
 from limner.engine.engine import Engine
@@ -20,16 +19,6 @@ from limner.engine.pipeline.ring import PipelineError
 from limner.engine.types import Painted
 
 LAYERS = 4
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return weights_of(random_weights(tiny_of(LAYERS)), tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture(scope="module")
-def alone(weights: Path) -> Engine:
-    return Engine(tiny_of(LAYERS), weights, dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")

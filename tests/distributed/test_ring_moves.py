@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.distributed.rings import Ranks, pipelined, ranks, tiny_of, weights_of
+from tests.distributed.rings import Ranks, pipelined, ranks, tiny_of
 from tests.engine.streaming import clip, frames_of, painted, stream_of
-from tests.engine.tiny import random_weights
 from torch import Tensor
 
 from limner.engine.blocks import Split, split_of
@@ -32,16 +31,6 @@ TOUR: Sequence[Split] = (
     ((0, 0), (0, 0), (0, 5)),
     START,
 )
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return weights_of(random_weights(tiny_of(LAYERS)), tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture(scope="module")
-def alone(weights: Path) -> Engine:
-    return Engine(tiny_of(LAYERS), weights, dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")
