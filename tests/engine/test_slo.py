@@ -13,7 +13,7 @@ from limner.engine.slo import RECOVERY_S, control, may_wait
 from limner.engine.slo_cost import STAGES, Profile, Room, Stage, delay_ms, fair_shares, pressure, slack, use
 from limner.engine.slo_plan import Limits, Mode, Plan, ladder, level_of, reductions, sizes_from
 from limner.engine.slo_room import rooms
-from limner.engine.slo_state import Chunk, Sample, SloState, begin
+from limner.engine.slo_state import Chunk, Climb, Sample, SloState, begin
 
 SIZES = ((320, 176), (256, 144))
 CAMERA = Limits(fps=30, steps=2, least_steps=1, sizes=SIZES)
@@ -356,6 +356,26 @@ def test_where_nothing_fits_losing_some_frames_is_better_than_being_late_with_al
     machine.paint(10, 1.1, room=held_up)
     assert not machine.state.is_feasible
     assert machine.state.plan.frame_step == 1
+
+
+def test_who_does_not_keep_up_is_not_kept_from_a_better_plan() -> None:
+    """Neither by a climb that failed when it did, nor by a slow chunk of the last seconds."""
+    flat = [plan for ways in ladder(CAMERA) for plan in ways]
+    loads = (1.0, 1.9, 1.0, 1.0, 1.0)
+    samples = tuple(replace(sample(load, 60), now_s=10 + 0.3 * i) for i, load in enumerate(loads))
+    below = replace(
+        begin(CAMERA),
+        plan=flat[-1],
+        samples=samples,
+        is_settling=False,
+        is_feasible=False,
+        lowered_s=9.0,
+        failed=Climb(at_s=8.5, load=0.8, below=flat[-1]),
+        retry_s=30.0,
+    )
+    held_up = Room(others_ms=500)
+    chunk = Chunk(now_s=11.5, stages_ms=PROFILE.stages_ms(below.plan), delay_ms=700)
+    assert control(below, CAMERA, chunk, held_up).plan != below.plan
 
 
 def test_frames_wait_where_time_is_enough_though_the_others_are_in_the_way() -> None:

@@ -147,11 +147,11 @@ def _lower_plan(state: SloState, limits: Limits, room: Room) -> tuple[Plan, bool
 
 def _raised(state: SloState, limits: Limits, room: Room) -> SloState:
     now_s = state.samples[-1].now_s
-    # Who does not keep up anyway has nothing to lose.
+    # Who does not keep up anyway has nothing to lose by a climb, and waits for no proof.
     patience_s = state.patience_s if state.is_feasible else PATIENCE_S
-    load = state.lasting_load(patience_s)
+    load = state.lasting_load(patience_s) if state.is_feasible else state.load
     waiting = now_s - state.lowered_s < patience_s or now_s - state.changed_s < CLIMB_S
-    if waiting or _is_barred(state, load, now_s):
+    if waiting or (state.is_feasible and _is_barred(state, load, now_s)):
         return state
     # A plan that does not fit anyway is left for one that barely does.
     if state.is_feasible:
