@@ -102,6 +102,12 @@ class SimulatedStream:
             self._gone(back, by_plan=back is give and self.intake.frame_step > 1)
         self.result.waiting = max(self.result.waiting, len(self.intake.waiting))
 
+    def pace(self, spare: int) -> None:
+        """Gather for the plan of now."""
+        plan = self.state.plan
+        for back in self.intake.pace(plan.frames, plan.frame_step, spare):
+            self._gone(back, by_plan=True)
+
     def lose(self, gives: list[Give]) -> None:
         """Note what latest-wins passed over."""
         for give in gives:
@@ -221,7 +227,7 @@ class Simulator:
             stream.result.plans.append((self._now_s, plan))
         stream.state = state
         spare = may_wait(state, stream.source.limits, room)
-        stream.intake.pace(plan.frames, plan.frame_step, spare)
+        stream.pace(spare)
 
     def _let_out(self, stream: SimulatedStream) -> None:
         """Finish what is inside, as the loop does before it changes the plan."""

@@ -68,6 +68,25 @@ def test_more_than_that_is_thinned_to_the_newest() -> None:
     assert len(chosen) == 4
 
 
+def test_when_every_second_frame_will_do_those_that_wait_are_passed_over_at_once() -> None:
+    """A pace that has no time for them must not meet a queue full of them."""
+    queue = intake(frames_per_chunk=4)
+    queue.pace(4, 1, 8)
+    add(queue, *range(4))
+    assert take(queue) == ([0, 1, 2, 3], [])
+    add(queue, 4, 5, 6, 7, 8)
+    assert [over.sequence for over in queue.pace(4, 2, 8)] == [4, 6, 8]
+    assert [kept.sequence for kept in queue.waiting] == [5, 7]
+    assert queue.pace(4, 2, 8) == []
+    assert queue.pace(4, 1, 8) == [], "what is passed over does not come back"
+
+
+def test_of_frames_that_come_more_slowly_than_said_none_is_passed_over() -> None:
+    queue = intake(frames_per_chunk=4, fps=60.0)
+    add(queue, *range(4))
+    assert queue.pace(4, 2, 8) == []
+
+
 def test_the_client_always_keeps_slots() -> None:
     queue = intake()
     back = add(queue, *range(30))

@@ -13,7 +13,7 @@ from limner.daemon.protocol import Settings
 from limner.daemon.session import SegmentPair
 from limner.daemon.sizes import POCKET
 from limner.daemon.wire import Message
-from limner.daemon.worker_protocol import Give, Open, Report, Update
+from limner.daemon.worker_protocol import Give, Open, Report, Return, Update
 from limner.engine.slo_cost import Profile
 from limner.engine.slo_plan import Plan
 from limner.worker.desk import Desk, Job
@@ -133,6 +133,30 @@ class Camera(Desk):
                 self.put(freed)
 
 
+class Hoarder(Camera):
+    """Some frames more than a chunk always wait, and what comes back is counted."""
+
+    def __init__(self, segments: SegmentPair, engine: PlannedEngine, chunks: int, **settings: Any) -> None:
+        super().__init__(segments, engine, chunks, **settings)
+        self.returned = self.dropped = 0
+        self.waiting: list[Give] = []
+
+    def pace(self, *told: Any, **pace: Any) -> list[Give]:
+        if not self.sent:
+            for _ in range(3):
+                self.put(give(self.opening, self.sent, self.sent))
+                self.sent += 1
+        over = super().pace(*told, **pace)
+        self.waiting = self._intakes["camera"].waiting
+        return over
+
+    def _heard(self, message: Message) -> None:
+        super()._heard(message)
+        if isinstance(message, Return):
+            self.returned += 1
+            self.dropped += message.dropped
+
+
 def shown(camera: Camera) -> list[int]:
     return [frame.sequence for frame in camera.shown]
 
@@ -166,6 +190,17 @@ def test_frames_that_the_plan_passes_over_go_back_at_once_and_evenly(make_segmen
     assert step > 1
     assert [after - before for before, after in pairwise(shown(camera)[-8:])] == [step] * 7
     assert set(camera.passed_over).isdisjoint(shown(camera))
+
+
+def test_no_slot_is_kept_of_what_a_slower_pace_passes_over(make_segments: MakeSegments) -> None:
+    """Frames wait while the plan goes from every frame to every few: each goes back once."""
+    engine = PlannedEngine([1.0] * 4 + [9.0] * 4)
+    camera = Hoarder(make_segments(320, 176), engine, 7, mode="latency", chunk=1)
+    camera.run()
+    assert engine.plans[-1].frame_step > 1
+    assert camera.dropped > 0
+    still_there = len(camera.waiting)
+    assert camera.returned + len(camera.passed_over) + still_there == camera.sent
 
 
 def test_a_new_chunk_length_begins_with_the_next_chunk_and_loses_nothing(make_segments: MakeSegments) -> None:

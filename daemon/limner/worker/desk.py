@@ -190,12 +190,16 @@ class Desk:
                 return []
             return [intake.outputs.popleft() for _ in range(min(count, len(intake.outputs)))]
 
-    def pace(self, session: str, generation: int, *, frames: int, frame_step: int, slack: int) -> None:
-        """Gather so many frames for a session's next chunk; the intake says what the figures are."""
+    def pace(self, session: str, generation: int, *, frames: int, frame_step: int, slack: int) -> list[Give]:
+        """Gather so many frames for a session's next chunk; the intake says what the figures are.
+
+        Return the frames that are passed over by it and go back at once.
+        """
         with self._changed:
             intake = self._intakes.get(session)
-            if intake is not None and intake.opening.generation == generation:
-                intake.pace(frames, frame_step, slack)
+            if intake is None or intake.opening.generation != generation:
+                return []
+            return intake.pace(frames, frame_step, slack)
 
     def hold(self, session: str, generation: int, *, held: bool) -> None:
         """Gather on, but give the loop no chunk of a session whose painter is full."""

@@ -56,9 +56,29 @@ class Intake:
         """How long a chunk waits for its missing frames."""
         return int(min(MAX_PATIENCE_NS, max(PATIENCE_NS, PATIENCE_FRAMES * 1e9 / self.opening.fps)))
 
-    def pace(self, frames_per_chunk: int, frame_step: int, slack: int) -> None:
-        """Gather so many frames for the next chunk, of those that `frame_step` leaves."""
+    def pace(self, frames_per_chunk: int, frame_step: int, slack: int) -> list[Give]:
+        """Gather so many frames for the next chunk, of those that `frame_step` leaves.
+
+        Return what waits and is passed over now: when the step grows, frames that wait would otherwise be
+        more than the new pace has time for.
+        """
+        grows = frame_step > self.frame_step
         self.frames_per_chunk, self.frame_step, self.slack = frames_per_chunk, frame_step, slack
+        return self._passed_over_at_once() if grows else []
+
+    def _passed_over_at_once(self) -> list[Give]:
+        least_ns = (self.frame_step - 0.5) * 1e9 / self.opening.fps
+        kept: list[Give] = []
+        over: list[Give] = []
+        last_ns = self.last_pts_ns
+        for give in self.waiting:
+            if last_ns is None or give.pts_ns - last_ns >= least_ns:
+                kept.append(give)
+                last_ns = give.pts_ns
+            else:
+                over.append(give)
+        self.waiting = kept
+        return over
 
     def add(self, give: Give, now_ns: int) -> list[Give]:
         """Take a frame in; return those that will not be painted."""

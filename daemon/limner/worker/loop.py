@@ -255,13 +255,14 @@ class Loop:
         self._desk.hold(session, generation, held=stream.painter.is_full)
         if self._governor is None or plan is None:
             return
-        self._desk.pace(
+        passed_over = self._desk.pace(
             session,
             generation,
             frames=stream.painter.frames_per_chunk,
             frame_step=plan.frame_step,
             slack=self._governor.slack(session),
         )
+        self._out.give_back(passed_over, dropped=True)
         self._stats.planned(session, self._governor.describe(session))
 
     def _reset_after_gap(self, stream: SessionStream, frames: list[Give]) -> None:
