@@ -38,6 +38,7 @@ from limner.engine.blocks import RankCost, Split, best_split, split_of
 from limner.engine.config import ModelConfig
 from limner.engine.overlap import OverlappedStream
 from limner.engine.pipeline.lanes import PipelineLanes
+from limner.engine.pipeline.stage import Stage
 
 BAR_SCALING = 1.85
 BAR_SHARE = 0.93
@@ -168,9 +169,10 @@ def scaling(
     size, rows, broken = len(split), [], []
     one: Split = ((0, config.dit.layers),)
     cores = list(range(size)) if options.devices is None else None
+    stage = PacedStage if options.paced else Stage
     with (
-        ranks(config, weights, one, devices=options.devices, cores=cores) as alone,
-        ranks(config, weights, split, devices=options.devices, cores=cores) as together,
+        ranks(config, weights, one, devices=options.devices, cores=cores, stage=stage) as alone,
+        ranks(config, weights, split, devices=options.devices, cores=cores, stage=stage) as together,
     ):
         for steps in options.steps:
             pairs = []
@@ -240,13 +242,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made.add_argument("--sink-threshold", type=float, default=0.0, help="of the model; wan-1.3b has 0.2")
     made.add_argument("--rounds", type=int, default=3, help="runs of one and of all ranks, in turns")
     made.add_argument("--seconds", type=float, default=10.0, help="length of a run")
+    made.add_argument("--paced", action="store_true", help="ranks of a set speed, as for the slow-down")
     options = report.chosen(made, [*(arguments or sys.argv[1:]), "--threads", "1"])
     config = config_of(options.devices is not None, options.sink_threshold)
+    if options.paced:
+        config = tiny_of(PACED_LAYERS, sink_frames=2, sink_threshold=options.sink_threshold)
     if options.devices is None:
         os.sched_setaffinity(0, {0})  # Rank 0's, for all threads that begin from here on.
     layers, size = config.dit.layers, len(options.devices or ["cpu"] * 2)
     # The first rank encodes and decodes as well, which is about a block's work here.
-    split = best_split(layers, [RankCost(1.0, CODING_BLOCKS), *[RankCost(1.0)] * (size - 1)])
+    coding = 0.0 if options.paced else CODING_BLOCKS
+    split = best_split(layers, [RankCost(1.0, coding), *[RankCost(1.0)] * (size - 1)])
     with tempfile.TemporaryDirectory() as folder:
         weights = weights_of(random_weights(config), Path(folder))
         rows, broken = scaling(config, weights, options, split)
