@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -12,9 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from msgspec import structs
 
-from limner.daemon.protocol import RankInfo
 from limner.daemon.rank_options import DecodeOn
 from limner.engine.blocks import RankCost, best_split
 from limner.engine.config import ModelConfig
@@ -31,7 +28,7 @@ from limner.worker.crew.formation import Formation, RankProcess
 from limner.worker.crew.joining import Joining
 from limner.worker.crew.lessons import Lessons
 from limner.worker.crew.rooms import LackError, Rooms
-from limner.worker.link import memory_bytes
+from limner.worker.crew.telling import rank_infos, write_down
 from limner.worker.stats import RanksNow
 
 log = logging.getLogger("limner.worker")
@@ -155,22 +152,8 @@ class CrewEngine(PipelineEngine):
             with contextlib.suppress(RuntimeError):
                 times = {one.rank: one for one in watch.newest()}
             decodes = watch.placer.rank
-        own = RankInfo(
-            rank=0, encodes=True, pid=os.getpid(), device=_own_name(self.device), memory_bytes=memory_bytes()
-        )
-        others = [self._info(rank, one) for rank, one in enumerate(formation.ranks, 1)]
-        ranks = [structs.replace(one, decodes=one.rank == decodes) for one in (own, *others)]
+        ranks = rank_infos(self._crew, formation, self.device, decodes)
         return RanksNow(self.news, [with_times(one, times.get(one.rank)) for one in ranks])
-
-    def _info(self, rank: int, process: RankProcess) -> RankInfo:
-        hello, beat = process.hello, self._crew.beat_of(process.peer)
-        return RankInfo(
-            rank=rank,
-            pid=hello.pid,
-            machine=hello.machine if hello.seat < 0 else "",
-            device=hello.device_name,
-            memory_bytes=beat.memory_bytes if beat else 0,
-        )
 
     # ---- mending
 
@@ -283,21 +266,9 @@ class CrewEngine(PipelineEngine):
         )
         self._watched = formation
         self.watch.costs = costs
-        self.watch.on_times = partial(self._note, formation)
+        self.watch.on_times = partial(write_down, self._crew, formation)
         self.watch.places.is_on = self._decode.is_free
         ring.do(lambda: torch.set_num_threads(self.threads_each))
-
-    def _note(self, formation: Formation, times: Times) -> None:
-        """Write down what a rank did, by our own clock."""
-        peer = formation.ranks[times.rank - 1].peer if times.rank else None
-        offset_ns = 0 if peer is None else self._crew.offset_ns(peer)
-        for start_us, length_us in times.spans_us:
-            start_ns = start_us * 1000 - offset_ns
-            self._crew.book.add(times.rank, "blocks", "forward", start_ns, length_us * 1000)
-        for coded in times.coded:
-            for start_us, length_us in coded.spans_us:
-                start_ns = start_us * 1000 - offset_ns
-                self._crew.book.add(times.rank, coded.what, coded.what, start_ns, length_us * 1000)
 
     def _joined(self, formation: Formation) -> Group | Alone:
         if formation.size == 1:
@@ -331,7 +302,3 @@ class CrewEngine(PipelineEngine):
             self._joining.ring_ended(self._formation, self.watch.mover.split)
         self._lessons.ring_ended(self.watch)
         self._lessons.learn()
-
-
-def _own_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
