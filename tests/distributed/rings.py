@@ -31,7 +31,7 @@ from limner.engine.pipeline.commands import Fault, encoded
 from limner.engine.pipeline.decoders import Decoders
 from limner.engine.pipeline.denoiser import PipelinedDenoiser
 from limner.engine.pipeline.engine import PipelineEngine
-from limner.engine.pipeline.group import Meeting, Transport, join, open_store
+from limner.engine.pipeline.group import Alone, Meeting, Transport, join, open_store
 from limner.engine.pipeline.member import serve
 from limner.engine.pipeline.part_dit import BlockFiles
 from limner.engine.pipeline.part_vae import VaeFiles
@@ -183,18 +183,6 @@ def rank_main(pipe: Connection, job: RankJob) -> None:
     except BaseException as error:
         channel.report(encoded(Fault(reason=f"{type(error).__name__}: {error}")))
         raise
-
-
-class Alone:
-    """A group of one."""
-
-    rank, size = 0, 1
-
-    def isend(self, tensor: Tensor, to: int, tag: int) -> Any:
-        raise AssertionError("there is nobody to send to")
-
-    def irecv(self, tensor: Tensor, of: int, tag: int) -> Any:
-        raise AssertionError("there is nobody to receive from")
 
 
 class Nobody:
