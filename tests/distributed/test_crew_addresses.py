@@ -9,17 +9,19 @@ from limner.engine.pipeline.group import Meeting
 from limner.worker.crew import serving
 from limner.worker.crew.addresses import own_address
 from limner.worker.crew.messages import Gather
+from limner.worker.crew.rank_channel import RankChannel
 
 
 @pytest.fixture
 def meetings(monkeypatch: pytest.MonkeyPatch) -> list[Meeting]:
     made: list[Meeting] = []
-    monkeypatch.setattr(serving, "join", made.append)
+    monkeypatch.setattr(serving, "join", lambda meeting, **_: made.append(meeting))
     return made
 
 
-def gather(host: str) -> Gather:
-    return Gather(generation=1, rank=1, size=3, host=host, port=7000, transport="gloo")
+def gather(host: str) -> RankChannel:
+    order = Gather(generation=1, rank=1, size=3, host=host, port=7000, transport="gloo")
+    return RankChannel(order, lambda _: None)
 
 
 def test_a_rank_beside_the_worker_is_reached_from_other_machines(meetings: list[Meeting]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -15,7 +16,7 @@ import pytest
 import torch
 from torch._C._distributed_c10d import TCPStore
 
-from limner.engine.errors import EngineError
+from limner.engine.errors import EngineError, GroupBrokenError
 from limner.engine.pipeline import group as groups
 from limner.engine.pipeline.group import Group, Meeting, join, open_store
 
@@ -120,6 +121,17 @@ def test_who_comes_alone_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(HOST)
     with pytest.raises(EngineError, match="rank 0 cannot join generation 1"):
         join(meeting(store.port, 0), store)
+
+
+def test_who_waits_for_others_is_let_go_when_nobody_wants_them_any_more() -> None:
+    store, over = open_store(HOST), threading.Event()
+    timer = threading.Timer(0.2, over.set)
+    timer.start()
+    began_s = time.monotonic()
+    with pytest.raises(GroupBrokenError, match="generation 1 is over before all ranks had joined"):
+        join(meeting(store.port, 0), store, over.is_set)
+    assert time.monotonic() - began_s < groups.JOIN_S / 2
+    timer.join()
 
 
 def test_the_store_listens_to_its_own_address_only() -> None:

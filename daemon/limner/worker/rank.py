@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from limner.daemon.rank_keys import read_keys
 from limner.worker.card import see_only
-from limner.worker.crew.messages import Gather, Hello, Load
+from limner.worker.crew.messages import Hello, Load
 from limner.worker.crew.rank_channel import RankChannel
 from limner.worker.crew.rank_line import RankLine
 from limner.worker.link import EXIT_ORPHAN
@@ -82,14 +82,17 @@ def _load(line: RankLine, order: Load, server: Server) -> None:
         line.loaded(order)
 
 
-def _serve(line: RankLine, channel: RankChannel, serve: Serve, join: Callable[[Gather], Group]) -> None:
+def _serve(line: RankLine, channel: RankChannel, serve: Serve, join: Callable[[RankChannel], Group]) -> None:
     """One generation, from its gathering to its end, however it ends."""
     from limner.engine.errors import EngineError, GroupBrokenError  # noqa: PLC0415  (torch)
     from limner.engine.pipeline.channel import ChannelClosedError  # noqa: PLC0415  (torch)
     from limner.worker.crew.device import free_memory, is_no_memory  # noqa: PLC0415  (torch)
 
     try:
-        group = join(channel.gather)
+        group = join(channel)
+    except GroupBrokenError as error:
+        line.fallen(channel, str(error), is_own=False)
+        return
     except (EngineError, OSError) as error:  # OSError: there is no way to rank 0 now.
         line.fallen(channel, str(error))
         return

@@ -283,7 +283,7 @@ class CrewEngine(PipelineEngine):
             address=self._address,
             device=str(self.device),
         )
-        return join(meeting, self._store)
+        return join(meeting, self._store, lambda: formation.is_over or self._closing.is_set())
 
     @property
     def _transport(self) -> Transport:

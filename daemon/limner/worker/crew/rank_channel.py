@@ -75,6 +75,12 @@ class RankChannel:
             self._breaks()
 
     @property
+    def is_closed(self) -> bool:
+        """The generation is over."""
+        with self._lock:
+            return self._closed
+
+    @property
     def progress(self) -> tuple[int, int]:
         """Reports made, and for how many ms there was none; 0 while it is data of others that is missing."""
         with self._lock:

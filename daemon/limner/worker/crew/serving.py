@@ -22,7 +22,7 @@ from limner.models.paths import loras_dir
 from limner.worker.crew.addresses import own_address
 from limner.worker.crew.device import in_test
 from limner.worker.crew.digest import digest_of
-from limner.worker.crew.messages import Gather, Welcome
+from limner.worker.crew.messages import Welcome
 from limner.worker.crew.rank_channel import RankChannel
 from limner.worker.loras import lora_path
 from limner.worker.model_loading import config_of, weights_of
@@ -84,20 +84,20 @@ def server_for(welcome: Welcome, *, device: str, threads: int) -> Server:
     )
 
 
-def joined(gather: Gather, device: str) -> Group:
-    """Join the generation; EngineError when not all come in time, OSError when there is no way to rank 0.
+def joined(channel: RankChannel, device: str) -> Group:
+    """Join the generation. Raises as `join`, OSError when there is no way to rank 0.
 
     The others reach us where rank 0 is reached from: also on its own machine, for they may be on another one.
     """
-    return join(
-        Meeting(
-            host=gather.host,
-            port=gather.port,
-            generation=gather.generation,
-            rank=gather.rank,
-            size=gather.size,
-            transport=gather.transport,
-            address=own_address(gather.host),
-            device=device,
-        )
+    gather = channel.gather
+    meeting = Meeting(
+        host=gather.host,
+        port=gather.port,
+        generation=gather.generation,
+        rank=gather.rank,
+        size=gather.size,
+        transport=gather.transport,
+        address=own_address(gather.host),
+        device=device,
     )
+    return join(meeting, is_over=lambda: channel.is_closed)

@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import stat
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,6 +34,7 @@ from limner.engine.pipeline.nccl_lines import NcclLines, outlive_peers
 Transport = Literal["gloo", "nccl"]
 JOIN_S = 6.0
 """All have to come within this time of each other."""
+_LOOK_S = 0.005
 AGES = timedelta(days=365)
 """Transfers are posted ahead, and a source may stand still for hours: they have no limit of their own."""
 
@@ -192,23 +194,39 @@ def open_store(address: str) -> TCPStore:
         )
 
 
-def join(meeting: Meeting, store: Store | None = None) -> Group:
+def join(meeting: Meeting, store: Store | None = None, is_over: Callable[[], bool] = bool) -> Group:
     """Join a generation: returns when all its processes have.
 
-    `store`: rank 0's; the others connect to it. Raises EngineError when somebody does not come in time.
+    `store`: rank 0's; the others connect to it. `is_over`: nobody wants this generation any more. Raises
+    EngineError when somebody does not come in time, GroupBrokenError when it is over before all have.
     """
     try:
         if store is None:
             store = _client(meeting)
         named = PrefixStore(f"generation-{meeting.generation}", store)
+        _meet(named, meeting, is_over)
         before = _sockets()
         backend = _gloo(named, meeting) if meeting.transport == "gloo" else _nccl(named, meeting)
+    except GroupBrokenError:
+        raise
     except RuntimeError as error:
         raise EngineError(
             f"rank {meeting.rank} cannot join generation {meeting.generation}: {str(error).splitlines()[0]}"
         ) from error
     is_host_only = meeting.transport == "gloo"
     return Group(meeting, backend, dict(_sockets().items() - before.items()) if is_host_only else {})
+
+
+def _meet(store: Store, meeting: Meeting, is_over: Callable[[], bool]) -> None:
+    """Wait until all are there: what comes then is short, but nothing can break it off."""
+    store.set(f"there/{meeting.rank}", "there")
+    end_s = time.monotonic() + JOIN_S
+    while missing := [rank for rank in range(meeting.size) if not store.check([f"there/{rank}"])]:
+        if is_over():
+            raise GroupBrokenError(f"generation {meeting.generation} is over before all ranks had joined")
+        if time.monotonic() > end_s:
+            raise RuntimeError(f"of {meeting.size} ranks, {missing} did not come within {JOIN_S:.0f} s")
+        time.sleep(_LOOK_S)
 
 
 def _client(meeting: Meeting) -> Store:
