@@ -336,6 +336,13 @@ def test_where_nothing_fits_the_time_of_the_others_is_not_taken() -> None:
     assert 1.3 * PROFILE.chunk_ms(plan) <= crowded.longest_ms
 
 
+def test_where_nothing_fits_one_that_is_alone_is_not_later_for_the_sake_of_frames() -> None:
+    """Long chunks cost less a frame; but they take nobody's time from him but his own."""
+    machine = Machine(replace(CAMERA, most_chunk=3))
+    machine.paint(60, 25.0)
+    assert machine.state.plan.chunk_latents == 1
+
+
 def test_where_nothing_fits_what_a_higher_load_took_comes_back() -> None:
     """Late for the others' sake whatever it does, but not at every fourth frame for ever."""
     crowded = Room(share=1 / 2, others_ms=100)

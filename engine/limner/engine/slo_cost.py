@@ -22,7 +22,7 @@ LEAST_SLACK = 1
 """A frame more than a chunk may always wait for the next chunk: jitter."""
 
 GREED = 3
-"""Where no plan fits: the power of what one takes beyond its share of the device."""
+"""Where no plan fits: the power of what one takes of the others' time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,11 +190,13 @@ def miss(
     """Return how bad a plan is that does not fit, to find the least bad one; 1 or less: it is not.
 
     Too much delay makes every frame late, others that are in the way lose only what cannot wait. And whoever
-    is late whatever it does must not take the time of those who need not be: greed weighs more.
+    is late whatever it does must not take the time of those who need not be: greed weighs more, if there are
+    any. Alone it is no worse than delay, or the delay would grow for the sake of frames.
     """
+    weight = GREED if room.others_ms > 0 else 1
     lost_ms = max(0.0, room.others_ms - _patience_ms(plan, limits, chunk_ms, room))
     return max(
-        _greed(plan, limits, chunk_ms, room, busy_share) ** GREED,
+        _greed(plan, limits, chunk_ms, room, busy_share) ** weight,
         delay_ms(plan, limits, chunk_ms, room) / limits.latency_ms,
         1 + lost_ms / plan.span_ms(limits.fps),
     )
