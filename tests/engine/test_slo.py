@@ -288,6 +288,7 @@ def test_a_load_that_rises_just_after_a_climb_costs_one_chunk_more_and_no_second
     machine.paint(0.01, 9.0)
     plan = machine.state.plan
     assert pressure(plan, machine.limits, 9.0 * PROFILE.chunk_ms(plan)) <= 1
+    assert machine.state.failed is None, "it was no wrong forecast, and nothing to wait for"
 
 
 def test_within_a_level_the_least_delay_that_keeps_up_is_chosen() -> None:

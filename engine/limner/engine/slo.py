@@ -115,6 +115,9 @@ def _lowered(state: SloState, limits: Limits, room: Room) -> SloState:
     plan, feasible = _lower_plan(state, limits, room)
     if plan == state.plan:
         return state
+    if state.failed is not None and now_s - state.lowered_s <= AT_ONCE_S:
+        # The plan below is slow as well: it was no wrong forecast, the load rose just then.
+        state, climb = replace(state, failed=None, retry_s=RETRY_S), state.failed
     # A climb that held for a while was right: the load comes and goes.
     patience_s = state.patience_s if climb is None else min(MOST_PATIENCE_S, 2 * state.patience_s)
     changed = replace(state, plan=plan, changed_s=now_s, lowered_s=now_s, is_settling=True)
