@@ -66,26 +66,29 @@ class _Pull:
 
     def run(self) -> None:
         # Daemon threads: one that waits for the network must not hold up who wants to leave.
+        # Events: a join that Ctrl-C interrupts takes a thread that runs for one that has ended.
+        ended = [threading.Event() for _ in range(WORKERS)]
         threads = [
-            threading.Thread(target=self._work, daemon=True, name="limner-pull") for _ in range(WORKERS)
+            threading.Thread(target=self._work, args=(event,), daemon=True, name="limner-pull")
+            for event in ended
         ]
         try:
             for thread in threads:
                 thread.start()
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.1)
+            for event in ended:
+                while not event.wait(0.1):
+                    pass
         except KeyboardInterrupt:
             self._stop.set()
             end_s = time.monotonic() + _LAST_CHUNK_S
-            for thread in threads:
+            for thread, event in zip(threads, ended, strict=True):
                 if thread.ident is not None:
-                    thread.join(max(0.0, end_s - time.monotonic()))
+                    event.wait(max(0.0, end_s - time.monotonic()))
             raise CancelledError("stopped; what was fetched is kept, and the same command goes on") from None
         if self._fault is not None:
             raise self._fault
 
-    def _work(self) -> None:
+    def _work(self, ended: threading.Event) -> None:
         try:
             while not self._stop.is_set():
                 try:
@@ -98,6 +101,8 @@ class _Pull:
             if self._fault is None and not isinstance(error, CancelledError):
                 self._fault = _in_words(error, self._store)
             self._stop.set()
+        finally:
+            ended.set()
 
     def _advance(self, size_bytes: int) -> None:
         if self._stop.is_set():
