@@ -66,39 +66,43 @@ def measure(engine: Engine, chunks: Sequence[Tensor], settings: StreamSettings, 
         steps=settings.steps,
         stream_batch=settings.stream_batch,
         overlap=lanes is not None,
-        fps=sum(len(part.frames_TCHW) for part in painted) / wall_s,
-        stages_ms=_medians([part.stage_ms for part in painted]),
+        fps=sum(frames for frames, _ in painted) / wall_s,
+        stages_ms=_medians([stages for _, stages in painted]),
         push_ms_p50=float(np.percentile(push_ms, 50)),
         push_ms_p95=float(np.percentile(push_ms, 95)),
     )
 
 
-Ran = tuple[list[Painted], list[float], float]
+Figures = tuple[int, StageTimes]
+"""Frames of a chunk, and its times. The pictures go at once: their memory would be taken for the engine's."""
+Ran = tuple[list[Figures], list[float], float]
 """What was painted; each push, ms; all of it, s."""
 
 
 def _in_turn(stream: Stream, chunks: Sequence[Tensor]) -> Ran:
     begin = time.perf_counter()
-    painted, push_ms = [], []
+    painted: list[Figures] = []
+    push_ms = []
     for chunk_TCHW in chunks:
         pushed = time.perf_counter()
         part = stream.push(chunk_TCHW)
         push_ms.append((time.perf_counter() - pushed) * 1000)
-        painted += [] if part is None else [part]
+        painted += [] if part is None else [_figures(part)]
     return painted, push_ms, time.perf_counter() - begin
 
 
 def _overlapped(stream: Stream, lanes: Lanes, chunks: Sequence[Tensor]) -> Ran:
     told = SimpleQueue[float]()
     overlapped = OverlappedStream(stream, lanes, lambda: told.put(time.perf_counter()))
-    pushed_at, painted = [], []
+    painted: list[Figures] = []
+    pushed_at = []
     begin = time.perf_counter()
     for chunk_TCHW in chunks:
         # Handed over when there is room: time that a camera would drop frames in is nobody's latency.
         overlapped.push(chunk_TCHW)
         pushed_at.append(time.perf_counter())
-        painted += overlapped.collect()
-    painted += overlapped.drain()
+        painted += map(_figures, overlapped.collect())
+    painted += map(_figures, overlapped.drain())
     wall_s = time.perf_counter() - begin
     # The last is told of just after it is there to be drained.
     push_ms = [(told.get() - pushed) * 1000 for pushed in pushed_at]
@@ -178,6 +182,10 @@ def line(speed: Speed) -> str:
     stages = " + ".join(f"{speed.stages_ms[stage]:.1f}" for stage in STAGES)
     latency = f"p50 {speed.push_ms_p50:.0f} p95 {speed.push_ms_p95:.0f} ms"
     return f"{way:32}{speed.fps:6.1f} FPS   {stages} ms   push to frames {latency}"
+
+
+def _figures(part: Painted) -> Figures:
+    return len(part.frames_TCHW), part.stage_ms
 
 
 def _medians(times: Sequence[StageTimes]) -> dict[str, float]:
